@@ -1,0 +1,1 @@
+"""eas-engine: a self-hosted serving runtime for PAI-EAS services."""
