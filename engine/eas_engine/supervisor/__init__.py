@@ -1,0 +1,1 @@
+"""Keeps the instances as they should be: observe, plan, act."""
