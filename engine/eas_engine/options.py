@@ -1,0 +1,26 @@
+"""What the command line (or the environment) asked ``serve`` to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+LogFormat = Literal["json", "console"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """One engine's flags. What the service itself is like is in the file that ``config`` names."""
+
+    config: Path
+    host: str = "0.0.0.0"
+    port: int = 8080  # 0 = any free port
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 9090  # 0 = any free port
+    state_dir: Path | None = None  # None = state.default_root()
+    overrides: tuple[str, ...] = ()  # "key=value" of -D, in the order given
+    strict: bool = False  # warnings about the file are errors
+    log_format: LogFormat = "console"
+    debug: bool = False
+    any_path: bool = False  # every path of 8080 is the service (an engine started by a processor itself)
