@@ -1,7 +1,7 @@
 """Small private files: directories 0700, secrets 0600, writes that are whole or not there.
 
-Nothing is followed through a symbolic link, and what belongs to another user is refused: whoever can write there
-could choose the token.
+Nothing is followed through a symbolic link, and what belongs to another user is refused: whoever can write
+there could choose the token.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def make_directory(path: Path) -> None:
 def _check_owner(path: Path, status: os.stat_result) -> None:
     if status.st_uid not in (os.geteuid(), 0):
         raise ConfigurationError(
-            f"{path} belongs to user {status.st_uid}, not to {os.geteuid()} who runs the engine; use another --state-dir"
+            f"{path} belongs to user {status.st_uid}, not to {os.geteuid()} who runs the engine; "
+            "use another --state-dir"
         )
 
 
@@ -90,14 +91,14 @@ def read_secret(path: Path) -> str:
 
 
 def write(path: Path, data: bytes, mode: int, *, durable: bool = False) -> None:
-    """Replace ``path`` atomically: written beside its place (O_EXCL), then renamed; ``durable``: synced between.
+    """Replace ``path`` atomically: written beside it (O_EXCL), then renamed; ``durable``: synced between.
 
     Errors: ConfigurationError.
     """
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        with open(file, "wb") as stream:
+        with os.fdopen(file, "wb") as stream:
             os.fchmod(file, mode)  # the umask may have taken bits
             stream.write(data)
             stream.flush()

@@ -5,7 +5,7 @@
 * ``lock``: flock'ed for as long as the engine lives, with its pid inside. The kernel drops the lock however
   the engine ends, so a lock that can be had means that what else lies there is stale.
 * ``token``: the generated token (0600), made once, so that it survives restarts. ``token.configured``: a copy
-  of the one in service.json, so that the curl line and other tools find either in a file. No newline at the end.
+  of the one in service.json, so that the curl line and other tools find either in a file. No newline.
 * ``admin-token`` (0600): opens the admin API where it is reachable from elsewhere.
 * ``engine.json`` (0644, in the 0700 directory): where the running engine is. Files of tokens, never tokens.
 
@@ -35,9 +35,8 @@ from eas_engine.errors import ConfigurationError
 SYSTEM_ROOT = Path("/var/lib/eas-engine")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _ENGINE_LIMIT = 1 << 20
-_LOCK_TRIES = (
-    25  # a look by ``status`` or ``list`` holds the lock for an instant; an engine holds it for ever
-)
+# A look by ``status`` or ``list`` holds the lock for an instant, an engine holds it for good.
+_LOCK_TRIES = 25
 _LOCK_PAUSE = 0.02  # seconds
 
 
@@ -78,7 +77,7 @@ class EngineRecord:
             record = cls(**{key: fields[key] for key in cls.__dataclass_fields__ if key in fields})
         except (ValueError, TypeError, RecursionError) as error:
             raise ConfigurationError(f"{path} isn't an engine's record ({error}); delete it") from None
-        if not (isinstance(record.pid, int) and str(record.admin_url).startswith("http://")):
+        if type(fields["pid"]) is not int or not str(record.admin_url).startswith("http://"):
             raise ConfigurationError(f"{path} isn't an engine's record; delete it")
         return record
 
