@@ -1,0 +1,1 @@
+"""What the engine says about itself: counters, metrics, status and logs."""

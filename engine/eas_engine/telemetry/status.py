@@ -1,0 +1,182 @@
+"""What a service looks like from outside: plain immutable values.
+
+The gateway's loop makes them (``Load`` at each scrape, ``ServiceStatus`` when somebody asks); the admin
+thread turns them into metrics and JSON. They are the only thing the two threads share, besides plain
+counters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from eas_engine.telemetry.processes import Figures, figures
+from eas_engine.telemetry.window import Rates
+
+MASK = "********"
+_SECRET = re.compile(
+    r"token|passw|secret|credential|authori[sz]ation|(?:access|api|private|account|encryption)[_-]?key|dockerauth",
+    re.IGNORECASE,
+)
+_NOT_SECRET = frozenset({"generate_token"})
+_USERINFO = re.compile(r"(\w+://)[^/\s@]+@")
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Can a request be served now? If not, ``reasons`` say why, for a person."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceStatus:
+    """One instance, as the supervisor and its links see it."""
+
+    name: str
+    state: str  # the word of the lifecycle table: PENDING, STARTING, WARMING, READY, DRAINING, ...
+    reason: str = ""  # why it isn't ready
+    pids: tuple[int, ...] = ()  # of its hosts
+    uptime: float | None = None  # seconds since it became ready
+    threads: int = 0
+    busy_threads: int = 0
+    restarts: Mapping[str, int] = field(default_factory=dict)  # by cause
+    log: tuple[str, ...] = ()  # the last lines that the processor printed
+    last_crash: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How full the service is at one instant."""
+
+    ready: bool = False
+    queue_depth: int = 0  # requests that wait, handed out but not begun included
+    queue_capacity: int = 0
+    in_flight: int = 0  # requests in the system: uploading, waiting and in the processor
+    body_bytes: int = 0  # of bodies in memory
+    body_capacity: int = 0  # rpc.max_inflight_bytes
+    instances: tuple[InstanceStatus, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """Worker threads of all instances."""
+        return sum(instance.threads for instance in self.instances)
+
+    @property
+    def busy_threads(self) -> int:
+        """Those that are inside the processor."""
+        return sum(instance.busy_threads for instance in self.instances)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """Everything ``/api/v1/service`` tells. ``configuration`` is masked when it is shown, by ``document``."""
+
+    name: str
+    version: str
+    pid: int
+    uptime: float  # seconds
+    url: str
+    admin_url: str
+    load: Load
+    readiness: Readiness
+    rates: Rates
+    lag: float = 0.0  # seconds, see Window
+    lag_max: float = 0.0
+    workspace_id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    open: bool = False  # no token is asked for
+    io_threads_requested: int = 1
+    io_threads_effective: int = 1
+    statuses: Mapping[int, int] = field(default_factory=dict)  # answers by HTTP status since the start
+    warnings: tuple[str, ...] = ()  # about the configuration and this machine
+    configuration: Mapping[str, object] = field(default_factory=dict)  # effective
+
+
+def document(
+    status: ServiceStatus, measure: Callable[[Iterable[int]], Figures] = figures
+) -> dict[str, object]:
+    """The JSON of ``/api/v1/service``, without secrets. Measures processes: not on the gateway's loop."""
+    load = status.load
+    return {
+        "name": status.name,
+        "workspace_id": status.workspace_id,
+        "labels": dict(status.labels),
+        "version": status.version,
+        "pid": status.pid,
+        "uptime_seconds": round(status.uptime, 3),
+        "url": status.url,
+        "admin_url": status.admin_url,
+        "authentication": "none" if status.open else "token",
+        "ready": status.readiness.ready,
+        "reasons": list(status.readiness.reasons),
+        "queue": {"depth": load.queue_depth, "capacity": load.queue_capacity, "in_flight": load.in_flight},
+        "body_bytes": {"now": load.body_bytes, "limit": load.body_capacity},
+        "threads": {"busy": load.busy_threads, "all": load.threads},
+        "io_threads": {"requested": status.io_threads_requested, "effective": status.io_threads_effective},
+        "rates": asdict(status.rates),
+        "answers": {str(code): count for code, count in sorted(status.statuses.items())},
+        "event_loop_lag_seconds": {"average": status.lag, "maximum": status.lag_max},
+        "engine": _process(measure([status.pid]), without=measure(pids_of(load.instances))),
+        "instances": [_instance(instance, measure(instance.pids)) for instance in load.instances],
+        "warnings": list(status.warnings),
+        "configuration": without_secrets(status.configuration),
+    }
+
+
+def pids_of(instances: Iterable[InstanceStatus]) -> list[int]:
+    """Of all their hosts."""
+    return [pid for instance in instances for pid in instance.pids]
+
+
+def without_secrets(value: object, name: str = "") -> object:
+    """The same tree with values of secret-looking names, environment values and passwords in URLs masked.
+
+    An environment's values are masked by the name of the variable, whether it is written as
+    ``{"name": ..., "value": ...}`` or as a map.
+    """
+    if isinstance(value, Mapping):
+        variable = value.get("name") if set(value) == {"name", "value"} else None
+        if isinstance(variable, str) and _is_secret(variable):
+            return {"name": variable, "value": MASK}
+        return {str(key): without_secrets(item, str(key)) for key, item in value.items()}
+    if value in (None, "", True, False):
+        return value
+    if _is_secret(name):
+        return MASK
+    if isinstance(value, str):
+        return _USERINFO.sub(rf"\1{MASK}@", value)
+    if isinstance(value, Sequence):
+        return [without_secrets(item, name) for item in value]
+    return value
+
+
+def _is_secret(name: str) -> bool:
+    return name not in _NOT_SECRET and _SECRET.search(name) is not None
+
+
+def _instance(instance: InstanceStatus, measured: Figures) -> dict[str, object]:
+    return {
+        "name": instance.name,
+        "state": instance.state,
+        "reason": instance.reason,
+        "pids": list(instance.pids),
+        "uptime_seconds": None if instance.uptime is None else round(instance.uptime, 3),
+        "threads": {"busy": instance.busy_threads, "all": instance.threads},
+        **_process(measured),
+        "restarts": dict(instance.restarts),
+        "last_crash": None if instance.last_crash is None else dict(instance.last_crash),
+        "log": list(instance.log),
+    }
+
+
+def _process(measured: Figures, without: Figures | None = None) -> dict[str, object]:
+    less = without or Figures()
+    return {
+        "memory_bytes": max(0, measured.memory - less.memory),
+        "cpu_seconds": round(max(0.0, measured.cpu - less.cpu), 3),
+        "processes": max(0, measured.processes - less.processes),
+        "os_threads": max(0, measured.threads - less.threads),
+    }
