@@ -1,0 +1,94 @@
+# `make help` lists what there is. Everything lives in .venv; stamps in it say what is installed, so that a second
+# call does nothing until pyproject.toml or the pinned versions change.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+DIGITS := examples/digits
+# One resolver run a file; the pins come from requirements/, so nothing is looked for and nothing is unhashed.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test format lint types imports unit model system fix lock image clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- environments ---------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@python=$$(scripts/find-python) && echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
+
+$(VENV)/.example: requirements/example.txt pyproject.toml | $(BIN)/python
+	@echo "installing eas-engine and what the example needs into $(VENV)"
+	@$(PIP) --require-hashes -r requirements/example.txt
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "installing eas-engine and what its tests need into $(VENV)"
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(INSTALL_SELF)
+	@touch $@ $(VENV)/.example
+
+$(VENV)/.extras: requirements/test.txt requirements/torch.txt $(VENV)/.dev
+	@echo "installing every extra into $(VENV): 3.6 GB, some minutes"
+	@$(PIP) --require-hashes -r requirements/test.txt
+	@$(PIP) -r requirements/torch.txt
+	@touch $@
+
+# --- the example ----------------------------------------------------------------------------------------
+
+serve: $(DIGITS)/model/digits.npz ## serve the digits example in the foreground; ARGS="--port 0" are the engine's
+	@$(BIN)/python $(DIGITS)/serve.py $(ARGS)
+
+$(DIGITS)/model/digits.npz: $(DIGITS)/train.py | $(VENV)/.example
+	@$(BIN)/python $(DIGITS)/train.py
+
+# --- checks ---------------------------------------------------------------------------------------------
+
+test: $(VENV)/.extras packages ## everything that CI runs; closes with pytest's own last line
+	@$(MAKE) --no-print-directory format lint types imports
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: packages
+packages:
+	@scripts/debian-packages curl=curl
+
+format: $(VENV)/.dev ## is the code formatted? (`make fix` formats it)
+	$(BIN)/ruff format --check
+
+lint: $(VENV)/.dev ## ruff
+	$(BIN)/ruff check
+
+types: $(VENV)/.dev ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## who imports whom
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev ## the tests of single parts; ARGS="-k token" are pytest's
+	$(BIN)/pytest tests/unit $(ARGS)
+
+model: $(VENV)/.dev ## the state machines
+	$(BIN)/pytest tests/model $(ARGS)
+
+system: $(VENV)/.dev packages ## real processes
+	$(BIN)/pytest tests/system $(ARGS)
+
+# --- the rest -------------------------------------------------------------------------------------------
+
+fix: $(VENV)/.dev ## format, and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: ## pin the versions of requirements/ anew from pyproject.toml; ARGS=--upgrade takes the newest
+	scripts/lock $(ARGS)
+
+image: ## build the container image eas-engine with docker or podman
+	@tool=$$(command -v docker || command -v podman) || { echo "neither docker nor podman is installed" >&2; exit 1; }; \
+	"$$tool" build --tag eas-engine .
+
+clean: ## remove .venv, caches and the example's model
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DIGITS)/model
