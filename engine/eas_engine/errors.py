@@ -86,6 +86,10 @@ class RateLimited(Refusal):
 
     status, code, text, retryable = 429, "rate_limited", "rpc.rate_limit is exceeded", True
 
+    def __init__(self, text: str = "", *, retry_after: float = 1.0) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
 
 class HeadTooLarge(Refusal):
     """The request's head is larger than 64 KiB, or has more than 256 fields."""

@@ -1,0 +1,1 @@
+"""Bytes and status codes, nothing else: what clients and operators see of the engine."""

@@ -1,0 +1,184 @@
+"""What all connections of one service share: its rules, its limits, and the second hand of its clock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from eas_engine.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, Refusal, Unauthorized
+from eas_engine.gateway.auth import Verifier
+from eas_engine.gateway.http import Connection
+from eas_engine.gateway.reply import IDLE_ANNOUNCED, Replies
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from eas_engine.admission.budget import Budget
+    from eas_engine.admission.gate import Gate
+    from eas_engine.gateway.head import Head
+    from eas_engine.request import Ticket
+    from eas_engine.telemetry.counters import Counters
+
+_BUFFER = 32 * 1024
+_IDLE_SECONDS = IDLE_ANNOUNCED + 5
+_METHODS = frozenset({b"POST", b"GET", b"HEAD"})
+_LOGGED_A_SECOND = 10
+_LOGGED = frozenset({"instance_crashed", "deadline_exceeded", "internal"})
+
+
+class Bodies(Protocol):
+    """Memory for request bodies."""
+
+    budget: Budget
+
+    def place(self, size: int) -> tuple[int, memoryview]:
+        """Room to receive `size` bytes into: (offset in the arena or -1, view)."""
+
+    def release(self, ticket: Ticket) -> None:
+        """Nobody reads the ticket's body any more."""
+
+
+class Log(Protocol):
+    """Where the few lines go that requests cause."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """One line."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which requests are for this service. ``any_path``: every path is (a processor that was started by hand)."""
+
+    name: str
+    token: str
+    max_body: int
+    any_path: bool = False
+
+    @property
+    def path(self) -> bytes:
+        """Where predictions are asked for."""
+        return b"/api/predict/" + self.name.encode()
+
+
+class Front:
+    """The gateway of one service."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        gate: Gate,
+        bodies: Bodies,
+        counters: Counters,
+        submit: Callable[[Ticket], None],
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+        request_prefix: str,
+    ) -> None:
+        self.gate = gate
+        self.bodies, self.budget = bodies, bodies.budget
+        self.counters = counters
+        self.submit = submit
+        self.loop = loop
+        self.max_body = min(rules.max_body, self.budget.limit)
+        self.replies = Replies(request_prefix)
+        self.buffer = memoryview(bytearray(_BUFFER))
+        self.closing = False
+        self.connections: set[Connection] = set()
+        self._any_path = rules.any_path
+        self._path = rules.path
+        self._below = rules.path + b"/"
+        self._verifier = Verifier(rules.token, b"" if rules.any_path else rules.path)
+        self._log = log
+        self._logged = 0
+
+    def __repr__(self) -> str:
+        return f"<Front {self._path!r} {len(self.connections)} connections, {self.gate!r}>"
+
+    def connection(self) -> Connection:
+        """The protocol for a client that has just connected."""
+        return Connection(self)
+
+    def screen(self, head: Head) -> None:
+        """The refusals that depend on the head alone, in the order of the design: 404 405 401 413.
+
+        Raises:
+            Refusal: one of them.
+        """
+        path = head.path
+        if not (path == self._path or path.startswith(self._below) or self._any_path):
+            raise NotFound()
+        if head.method not in _METHODS:
+            raise MethodNotAllowed()
+        if not self._verifier.allows(head):
+            raise Unauthorized()
+        if head.length > self.max_body:
+            raise BodyTooLarge()
+        if head.length and head.method != b"POST":
+            raise BadRequest("only a POST may have a body")
+
+    def opened(self, connection: Connection) -> None:
+        """A client has connected."""
+        self.connections.add(connection)
+        self.counters.connections += 1
+        self.counters.accepted += 1
+
+    def closed(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self.connections.discard(connection)
+        self.counters.connections -= 1
+
+    def next_number(self) -> int:
+        """A number for a request that gets no ticket."""
+        self.gate.number += 1
+        return self.gate.number
+
+    def left(self, ticket: Ticket) -> None:
+        """The client is gone before its answer."""
+        self.counters.client_gone += 1
+        self.drop(ticket)
+
+    def drop(self, ticket: Ticket) -> None:
+        """The ticket has ended without the processor."""
+        self.gate.abandon(ticket)
+        if ticket.holder is None:
+            self.bodies.release(ticket)
+
+    def expire(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+        """The engine ends the ticket, wherever it is."""
+        client = ticket.client
+        self.drop(ticket)
+        if client is not None:
+            client.refused(ticket, refusal, now)
+
+    def refused(self, refusal: Refusal, ticket: Ticket | None, now: float) -> None:
+        """Count an answer that the engine made, and log the few kinds that somebody must look into."""
+        counters = self.counters
+        counters.statuses[refusal.status] += 1
+        counters.refusals[refusal.code] += 1
+        if ticket is None:
+            return
+        took = int((now - ticket.arrived) * 1e6)
+        counters.total_us += took
+        counters.total[took.bit_length()] += 1
+        if refusal.code in _LOGGED:
+            self._logged += 1
+            if self._logged <= _LOGGED_A_SECOND:
+                request_id = f"{self.replies.prefix.decode()}-{ticket.number:x}"
+                self._log.warning(str(refusal), code=refusal.code, request_id=request_id, seconds=round(took / 1e6, 3))
+
+    def tick(self) -> None:
+        """Once a second: the date, connections that were idle for too long, log lines that were left out."""
+        self.replies.refresh(time.time())
+        if self._logged > _LOGGED_A_SECOND:
+            self._log.warning("requests failed, not logged one by one", count=self._logged - _LOGGED_A_SECOND)
+        self._logged = 0
+        oldest = monotonic() - _IDLE_SECONDS
+        for connection in [c for c in self.connections if c.active < oldest]:
+            if connection.stalled:
+                connection.abort()
+            elif connection.idle:
+                connection.hang_up()

@@ -1,0 +1,520 @@
+"""One client's connection to 8080, from its first byte to its last.
+
+A buffered protocol of our own: heads and small bodies are received into one buffer shared by all connections (its
+bytes are taken out before the loop goes on), larger bodies straight into the memory where the processor will read
+them. There is no task, no scope and no framework on this path, and a client that repeats its head byte for byte, as
+most do, has it parsed and checked only once.
+
+States
+------
+``HEAD``     waiting for, or in the middle of, a request's head
+``BODY``     receiving a body of known length into ``_sink``
+``CHUNKED``  receiving a chunked body
+``BUSY``     a ticket is in the system; what comes now is kept for later (pipelining), up to ``_AHEAD`` bytes
+``SKIP``     answered already, dropping the rest of a body that nobody wants (at most ``_DRAIN``)
+``LINGER``   answered for the last time: half-closed, dropping what comes until the client closes or time is up.
+             Closing a socket with unread bytes in it would reset it, and the client would lose its answer.
+
+One request at a time is in the system for each connection; so answers keep their order by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from eas_engine.errors import BadRequest, DeadlineExceeded, HeadTooLarge, Refusal
+from eas_engine.gateway import head as heads
+from eas_engine.gateway.chunked import Chunked
+from eas_engine.gateway.reply import CONTINUE, has_body
+from eas_engine.request import Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eas_engine.gateway.front import Front
+    from eas_engine.gateway.head import Head
+    from eas_engine.request import Body
+
+_AHEAD = 64 * 1024
+_DRAIN = 1024 * 1024
+_LINGER_SECONDS = 5.0
+_SEPARATE = 16 * 1024
+"""Answers from this size on aren't joined to their heads: two buffers of one vectored write."""
+
+
+class State(enum.IntEnum):
+    """Where a connection is; see the module's text."""
+
+    HEAD = 0
+    BODY = 1
+    CHUNKED = 2
+    BUSY = 3
+    SKIP = 4
+    LINGER = 5
+
+
+_HEAD, _BODY, _CHUNKED, _BUSY, _SKIP, _LINGER = State
+
+
+class Connection(asyncio.BufferedProtocol):
+    """The protocol of one connection; also the ``request.Client`` of its tickets."""
+
+    __slots__ = (
+        "_chunked",
+        "_first",
+        "_front",
+        "_head",
+        "_raw",
+        "_received",
+        "_sent",
+        "_sink",
+        "_skip",
+        "_state",
+        "_tail",
+        "_ticket",
+        "_timer",
+        "_transport",
+        "_waiting",
+        "active",
+        "stalled",
+    )
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._transport: Any = None
+        self._state = _HEAD
+        self._raw = b""  # the last head that was admitted, as bytes and parsed
+        self._head: Head | None = None
+        self._tail = b""
+        self._first = 0.0  # when the first byte of the request being read came
+        self._ticket: Ticket | None = None
+        self._sink: memoryview | None = None
+        self._received = 0
+        self._chunked: Chunked | None = None
+        self._skip = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent: Callable[[], None] | None = None
+        self._waiting = False
+        self.active = 0.0
+        self.stalled = False
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._state.name} {self._ticket!r}>"
+
+    @property
+    def idle(self) -> bool:
+        """Between two requests."""
+        return self._state is _HEAD and not self._tail
+
+    # -- the transport's calls
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has connected."""
+        self._transport = transport
+        self.active = monotonic()
+        self._front.opened(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        sink = self._sink
+        return self._front.buffer if sink is None else sink[self._received :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """`nbytes` bytes have come."""
+        if self._sink is not None:
+            self._received += nbytes
+            if self._received == len(self._sink):
+                self._body_complete()
+            return
+        state = self._state
+        if state is _LINGER:
+            return
+        data = self._front.buffer[:nbytes].tobytes()
+        if state is _HEAD:
+            self._take_head(self._tail + data if self._tail else data)
+        elif state is _CHUNKED:
+            self._take_chunked(data)
+        elif state is _BUSY:
+            self._keep(data)
+        else:
+            self._drop(data)
+
+    def eof_received(self) -> bool:
+        """The client will send no more: it is gone (a half-close is taken as going, too)."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is closed, whoever did it."""
+        self._stop_timer()
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            self._front.left(ticket)
+        self._forget_body()
+        self._all_sent()
+        self._front.closed(self)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write: nothing more is done for it until it catches up."""
+        self.stalled = True
+        self.active = monotonic()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self.stalled = False
+        self.active = monotonic()
+        self._all_sent()
+        if self._state is _HEAD and self._tail:
+            self._again()
+
+    # -- reading a request
+
+    def _take_head(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end > heads.MAX_HEAD:
+            self._unfinished_head(data)
+            return
+        now = monotonic()
+        start = end + 4
+        if data[:end] != self._raw and not self._check_head(data[:end], data[start:], now):
+            return
+        head, front = self._head, self._front
+        if head is None:
+            return
+        ticket = front.gate.admit(self, self._raw, self._first or now, now)
+        if ticket.__class__ is not Ticket:
+            self._reject(ticket, head, data[start:], now)
+            return
+        self._ticket = ticket
+        length = head.length
+        have = len(data) - start
+        if have >= length >= 0 and front.budget.take(self, length, self._room):
+            if self._timer is not None:
+                self._stop_timer()
+            ticket.size = length
+            ticket.queued = now
+            if have == length:
+                ticket.body = data[start:]
+                self._tail = b""
+                self._first = 0.0
+            else:
+                ticket.body = data[start : start + length]
+                self._tail = data[start + length :]
+                self._first = now
+            self._state = _BUSY
+            front.counters.bytes_in += length
+            front.submit(ticket)
+            return
+        self._start_body(head, data[start:], waiting=have >= length >= 0)
+
+    def _check_head(self, raw: bytes, behind: bytes, now: float) -> bool:
+        """Parse and screen a head that wasn't seen on this connection before; False: it was refused."""
+        raw = raw.lstrip(b"\r\n")
+        head = None
+        try:
+            head = heads.parse(raw)
+            self._front.screen(head)
+        except Refusal as refusal:
+            self._reject(refusal, head, behind, now)
+            return False
+        self._raw, self._head = raw, head
+        return True
+
+    def _unfinished_head(self, data: bytes) -> None:
+        now = monotonic()
+        data = data.lstrip(b"\r\n")
+        if len(data) > heads.MAX_HEAD:
+            self._reject(HeadTooLarge(), None, b"", now)
+        elif heads.suspicious(data):
+            self._reject(BadRequest("bare LF or CR in the head"), None, b"", now)
+        else:
+            self._tail = data
+            if data and self._timer is None:
+                self._first = self._first or now
+                left = self._first + self._front.gate.keepalive - now
+                self._timer = self._front.loop.call_later(max(0.0, left), self._too_slow)
+
+    def _too_slow(self) -> None:
+        """The head alone took all the time there is."""
+        self._timer = None
+        if self._state is _HEAD:
+            refusal = DeadlineExceeded("the request's head took longer than rpc.keepalive")
+            self._reject(refusal, None, b"", monotonic())
+
+    def _start_body(self, head: Head, data: bytes, *, waiting: bool) -> None:
+        """The body isn't here yet, or there is no room for it (`waiting`: the budget was asked already)."""
+        self._stop_timer()
+        if head.expects and not data:
+            self._transport.write(CONTINUE)
+        if head.length == heads.CHUNKED:
+            self._state = _CHUNKED
+            self._tail = b""
+            self._chunked = Chunked(self._front.max_body)
+            self._take_chunked(data)
+            return
+        self._state = _BODY
+        self._tail = data
+        if not waiting and self._front.budget.take(self, head.length, self._room):
+            self._room()
+        else:
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        self._waiting = True
+        self._transport.pause_reading()
+
+    def _room(self) -> None:
+        """The budget has room for the body of known length."""
+        ticket, head = self._ticket, self._head
+        self._stop_waiting()
+        if ticket is None or head is None:
+            return
+        ticket.size = head.length
+        data, self._tail = self._tail, b""
+        ticket.offset, sink = self._front.bodies.place(head.length)
+        ticket.body = sink
+        have = self._received = min(len(data), head.length)
+        sink[:have] = data[:have]
+        if have < head.length:
+            self._sink = sink
+            return
+        self._tail = data[have:]
+        self._submit(monotonic())
+
+    def _stop_waiting(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._transport.resume_reading()
+
+    def _body_complete(self) -> None:
+        self._sink = None
+        self._submit(monotonic())
+
+    def _take_chunked(self, data: bytes) -> None:
+        chunked, ticket = self._chunked, self._ticket
+        if chunked is None or ticket is None:
+            return
+        try:
+            chunked.feed(data)
+        except Refusal as refusal:
+            self._fail(ticket, refusal, monotonic())
+            return
+        if self._front.budget.take(self, len(chunked.body) - ticket.size, self._chunk_room):
+            self._chunk_room()
+        else:
+            self._wait_for_room()
+
+    def _chunk_room(self) -> None:
+        """The budget has room for what has come of a chunked body."""
+        chunked, ticket = self._chunked, self._ticket
+        self._stop_waiting()
+        if chunked is None or ticket is None:
+            return
+        ticket.size = len(chunked.body)
+        if chunked.rest is not None:
+            self._chunked = None
+            self._tail = chunked.rest
+            self._store(ticket, chunked.body)
+            self._submit(monotonic())
+
+    def _store(self, ticket: Ticket, body: bytearray) -> None:
+        """A chunked body is complete; a large one goes into the arena after all."""
+        ticket.offset, place = self._front.bodies.place(len(body)) if len(body) else (-1, memoryview(b""))
+        if ticket.offset >= 0:
+            place[:] = body
+            ticket.body = place
+        else:
+            ticket.body = body
+
+    def _submit(self, now: float) -> None:
+        ticket = self._ticket
+        if ticket is None:
+            return
+        self._state = _BUSY
+        self._first = now if self._tail else 0.0
+        ticket.queued = now
+        self._front.counters.bytes_in += ticket.size
+        self._front.submit(ticket)
+
+    def _keep(self, data: bytes) -> None:
+        """Bytes of the next request, while this one is in the system."""
+        if not self._tail:
+            self._first = monotonic()
+        self._tail += data
+        if len(self._tail) >= _AHEAD:
+            self._transport.pause_reading()
+
+    def _drop(self, data: bytes) -> None:
+        """More of a body that was refused."""
+        if self._skip >= len(data):
+            self._skip -= len(data)
+            rest = b""
+        else:
+            rest, self._skip = data[self._skip :], 0
+        if not self._skip:
+            self._stop_timer()
+            self._state = _HEAD
+            if rest:
+                self._take_head(rest)
+
+    # -- answers (request.Client)
+
+    def answered(
+        self,
+        ticket: Ticket,
+        status: int,
+        headers: bytes,
+        body: Body,
+        now: float,
+        sent: Callable[[], None] | None,
+    ) -> None:
+        """The processor has answered."""
+        self._ticket = None
+        head, front = self._head, self._front
+        if head is None:
+            return
+        counters, size = front.counters, len(body)
+        counters.statuses[status] += 1
+        took = int((now - ticket.arrived) * 1e6)
+        counters.total_us += took
+        counters.total[took.bit_length()] += 1
+        counters.bytes_out += size
+        transport = self._transport
+        if head.plain and status == 200 and not headers and size < _SEPARATE and not front.closing:
+            transport.write(b"%b%x\r\nContent-Length: %d\r\n\r\n%b" % (front.replies.usual, ticket.number, size, body))
+            self._next(now)
+            return
+        keep = head.keep_alive and not front.closing
+        transport.write(front.replies.answer(head, ticket, status, headers, size, now, close=not keep))
+        if size and has_body(status, head):
+            self._write_body(body, sent)
+        elif sent is not None:
+            sent()
+        if keep:
+            self._next(now)
+        else:
+            self._close_gently()
+
+    def refused(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+        """The engine ends the ticket: deadline, crash, or the processor's exception."""
+        self._ticket = None
+        if self._state is _BUSY:
+            self._refuse(refusal, ticket, now, keep=self._keeps(refusal))
+        else:
+            self._forget_body()
+            self._refuse(refusal, ticket, now, keep=False)
+
+    def _write_body(self, body: Body, sent: Callable[[], None] | None) -> None:
+        """Write a large body; when it lies in borrowed memory, tell when the last byte has left."""
+        transport = self._transport
+        if sent is None:
+            transport.write(body)
+            return
+        self._sent = sent
+        transport.set_write_buffer_limits(0)
+        transport.write(body)
+        if not self.stalled and not transport.get_write_buffer_size():
+            self._all_sent()
+
+    def _all_sent(self) -> None:
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.set_write_buffer_limits()
+            sent()
+
+    def _next(self, now: float) -> None:
+        """This request is done; the next may be here already."""
+        self._state = _HEAD
+        self.active = now
+        if self._tail:
+            if len(self._tail) >= _AHEAD:
+                self._transport.resume_reading()
+            if not self.stalled:
+                self._front.loop.call_soon(self._again)
+        else:
+            self._first = 0.0
+
+    def _again(self) -> None:
+        """Take up the bytes that came while the last request was in the system."""
+        if self._state is _HEAD and self._tail and not self._transport.is_closing():
+            data, self._tail = self._tail, b""
+            self._take_head(data)
+
+    # -- refusals
+
+    def _reject(self, refusal: Any, head: Head | None, behind: bytes, now: float) -> None:
+        """Refuse a request that has no ticket. `behind`: what has come behind its head."""
+        self._stop_timer()
+        self._head, self._raw, self._tail = head, b"", b""
+        if head is None or head.length == heads.CHUNKED or head.expects:
+            self._refuse(refusal, None, now, keep=False)  # where the next request begins can't be known cheaply
+            return
+        left = head.length - len(behind)
+        keep = self._keeps(refusal) and left <= _DRAIN
+        if keep and left <= 0:
+            self._tail = behind[head.length :]
+        self._refuse(refusal, None, now, keep=keep)
+        if keep and left > 0:
+            self._state, self._skip = _SKIP, left
+            self._timer = self._front.loop.call_later(_LINGER_SECONDS, self._transport.close)
+
+    def _fail(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+        """The body of an admitted request is bad."""
+        self._ticket = None
+        self._front.drop(ticket)
+        self._forget_body()
+        self._refuse(refusal, ticket, now, keep=False)
+
+    def _keeps(self, refusal: Refusal) -> bool:
+        head = self._head
+        return head is not None and head.keep_alive and not refusal.closes and not self._front.closing
+
+    def _refuse(self, refusal: Refusal, ticket: Ticket | None, now: float, *, keep: bool) -> None:
+        front = self._front
+        head = self._head
+        number = ticket.number if ticket is not None else front.next_number()
+        front.refused(refusal, ticket, now)
+        self._transport.write(front.replies.refusal(refusal, head, number, ticket, now, close=not keep))
+        if keep:
+            self._next(now)
+        else:
+            self._close_gently()
+
+    def _close_gently(self) -> None:
+        """Half-close, then drop what still comes, so that the answer isn't lost to a reset."""
+        self._state = _LINGER
+        self._tail = b""
+        self._sink = None
+        transport = self._transport
+        if transport.is_closing():
+            return
+        transport.resume_reading()
+        transport.write_eof()
+        self._stop_timer()
+        self._timer = self._front.loop.call_later(_LINGER_SECONDS, transport.close)
+
+    def hang_up(self) -> None:
+        """The engine ends an idle connection: half-close and linger, in case a request is on its way."""
+        if self._state is _HEAD:
+            self._close_gently()
+
+    def abort(self) -> None:
+        """End the connection now; the client doesn't read."""
+        self._transport.abort()
+
+    # -- small things
+
+    def _forget_body(self) -> None:
+        """Stop receiving a body."""
+        self._sink = None
+        self._chunked = None
+        self._front.budget.forget(self)
+        self._waiting = False
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,118 @@
+"""The bytes of answers: the only place where a status number meets a socket.
+
+Everything that doesn't change with the request is built once a second (because of ``Date``) and shared.
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from eas_engine.errors import MethodNotAllowed, RateLimited, Refusal
+
+if TYPE_CHECKING:
+    from eas_engine.gateway.head import Head
+    from eas_engine.request import Ticket
+
+IDLE_ANNOUNCED = 75
+"""Seconds that ``Keep-Alive`` promises; the engine waits a little longer, so that the client closes first."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_TYPE = b"application/octet-stream"
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {450: b"Queue Full"}
+_BODILESS = frozenset({204, 304})
+
+
+class Replies:
+    """Builds answers for one listener."""
+
+    def __init__(self, request_prefix: str) -> None:
+        self.prefix = request_prefix.encode()
+        self.usual = b""
+        self._common = b""
+        self.refresh(time.time())
+
+    def refresh(self, wall: float) -> None:
+        """Call once a second with the time of day."""
+        date = formatdate(wall, usegmt=True).encode()
+        self._common = b"Server: eas-engine\r\nDate: %b\r\n" % date
+        self.usual = (
+            b"HTTP/1.1 200 OK\r\n%bKeep-Alive: timeout=%d\r\nContent-Type: %b\r\nX-Request-Id: %b-"
+            % (self._common, IDLE_ANNOUNCED, _TYPE, self.prefix)
+        )
+
+    def request_id(self, head: Head | None, number: int) -> bytes:
+        """The client's id, else ours."""
+        if head is not None and head.request_id is not None:
+            return head.request_id
+        return b"%b-%x" % (self.prefix, number)
+
+    def answer(
+        self, head: Head, ticket: Ticket, status: int, headers: bytes, size: int, now: float, *, close: bool
+    ) -> bytes:
+        """The head of a processor's answer."""
+        lines = [self._start(status, head, close=close)]
+        if b"content-type:" not in headers.lower():
+            lines.append(b"Content-Type: %b\r\n" % _TYPE)
+        lines.append(b"X-Request-Id: %b\r\n" % self.request_id(head, ticket.number))
+        lines.append(headers)
+        if head.timing:
+            lines.append(server_timing(ticket, now))
+        if status not in _BODILESS:
+            lines.append(b"Content-Length: %d\r\n" % size)
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def refusal(
+        self, refusal: Refusal, head: Head | None, number: int, ticket: Ticket | None, now: float, *, close: bool
+    ) -> bytes:
+        """A whole engine-made answer, body included: one line of text."""
+        body = _one_line(str(refusal))
+        lines = [
+            self._start(refusal.status, head, close=close),
+            b"Content-Type: text/plain; charset=utf-8\r\nX-Request-Id: %b\r\n" % self.request_id(head, number),
+            b"X-EAS-Error: %b\r\nX-EAS-Retryable: %b\r\n"
+            % (refusal.code.encode(), b"true" if refusal.retryable else b"false"),
+        ]
+        if isinstance(refusal, RateLimited):
+            lines.append(b"Retry-After: %d\r\n" % max(1, round(refusal.retry_after + 0.5)))
+        if isinstance(refusal, MethodNotAllowed):
+            lines.append(b"Allow: GET, HEAD, POST\r\n")
+        if ticket is not None and head is not None and head.timing:
+            lines.append(server_timing(ticket, now))
+        lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
+        if head is None or head.method != b"HEAD":
+            lines.append(body)
+        return b"".join(lines)
+
+    def _start(self, status: int, head: Head | None, *, close: bool) -> bytes:
+        reason = _REASONS.get(status, b"Unknown")
+        if close:
+            connection = b"Connection: close\r\n"
+        elif head is not None and head.minor == 0:
+            connection = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % IDLE_ANNOUNCED
+        else:
+            connection = b"Keep-Alive: timeout=%d\r\n" % IDLE_ANNOUNCED
+        return b"HTTP/1.1 %d %b\r\n%b%b" % (status, reason, self._common, connection)
+
+
+def has_body(status: int, head: Head) -> bool:
+    """Whether bytes follow the head of the answer."""
+    return status not in _BODILESS and head.method != b"HEAD"
+
+
+def server_timing(ticket: Ticket, now: float) -> bytes:
+    """``Server-Timing`` (W3C): milliseconds spent waiting, in a batch, in the processor, and in total."""
+    begun = ticket.begun
+    queue = (begun if begun else now) - ticket.queued
+    return b"Server-Timing: queue;dur=%.3f, batch;dur=0.000, process;dur=%.3f, total;dur=%.3f\r\n" % (
+        max(0.0, queue) * 1e3,
+        ticket.process_us / 1e3,
+        (now - ticket.arrived) * 1e3,
+    )
+
+
+def _one_line(text: str) -> bytes:
+    return text.replace("\r", " ").replace("\n", " ").strip().encode("utf-8", "replace") + b"\n"

@@ -1,0 +1,93 @@
+"""The one thing that flows: a ticket, from the gate to its single ending.
+
+A ticket is made when a request is admitted and ends exactly once: answered by a processor, refused by the engine
+(deadline, crash), or left by its client. Whoever holds it in between is its ``holder``; no layer wraps it in another
+object. Instants are seconds of the monotonic clock, fixed when they happen and only compared afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eas_engine.errors import Refusal
+
+Body = bytes | bytearray | memoryview
+
+
+class Client(Protocol):
+    """Who asked. Told the ending of its ticket, once."""
+
+    def answered(
+        self,
+        ticket: Ticket,
+        status: int,
+        headers: bytes,
+        body: Body,
+        now: float,
+        sent: Callable[[], None] | None,
+    ) -> None:
+        """The processor's answer; `headers` are lines that end in CRLF.
+
+        `sent`, if given, must be called when the bytes of `body` aren't needed any more.
+        """
+
+    def refused(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+        """The engine's answer."""
+
+
+class Holder(Protocol):
+    """Who has the ticket now: the backlog, or the link it was handed out on."""
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Its client doesn't wait for it any more. True: it holds nothing any longer.
+
+        False: a processor has it, and its place is taken until the processor is done with it.
+        """
+
+
+class Ticket:
+    """One admitted request.
+
+    ``body`` is the request's body, or None when it lies in the arena of requests at ``offset``; ``size`` is its
+    length in bytes either way.
+    """
+
+    __slots__ = (
+        "arrived",
+        "begun",
+        "body",
+        "client",
+        "deadline",
+        "head",
+        "holder",
+        "number",
+        "offset",
+        "placed",
+        "process_us",
+        "queued",
+        "size",
+        "slot",
+    )
+
+    def __init__(self, client: Client, head: bytes, number: int, arrived: float, deadline: float) -> None:
+        self.client: Client | None = client
+        self.head = head
+        self.number = number
+        self.arrived = arrived
+        self.deadline = deadline
+        self.queued = arrived
+        self.begun = 0.0
+        self.process_us = 0
+        self.body: Body | None = b""
+        self.offset = -1
+        self.size = 0
+        self.holder: Holder | None = None
+        self.slot = -1
+        self.placed = True
+
+    def __repr__(self) -> str:
+        state = "ended" if self.client is None else f"held by {self.holder!r}"
+        return f"<Ticket {self.number} {self.size} bytes, {state}>"

@@ -1,0 +1,50 @@
+"""What happened to requests, as plain integers.
+
+The predict path adds to these numbers and nothing else: no metrics library, no lock, no label look-up. Scrapes and
+the status page read them from other threads; a torn read of one integer can't happen, and a sum that is one request
+behind its histogram does no harm.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+BUCKETS = 40
+"""Latency bucket k counts durations of 2**(k-1) to 2**k - 1 microseconds (bucket 0: none at all)."""
+
+
+class Counters:
+    """Everything counted since the engine started."""
+
+    __slots__ = (
+        "accepted",
+        "batch",
+        "batch_us",
+        "bytes_in",
+        "bytes_out",
+        "client_gone",
+        "connections",
+        "process",
+        "process_us",
+        "queue",
+        "queue_us",
+        "refusals",
+        "statuses",
+        "total",
+        "total_us",
+    )
+
+    def __init__(self) -> None:
+        self.statuses: defaultdict[int, int] = defaultdict(int)
+        self.refusals: defaultdict[str, int] = defaultdict(int)
+        self.queue = [0] * BUCKETS
+        self.batch = [0] * BUCKETS
+        self.process = [0] * BUCKETS
+        self.total = [0] * BUCKETS
+        self.queue_us = self.batch_us = self.process_us = self.total_us = 0
+        self.bytes_in = self.bytes_out = 0
+        self.connections = self.accepted = self.client_gone = 0
+
+    def __repr__(self) -> str:
+        answered = sum(self.statuses.values())
+        return f"<Counters {answered} answered, {self.connections} connections, {self.client_gone} left>"

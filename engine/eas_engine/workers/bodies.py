@@ -1,0 +1,79 @@
+"""The memory of request bodies: what they may take together, and the arena for the large ones."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from eas_host import wire
+from eas_host.arena import Arena
+
+from eas_engine.admission.budget import Budget
+
+if TYPE_CHECKING:
+    from eas_engine.request import Ticket
+
+_SEAL_FUTURE_WRITE = 0x10  # Linux 5.1: nobody who maps the file from now on can write into it
+
+
+def make_shared(name: str, size: int) -> int:
+    """A sparse file in memory that can't be resized, so that nobody can take pages away under a reader (SIGBUS)."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    return fd
+
+
+class Bodies:
+    """Where the bodies of admitted requests lie until their answers have come."""
+
+    def __init__(self, limit: int) -> None:
+        self.budget = Budget(limit)
+        self.fd = -1
+        self.arena: Arena | None = None
+        # Extents are powers of two and never merged: address space is what is spent freely, not memory.
+        size = 16 * max(limit, 1 << 30)
+        try:
+            self.fd = make_shared("eas-requests", size)
+            self.arena = Arena(self.fd, size, keep=max(1 << 20, min(limit // 4, 256 << 20)))
+            self._seal()
+        except OSError:
+            self.arena = None  # no memfd here: large bodies travel inside frames
+
+    def __repr__(self) -> str:
+        return f"<Bodies {self.budget!r} {self.arena!r}>"
+
+    def _seal(self) -> None:
+        try:
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEAL_FUTURE_WRITE)
+        except OSError:
+            return  # an older kernel: the hosts map the file read-only by themselves
+
+    def describe(self) -> dict[str, int] | None:
+        """What a host must know to read the bodies."""
+        return None if self.arena is None else {"fd": self.fd, "size": self.arena.size}
+
+    def place(self, size: int) -> tuple[int, memoryview]:
+        """Room to receive `size` bytes into: (offset, view), or (-1, view) when the arena has none."""
+        if size >= wire.SPILL_BYTES and self.arena is not None:
+            offset = self.arena.take(size)
+            if offset is not None:
+                return offset, self.arena.view[offset : offset + size]
+        return -1, memoryview(bytearray(size))
+
+    def release(self, ticket: Ticket) -> None:
+        """Nobody reads the ticket's body any more."""
+        size, ticket.size, ticket.body = ticket.size, 0, None
+        if ticket.offset >= 0:
+            offset, ticket.offset = ticket.offset, -1
+            if self.arena is not None:
+                self.arena.give(offset)
+        if size:
+            self.budget.give(size)
+
+    def close(self) -> None:
+        """Unmap and close."""
+        if self.arena is not None:
+            self.arena.close()
+            os.close(self.fd)

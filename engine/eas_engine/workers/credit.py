@@ -1,0 +1,38 @@
+"""How many requests may be inside one host? Pure arithmetic over what its answers said.
+
+As many as it has worker threads; and, only while the processor is fast, a few *ahead*: so many as fit into
+``AHEAD_SECONDS`` of work, at most ``MOST_AHEAD``. They let both processes write and read many messages with one
+system call, which is what makes small requests cheap. One slow answer takes the credit away at once.
+"""
+
+from __future__ import annotations
+
+AHEAD_SECONDS = 300e-6
+MOST_AHEAD = 32
+_SLOW_US = 1000
+_WEIGHT = 0.1
+
+
+class Credit:
+    """The allowance of one host; ``limit`` is the number to compare with."""
+
+    __slots__ = ("average_us", "limit", "threads")
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.limit = threads
+        self.average_us = float(_SLOW_US)
+
+    def __repr__(self) -> str:
+        return f"<Credit {self.limit} for {self.threads} threads, {self.average_us:.0f} us a request>"
+
+    def learn(self, count: int, total_us: int, longest_us: int) -> None:
+        """`count` answers came that took `total_us` together and the longest of them `longest_us`."""
+        if longest_us >= _SLOW_US:
+            self.average_us = float(_SLOW_US)
+            self.limit = self.threads
+            return
+        weight = min(1.0, _WEIGHT * count)
+        self.average_us += (total_us / count - self.average_us) * weight
+        ahead = int(AHEAD_SECONDS * 1e6 / self.average_us) if self.average_us > 1.0 else MOST_AHEAD
+        self.limit = self.threads + min(MOST_AHEAD, ahead)

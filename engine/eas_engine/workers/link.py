@@ -1,0 +1,438 @@
+"""The engine's end of one host: what is inside the host, what goes there and what comes back.
+
+One socketpair carries frames both ways (``eas_host.wire``), coalesced: everything handed out in one turn of the loop
+goes in one write, and one read brings as many answers as the host had ready. A *slot* is a request's place in the
+host, from being handed out until the host gives it back; it is what frames and the shared board name.
+
+Theory of operation
+-------------------
+* The pool hands tickets out while ``room()``; nothing here decides who gets what.
+* A ticket that is handed out but not begun is still waiting: ``withdraw`` frees its place at once, ``take_back``
+  returns it to the caller. Both mark the board, and the host skips the slot and gives it back when it comes to it.
+* A ticket whose client is gone while the processor works on it keeps its place until the processor returns.
+* ``lost``: answers that had left the host before it died still count; what was begun is answered 500; what was not
+  goes back to the pool.
+
+Reads the clock and the socket directly: this is the hot path.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eas_host import wire
+from eas_host.arena import map_read_only
+
+from eas_engine.errors import InstanceCrashed, ProcessorRaised
+from eas_engine.workers.bodies import make_shared
+from eas_engine.workers.credit import Credit
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+
+    from eas_engine.admission.gate import Gate
+    from eas_engine.request import Ticket
+    from eas_engine.telemetry.counters import Counters
+    from eas_engine.workers.bodies import Bodies
+
+_ANSWERS_BYTES = 64 << 30  # address space, not memory: the file is sparse
+_SOCKET_BYTES = 1 << 20
+
+
+class Pull(Protocol):
+    """Who is told what became of this host's requests: the pool."""
+
+    def pull(self, link: Link) -> None:
+        """There may be room in the host."""
+
+    def returned(self, tickets: Iterable[Ticket]) -> None:
+        """These were handed out, but never begun."""
+
+
+class Link:
+    """One host's requests. Implements the supervisor's ``Channel``."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pool: Pull,
+        gate: Gate,
+        bodies: Bodies,
+        counters: Counters,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        request_prefix: str,
+    ) -> None:
+        self.name = name
+        self._pool, self._gate, self._bodies, self._counters = pool, gate, bodies, counters
+        self._loop, self._clock, self._prefix = loop, clock, request_prefix
+        self._socket, self._theirs = socket.socketpair()
+        for end in (self._socket, self._theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+        self._socket.setblocking(False)
+        self._board_fd = make_shared("eas-board", wire.BOARD_BYTES)
+        self._board = _map_board(self._board_fd)
+        self._marks = memoryview(self._board)
+        self._words = self._marks.cast("H")
+        self._answers_fd, self._answers = _make_answers()
+        self._tickets: list[Ticket | None] = [None] * wire.SLOTS
+        self._slots = list(range(wire.SLOTS - 1, -1, -1))
+        self.count = 0
+        self.credit = Credit(0)
+        self._frames: list[Any] = []
+        self._unsent: memoryview | None = None
+        self._armed = False
+        self._inbox = wire.Inbox(wire.ANSWER)
+        self._open = False
+        self._alive = True
+        self._idle_waiters: list[asyncio.Future[None]] = []
+        self._taken_back: set[int] = set()  # slots whose tickets went elsewhere before the host gave them back
+        self.seen_begun: dict[int, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Link {self.name} {self.count} inside, {self.credit!r}>"
+
+    # -- the supervisor's side
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What the host inherits."""
+        own = (self._theirs.fileno(), self._board_fd, self._answers_fd, self._bodies.fd)
+        return tuple(fd for fd in own if fd >= 0)
+
+    def describe(self) -> dict[str, object]:
+        """What the host must know of them."""
+        answers = {"fd": self._answers_fd, "size": _ANSWERS_BYTES} if self._answers_fd >= 0 else None
+        return {
+            "link": self._theirs.fileno(),
+            "board": {"fd": self._board_fd},
+            "requests": self._bodies.describe(),
+            "answers": answers,
+            "request_prefix": self._prefix,
+        }
+
+    def started(self) -> None:
+        """The host has its copies; ours would keep the link open after its death."""
+        self._theirs.close()
+        for fd in (self._board_fd, self._answers_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._board_fd = self._answers_fd = -1
+
+    def open(self, threads: int) -> None:
+        """The host is ready."""
+        self.credit = Credit(threads)
+        self._open = True
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self._pool.pull(self)
+
+    def drain(self) -> None:
+        """Hand out nothing new, and take back what wasn't begun."""
+        self._open = False
+        self.take_back()
+
+    def idle(self) -> bool:
+        """Nothing is inside the host."""
+        return self.count == 0
+
+    async def wait_idle(self) -> None:
+        """Until nothing is inside the host."""
+        if self.count and self._alive:
+            waiter = self._loop.create_future()
+            self._idle_waiters.append(waiter)
+            await waiter
+
+    def lost(self) -> None:
+        """The host is dead. Says so to everybody who waits for it; harmless when called again."""
+        if not self._alive:
+            return
+        if self.credit.threads:
+            self._drain_socket()
+        self._close()
+        now, crashed, unbegun = self._clock(), [], []
+        for slot, ticket in enumerate(self._tickets):
+            if ticket is not None:
+                (crashed if self._words[slot] & 0xFF else unbegun).append(ticket)
+        self._tickets = [None] * wire.SLOTS
+        self.count = 0
+        for ticket in crashed + unbegun:
+            ticket.holder = None
+        for ticket in crashed:
+            self._end(ticket, InstanceCrashed, now)
+        self._give_back(unbegun)
+        self._wake()
+
+    # -- the pool's side
+
+    def room(self) -> int:
+        """How many more tickets may be handed out."""
+        return self.credit.limit - self.count if self._open else 0
+
+    def free_threads(self) -> int:
+        """How many worker threads have nothing to do."""
+        return self.credit.threads - self.count if self._open else 0
+
+    def hand(self, ticket: Ticket) -> None:
+        """Hand the ticket out; there must be room."""
+        slot = self._slots.pop()
+        self._tickets[slot] = ticket
+        self._words[slot] = 0
+        ticket.holder, ticket.slot = self, slot
+        self.count += 1
+        head, body, size = ticket.head, ticket.body, ticket.size
+        frames, head_size = self._frames, len(head)
+        if ticket.offset < 0:
+            frames.append(
+                wire.REQUEST.pack(
+                    44 + head_size + size, wire.CALL, 0, slot, head_size, ticket.number, ticket.deadline, 0, size
+                )
+            )
+            frames.append(head)
+            frames.append(body)
+        else:
+            frames.append(
+                wire.REQUEST.pack(
+                    44 + head_size,
+                    wire.CALL,
+                    wire.IN_ARENA,
+                    slot,
+                    head_size,
+                    ticket.number,
+                    ticket.deadline,
+                    ticket.offset,
+                    size,
+                )
+            )
+            frames.append(head)
+        if not self._armed:
+            self._armed = True
+            self._loop.call_soon(self._flush)
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """See ``request.Holder``. The slot stays taken until the host gives it back; the place may be free before."""
+        slot = ticket.slot
+        self._marks[2 * slot + 1] = 1
+        return not self._marks[2 * slot]
+
+    def take_back(self) -> None:
+        """Withdraw everything that wasn't begun and return it to the pool, once that is certain."""
+        candidates = [t for t in self._tickets if t is not None and not self._marks[2 * t.slot] and t.client]
+        for ticket in candidates:
+            self._marks[2 * ticket.slot + 1] = 1
+        if candidates:
+            self._loop.call_later(2 * wire.SETTLE_SECONDS, self._collect, candidates)
+
+    def begun(self) -> int:
+        """How many requests the processor is at work on."""
+        return sum(1 for t in self._tickets if t is not None and self._marks[2 * t.slot])
+
+    def stuck(self, now: float, longest: float) -> bool:
+        """Whether a processor call has been seen running for `longest` seconds."""
+        running = {t.number for t in self._tickets if t is not None and self._marks[2 * t.slot]}
+        self.seen_begun = {number: self.seen_begun.get(number, now) for number in running}
+        return any(now - since >= longest for since in self.seen_begun.values())
+
+    # -- frames out
+
+    def _flush(self) -> None:
+        self._armed = False
+        if not self._alive:
+            return
+        frames = self._frames
+        if not frames or self._unsent is not None:
+            return
+        data = b"".join(frames)
+        frames.clear()
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            frames.clear()  # the host is dying; `lost` settles what is inside
+            return
+        if sent < len(data):
+            self._unsent = memoryview(data)[sent:]
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        unsent = self._unsent
+        if unsent is None:
+            return
+        try:
+            sent = self._socket.send(unsent)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._loop.remove_writer(self._socket.fileno())
+            return
+        if sent < len(unsent):
+            self._unsent = unsent[sent:]
+            return
+        self._unsent = None
+        self._loop.remove_writer(self._socket.fileno())
+        self._flush()
+
+    def _release(self, offset: int) -> None:
+        """The bytes of an answer in the host's arena aren't needed any more."""
+        if self._alive:
+            self._frames.append(wire.REQUEST.pack(44, wire.RELEASE, 0, 0, 0, 0, 0.0, offset, 0))
+            if not self._armed:
+                self._armed = True
+                self._loop.call_soon(self._flush)
+
+    # -- frames in
+
+    def _readable(self) -> None:
+        inbox = self._inbox
+        try:
+            count = self._socket.recv_into(inbox.space())
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if not count:
+            # The host closed its end or died. Its exit status is the truth; the supervisor calls `lost`.
+            self._loop.remove_reader(self._socket.fileno())
+            return
+        self._settle(inbox.feed(count))
+        self._pool.pull(self)
+
+    def _drain_socket(self) -> None:
+        """Take the answers that left the host before it died."""
+        try:
+            while True:
+                count = self._socket.recv_into(self._inbox.space())
+                if not count:
+                    return
+                self._settle(self._inbox.feed(count))
+        except (OSError, wire.CorruptFrame):
+            return
+
+    def _settle(self, frames: list[wire.Frame]) -> None:
+        tickets, slots, now = self._tickets, self._slots, self._clock()
+        counters, bodies, settle = self._counters, self._bodies, self._gate.settle
+        process, queue = counters.process, counters.queue
+        process_total = longest = answers = 0
+        for fields, payload in frames:
+            _, kind, flags, slot, status, _, headers_size, took, begun, offset, size = fields
+            ticket = tickets[slot]
+            if ticket is None or kind == wire.SKIPPED:
+                self._skipped(slot, ticket)
+                continue
+            tickets[slot] = None
+            slots.append(slot)
+            answers += 1
+            process_total += took
+            if took > longest:
+                longest = took
+            process[took.bit_length()] += 1
+            waited = int((begun - ticket.queued) * 1e6)
+            if waited > 0:
+                counters.queue_us += waited
+                queue[waited.bit_length()] += 1
+            else:
+                queue[0] += 1
+            ticket.holder = None
+            client = ticket.client
+            settle(ticket)
+            if ticket.offset >= 0 or ticket.size:
+                bodies.release(ticket)
+            if client is None:
+                if flags & wire.IN_ARENA:
+                    self._release(offset)
+                continue
+            ticket.begun, ticket.process_us = begun, took
+            if kind == wire.RAISED:
+                client.refused(ticket, ProcessorRaised(payload.decode("utf-8", "replace")), now)
+            elif flags & wire.IN_ARENA:
+                self._answer_in_arena(client, ticket, fields, payload, now)
+            elif headers_size:
+                client.answered(ticket, status, payload[:headers_size], payload[headers_size:], now, None)
+            else:
+                client.answered(ticket, status, b"", payload, now, None)
+        self.count -= len(frames)
+        if answers:
+            counters.process_us += process_total
+            self.credit.learn(answers, process_total, longest)
+        if not self.count and self._idle_waiters:
+            self._wake()
+
+    def _skipped(self, slot: int, ticket: Ticket | None) -> None:
+        """The host gave a slot back that was withdrawn."""
+        self._tickets[slot] = None
+        self._slots.append(slot)
+        if ticket is not None:
+            ticket.holder = None
+            self._bodies.release(ticket)
+            self._gate.leave(ticket)
+        elif slot in self._taken_back:
+            self._taken_back.discard(slot)
+        else:
+            raise wire.CorruptFrame(f"{self.name} answered slot {slot}, which is free")
+
+    def _answer_in_arena(self, client: Any, ticket: Ticket, fields: tuple[Any, ...], headers: bytes, now: float) -> None:
+        offset, size = fields[9], fields[10]
+        body = self._answers[offset : offset + size]
+        client.answered(ticket, fields[4], headers, body, now, lambda: self._release(offset))
+
+    # -- the end
+
+    def _collect(self, candidates: list[Ticket]) -> None:
+        """What was withdrawn a moment ago and isn't begun now, never will be (see ``wire``)."""
+        ours = [t for t in candidates if t.holder is self and t.client and not self._marks[2 * t.slot]]
+        for ticket in ours:
+            ticket.holder = None
+            self._tickets[ticket.slot] = None
+            self._taken_back.add(ticket.slot)
+        self._pool.returned(ours)
+
+    def _end(self, ticket: Ticket, refusal: type[InstanceCrashed], now: float) -> None:
+        self._bodies.release(ticket)
+        client = ticket.client
+        self._gate.settle(ticket)
+        if client is not None:
+            client.refused(ticket, refusal(), now)
+
+    def _give_back(self, tickets: list[Ticket]) -> None:
+        waiting = []
+        for ticket in tickets:
+            if ticket.client is None:
+                self._bodies.release(ticket)
+                self._gate.leave(ticket)
+            else:
+                waiting.append(ticket)
+        self._pool.returned(waiting)
+
+    def _close(self) -> None:
+        self._alive = self._open = False
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        self._frames.clear()
+        self._unsent = None
+        if self._theirs.fileno() >= 0:
+            self.started()
+
+    def _wake(self) -> None:
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _map_board(fd: int) -> Any:
+    import mmap
+
+    return mmap.mmap(fd, wire.BOARD_BYTES)
+
+
+def _make_answers() -> tuple[int, memoryview]:
+    try:
+        fd = make_shared("eas-answers", _ANSWERS_BYTES)
+        return fd, map_read_only(fd, _ANSWERS_BYTES)[1]
+    except OSError:
+        return -1, memoryview(b"")

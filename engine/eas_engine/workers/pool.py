@@ -1,0 +1,108 @@
+"""Who gets the next request? The hosts pull: a ticket goes where a worker thread is free, else it waits in line.
+
+Every free thread of any host comes before work *ahead* on one host. When a host was given work ahead and then turns
+slow while another host has a free thread, what it hasn't begun is taken back and handed out again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from eas_engine.admission.backlog import Backlog
+    from eas_engine.request import Ticket
+    from eas_engine.workers.link import Link
+
+_LOOK_AGAIN = 0.002
+
+
+class Pool:
+    """The links that take work, and the backlog they take it from."""
+
+    def __init__(self, backlog: Backlog, loop: asyncio.AbstractEventLoop) -> None:
+        self._backlog = backlog
+        self._loop = loop
+        self._watching = False
+        self.links: list[Link] = []
+
+    def __repr__(self) -> str:
+        return f"<Pool of {self.links!r}, {self._backlog!r}>"
+
+    def add(self, link: Link) -> None:
+        """The link may get work as soon as it is open."""
+        self.links.append(link)
+
+    def remove(self, link: Link) -> None:
+        """The link's host is gone."""
+        if link in self.links:
+            self.links.remove(link)
+
+    def submit(self, ticket: Ticket) -> None:
+        """The ticket's body is complete: hand it out or queue it."""
+        if self._backlog:
+            self._backlog.put(ticket)
+            return
+        link = self._roomiest()
+        if link is None:
+            self._backlog.put(ticket)
+            return
+        link.hand(ticket)
+        if link.count > link.credit.threads and len(self.links) > 1:
+            self._watch()
+
+    def pull(self, link: Link) -> None:
+        """There may be room in `link`: hand out what waits."""
+        backlog = self._backlog
+        room = min(link.room(), len(backlog))
+        while room > 0:
+            link.hand(backlog.pop())
+            room -= 1
+        if link.count > link.credit.threads and len(self.links) > 1:
+            self._watch()
+
+    def returned(self, tickets: Iterable[Ticket]) -> None:
+        """Handed out, but never begun: back to the front of the line, and out again where there is room."""
+        self._backlog.put_back(tickets)
+        for link in self.links:
+            self.pull(link)
+
+    def busy_threads(self) -> int:
+        """Requests that processors are at work on."""
+        return sum(link.begun() for link in self.links)
+
+    def handed_out(self) -> int:
+        """Requests inside hosts, begun or not."""
+        return sum(link.count for link in self.links)
+
+    def _roomiest(self) -> Link | None:
+        best, most = None, 0
+        for link in self.links:
+            free = link.free_threads()
+            if free > most:
+                best, most = link, free
+        if best is not None:
+            return best
+        for link in self.links:
+            room = link.room()
+            if room > most:
+                best, most = link, room
+        return best
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(_LOOK_AGAIN, self._rebalance)
+
+    def _rebalance(self) -> None:
+        """Work ahead on one host while another has a free thread: take it back."""
+        self._watching = False
+        ahead = [link for link in self.links if link.count > link.credit.threads]
+        if not ahead:
+            return
+        if any(link.free_threads() > 0 for link in self.links):
+            for link in ahead:
+                link.take_back()
+        self._watch()

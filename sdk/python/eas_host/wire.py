@@ -1,0 +1,120 @@
+"""The frames between the engine and a processor host, and the marks both keep in shared memory.
+
+Nothing here touches a socket: bytes in, frames out (:class:`Inbox`), and packers that return bytes. Both sides
+import this file, so the two can't drift apart; it is standard library only and runs on Python 3.8.
+
+Every frame begins with a fixed header whose first field is the size of the whole frame in bytes. All numbers are
+little-endian. Times are seconds of ``CLOCK_MONOTONIC``, which all processes of a machine share.
+
+Engine to host (:data:`REQUEST`)::
+
+    size u32 | kind u8 | flags u8 | slot u16 | head_size u32 | number u64 | deadline f64 | offset u64 | body_size u64
+    then head_size bytes of the client's head as it came, then the body unless ``IN_ARENA`` is set
+
+Host to engine (:data:`ANSWER`)::
+
+    size u32 | kind u8 | flags u8 | slot u16 | status u16 | pad u16 | headers_size u32 | process_us u32
+    | begun f64 | offset u64 | body_size u64
+    then headers_size bytes of header lines (each ending in CRLF), then the body unless ``IN_ARENA`` is set
+
+The *board* is one shared page range with two bytes a slot. The host writes the first (*begun*) just before it calls
+the processor, the engine writes the second (*withdrawn*) when the request must not be begun any more. Each side
+writes its own byte first and reads the other's afterwards; so when the engine looks again a little later (see
+``SETTLE_SECONDS``) and begun is still 0, the host has seen the withdrawal or will see it, and never begins.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import List, Tuple
+
+REQUEST = struct.Struct("<IBBHIQdQQ")
+ANSWER = struct.Struct("<IBBHHHIIdQQ")
+
+# Kinds of frames, engine to host.
+CALL = 1  # a request for the processor
+RELEASE = 2  # the answer at `offset` in the host's arena was sent; its memory may be used again
+
+# Kinds of frames, host to engine.
+REPLY = 1  # the processor's answer
+RAISED = 2  # the processor raised; the body is the exception's text
+SKIPPED = 3  # the request was withdrawn before it was begun
+
+IN_ARENA = 1  # flag: the body lies in the arena at `offset`, `body_size` bytes long
+
+SLOTS = 4096  # requests that one host can hold; a slot is a request's place on the board
+BOARD_BYTES = 2 * SLOTS
+
+#: After this time a begun mark that raced with a withdrawal is visible to the engine: processors drain their store
+#: buffers within microseconds, and at every context switch.
+SETTLE_SECONDS = 0.001
+
+#: Bodies from this size on go through shared memory. Below it a copy through the socket is cheaper.
+SPILL_BYTES = 256 * 1024
+
+Frame = Tuple[tuple, bytes]  # the header's fields, and what follows the header
+
+
+class CorruptFrame(Exception):
+    """The peer sent a frame that can't be one; the link is unusable."""
+
+
+class Inbox:
+    """Collects received bytes and cuts them into frames, whatever the reads looked like.
+
+    Read into :meth:`space`, then say how many bytes came with :meth:`feed`. The buffer grows to hold the largest
+    frame seen and is reused, so steady traffic allocates nothing but the payloads.
+    """
+
+    def __init__(self, header: struct.Struct, capacity: int = 256 * 1024, limit: int = 1 << 31) -> None:
+        self._unpack = header.unpack_from
+        self._header_size = header.size
+        self._limit = limit
+        self._fill = 0
+        self._replace(bytearray(capacity))
+
+    def __repr__(self) -> str:
+        return "<Inbox {} of {} bytes>".format(self._fill, len(self._buffer))
+
+    def space(self) -> memoryview:
+        """Where the next bytes go; never empty."""
+        return self._view[self._fill :] if self._fill else self._view
+
+    def feed(self, count: int) -> List[Frame]:
+        """`count` bytes were put into :meth:`space`; the frames that are complete now, in order."""
+        end = self._fill + count
+        frames = []  # type: List[Frame]
+        append, unpack, view, header = frames.append, self._unpack, self._view, self._header_size
+        at = 0
+        while end - at >= header:
+            fields = unpack(view, at)
+            size = fields[0]
+            if end - at < size:
+                break
+            if size < header:
+                raise CorruptFrame("a frame of {} bytes is smaller than its header".format(size))
+            append((fields, bytes(view[at + header : at + size])))
+            at += size
+        self._keep(at, end)
+        return frames
+
+    def _keep(self, at: int, end: int) -> None:
+        """Move the unfinished rest to the front, into a larger buffer when the frame needs one."""
+        rest = self._fill = end - at
+        if not rest:
+            return
+        wanted = self._unpack(self._view, at)[0] if rest >= self._header_size else 0
+        if wanted > self._limit:
+            raise CorruptFrame("a frame of {} bytes is over the limit of {}".format(wanted, self._limit))
+        if wanted > len(self._buffer):
+            larger = bytearray(wanted)
+            larger[:rest] = self._view[at:end]
+            self._replace(larger)
+        elif at:
+            self._buffer[:rest] = self._buffer[at:end]
+        elif rest == len(self._buffer):
+            self._replace(self._buffer + bytearray(len(self._buffer)))
+
+    def _replace(self, buffer: bytearray) -> None:
+        self._buffer = buffer
+        self._view = memoryview(buffer)
