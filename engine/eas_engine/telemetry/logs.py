@@ -210,7 +210,9 @@ def _spell(match: re.Match[str]) -> str:
 
 def _value(value: object) -> str:
     text = value if isinstance(value, str) else str(value)
-    return text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text, ensure_ascii=False)
+    if _PLAIN.fullmatch(text) and text.isprintable():
+        return text
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 def _traceback(exc_info: Any) -> str:

@@ -251,8 +251,8 @@ def service_labels(service: str, workspace_id: str, labels: Mapping[str, object]
     """
     result = {"service": service} | ({"workspace_id": workspace_id} if workspace_id else {})
     for name, value in labels.items():
-        clean = re.sub(r"[^a-zA-Z0-9_]", "_", name) or "_"
-        if clean in _OWN_LABELS or clean[0].isdigit() or clean.startswith("__"):
+        clean = re.sub(r"[^a-zA-Z0-9_]", "_", name)
+        if clean in _OWN_LABELS or not clean[:1].isalpha():
             clean = f"label_{clean.lstrip('_')}"
         unique, number = clean, 2
         while unique in result:
