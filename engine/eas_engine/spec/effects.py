@@ -1,0 +1,164 @@
+"""THE list of parameters whose effect comes later, and what a start makes of them.
+
+Every parameter is either in ``IN_EFFECT`` or in ``LATER`` (or in both, when only some of its values are in
+effect); a parameter inside a listed object or list counts as listed. A test fails when one is in neither.
+
+``LATER`` knows two outcomes. *warn*: the service runs without it, and one warning at start names all of them.
+*refuse*: running without it would drop a restriction, hand the processor other bytes, or run something else
+than was asked for; the start ends with exit status 2 and ``not yet``. A parameter at its default is never
+mentioned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Literal
+
+from eas_engine.spec import addresses, fit, presets
+from eas_engine.spec.load import Loaded
+from eas_engine.spec.model import ServiceSpec
+from eas_engine.spec.parameters import value_of
+from eas_engine.spec.problems import Origin, Problem
+from eas_engine.spec.rules import line_of
+
+IN_EFFECT: Final = frozenset(
+    {
+        "name",
+        "token",
+        "generate_token",
+        "processor_type",
+        "processor_path",
+        "processor_entry",
+        "model_path",
+        "model_entry",
+        "model_config",
+        "processor_envs",
+        "labels",
+        "metadata.instance",
+        "metadata.workspace_id",
+        "metadata.type",
+        "metadata.rpc.keepalive",
+        "metadata.rpc.io_threads",
+        "metadata.rpc.max_queue_size",
+        "metadata.rpc.worker_threads",
+        "metadata.rpc.rate_limit",
+        "metadata.rpc.enable_sigterm",
+        "metadata.rpc.max_body_size",
+        "metadata.rpc.max_inflight_bytes",
+        "metadata.rpc.stuck_timeout",
+        "metadata.eas.termination_grace_period",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """One parameter (or a whole object) whose effect comes later.
+
+    ``why`` says, for a refusal, what would go wrong without it; ``when`` narrows it to some values.
+    """
+
+    path: str
+    outcome: Literal["warn", "refuse"] = "warn"
+    why: str = ""
+    when: Callable[[Any], bool] | None = None
+
+    def applies(self, value: object, default: object) -> bool:
+        """Whether a spec with ``value`` meets it."""
+        return value != default and (self.when is None or self.when(value))
+
+
+def _is_remote(value: Any) -> bool:
+    return bool(addresses.scheme(value))
+
+
+def _is_archive(value: Any) -> bool:
+    return not addresses.scheme(value) and addresses.is_archive(value)
+
+
+def _is_served_preset(value: Any) -> bool:
+    preset = presets.find(value)
+    return preset is None or preset.is_served
+
+
+LATER: Final = (
+    Later("model_path", "refuse", "remote addresses are not fetched", _is_remote),
+    Later("model_path", "refuse", "archives are not unpacked", _is_archive),
+    Later("oss_endpoint"),
+    Later("processor", "refuse", "preset processors are not served", _is_served_preset),
+    Later("processor_path", "refuse", "remote addresses are not fetched", _is_remote),
+    Later("processor_path", "refuse", "archives are not unpacked", _is_archive),
+    Later("processor_mainclass"),
+    Later("processor_type", "refuse", "C and C++ processors are not served", lambda value: value == "cpp"),
+    Later("processor_type", "refuse", "Java processors are not served", lambda value: value == "java"),
+    Later("warm_up_data_path"),
+    Later("runtime.enable_crash_block"),
+    Later("cloud"),
+    Later("autoscaler"),
+    Later("containers", "refuse", "containers are not run"),
+    Later("storage", "refuse", "nothing is mounted, and the processor would not find its files"),
+    Later("features"),
+    Later("networking.disable_internet_endpoint", "refuse", "callers from everywhere would be answered"),
+    Later("metadata.cpu"),
+    Later("metadata.memory", "refuse", "an instance's memory would not be limited"),
+    Later("metadata.gpu"),
+    Later("metadata.gpu_memory", "refuse", "an instance's GPU memory would not be limited", bool),
+    Later("metadata.gpu_core_percentage"),
+    Later("metadata.qos"),
+    Later("metadata.resource"),
+    Later("metadata.cuda"),
+    Later("metadata.enable_grpc", "refuse", "8080 would speak HTTP, not gRPC"),
+    Later("metadata.enable_webservice", "refuse", "8080 would answer predict requests alone"),
+    Later("metadata.rpc.batching"),
+    Later("metadata.rpc.max_batch_size"),
+    Later("metadata.rpc.max_batch_timeout"),
+    Later("metadata.rpc.decompressor", "refuse", "the processor would get compressed bodies"),
+    Later("metadata.rpc.proxy_path"),
+    Later("metadata.rpc.retry_on_crash"),
+    Later("metadata.rpc.batch_when_idle"),
+    Later("metadata.rpc.batch_padding"),
+    Later("metadata.rpc.batch_sizes"),
+    Later("metadata.rpc.cpp_batch"),
+    Later("metadata.java_opts"),
+    Later("metadata.warm_up_count"),
+    Later("metadata.rollout_timeout"),
+    Later("metadata.rolling_strategy"),
+    Later("metadata.scheduling"),
+    Later("metadata.resource_rebalancing"),
+    Later("metadata.shm_size"),
+)
+
+
+@cache
+def default_spec() -> ServiceSpec:
+    """Every parameter at its default."""
+    return ServiceSpec(name="unnamed")
+
+
+def not_in_effect(loaded: Loaded) -> Iterator[Later]:
+    """The entries of ``LATER`` that this service meets.
+
+    What a machine type gave is named by the type alone.
+    """
+    for later in LATER:
+        origin = loaded.origins.get(later.path, Origin("default"))
+        value, default = value_of(loaded.spec, later.path), value_of(default_spec(), later.path)
+        if origin.kind != "instance_type" and later.applies(value, default):
+            yield later
+
+
+def startable(loaded: Loaded) -> tuple[list[Problem], list[Problem]]:
+    """What keeps the service from starting on this machine now, and what it will do without."""
+    origins = loaded.origins
+    refusals = [
+        Problem(later.path, line_of(later.path, origins), f"not yet: {later.why}")
+        for later in not_in_effect(loaded)
+        if later.outcome == "refuse"
+    ]
+    warned = [later.path for later in not_in_effect(loaded) if later.outcome == "warn"]
+    warnings = [Problem("", None, f"not in effect yet: {', '.join(warned)}", "warning")] if warned else []
+    for problem in fit.problems(loaded.spec, origins, loaded.machine):
+        (refusals if problem.severity == "error" else warnings).append(problem)
+    return refusals, warnings

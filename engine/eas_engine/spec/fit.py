@@ -1,0 +1,106 @@
+"""Does the service fit this machine? Refusals name both figures: what was asked for and what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+from eas_engine.spec import addresses, presets
+from eas_engine.spec.machine import Machine
+from eas_engine.spec.model import ServiceSpec
+from eas_engine.spec.problems import Origin, Problem
+from eas_engine.spec.rules import line_of
+
+_MB: Final = 2**20
+_GB: Final = 2**30
+
+
+def problems(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) -> Iterator[Problem]:
+    """Errors: can't be served here. Warnings: served otherwise than was asked."""
+    for path, message, severity in _findings(spec, machine):
+        yield Problem(path, line_of(path, origins), message, severity)
+
+
+_Finding = tuple[str, str, Literal["error", "warning"]]
+
+
+def _findings(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    yield from _kind(spec)
+    yield from _cpu_and_memory(spec, machine)
+    yield from _gpus(spec, machine)
+    yield from _software(spec, machine)
+    if not spec.token and not spec.generate_token:
+        yield "generate_token", "an open service: every caller is answered, no token is asked for", "warning"
+    if spec.metadata.resource:
+        resource = spec.metadata.resource
+        message = f'"{resource}": no resource groups are defined on this machine; the whole machine is used'
+        yield "metadata.resource", message, "warning"
+
+
+def _kind(spec: ServiceSpec) -> Iterator[_Finding]:
+    if spec.metadata.type != "Standard":
+        yield "metadata.type", f'"{spec.metadata.type}": only services of type Standard are served', "error"
+    preset = presets.find(spec.processor) if spec.processor else None
+    if preset is not None and not preset.is_served:
+        message = f'"{spec.processor}" is a bundle of the vendor that is not public; {preset.instead}'
+        yield "processor", message, "error"
+
+
+def _cpu_and_memory(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    cpu, memory = spec.metadata.cpu, spec.metadata.memory
+    if cpu is not None and cpu > machine.cpus:
+        yield "metadata.cpu", f"{cpu:g} CPUs asked for, this machine has {machine.cpus}", "error"
+    here = machine.memory_bytes // _MB
+    if memory is not None and memory > here:
+        yield "metadata.memory", f"{memory} MB asked for, this machine has {here} MB", "warning"
+    disk = spec.features.extra_ephemeral_storage
+    if disk is not None and disk > machine.disk_free_bytes:
+        message = f"{disk / _GB:g} GiB asked for, {machine.disk_free_bytes / _GB:.1f} GiB are free"
+        yield "features.eas.aliyun.com/extra-ephemeral-storage", message, "error"
+
+
+def _gpus(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    gpu, memory = spec.metadata.gpu, spec.metadata.gpu_memory
+    if gpu > len(machine.gpus):
+        yield "metadata.gpu", f"{gpu} GPUs asked for, this machine has {len(machine.gpus) or 'none'}", "error"
+    if memory and not gpu:
+        largest = max((card.memory_bytes for card in machine.gpus), default=0) // _GB
+        if not machine.gpus:
+            yield (
+                "metadata.gpu_memory",
+                f"{memory} GB of GPU memory asked for, this machine has no GPU",
+                "error",
+            )
+        elif memory > largest:
+            message = f"{memory} GB of GPU memory asked for, this machine's largest card has {largest} GB"
+            yield "metadata.gpu_memory", message, "error"
+    if spec.processor and presets.wants_gpu(spec.processor) and not machine.gpus and not (gpu or memory):
+        yield (
+            "processor",
+            f'"{spec.processor}" is for GPUs; this machine has none, so it runs on the CPU',
+            "warning",
+        )
+
+
+def _software(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    cuda = spec.metadata.cuda
+    if cuda and cuda not in machine.cuda_toolkits:
+        installed = ", ".join(machine.cuda_toolkits) or "none"
+        yield (
+            "metadata.cuda",
+            f"CUDA {cuda} is not installed on this machine (installed: {installed})",
+            "error",
+        )
+    for index, container in enumerate(spec.containers):
+        if container.image and not machine.container_tool:
+            message = (
+                f'"{container.image}" needs podman or Docker, and neither is installed: apt install podman'
+            )
+            yield f"containers[{index}].image", message, "error"
+    for path, address in (
+        ("model_path", spec.model_path),
+        ("processor_path", spec.processor_path),
+        ("warm_up_data_path", spec.warm_up_data_path),
+    ):
+        if addresses.scheme(address) == "oss" and not spec.oss_endpoint:
+            yield path, "oss:// needs oss_endpoint, or OSS_ENDPOINT in the environment", "error"

@@ -1,0 +1,180 @@
+"""A file and flags -> the effective specification, or every complaint at once.
+
+Order: bytes -> text -> tree with lines -> canonical object with origins (``reading``) -> types and ranges
+(pydantic) -> machine type -> rules between parameters. Nothing here touches the network or starts anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from eas_engine.spec import rules, sizing
+from eas_engine.spec.locate import Duplicate, Node, NotJson, parse
+from eas_engine.spec.machine import Machine, this_machine
+from eas_engine.spec.model import ServiceSpec
+from eas_engine.spec.parameters import service_parameters, settable
+from eas_engine.spec.problems import DEFAULT, ConfigurationError, Origin, Problem, in_order
+from eas_engine.spec.reading import Entry, Reading, file_entries, read
+from eas_engine.spec.validation import validate
+
+LARGEST_FILE: Final = 4 * 2**20
+MOST_DUPLICATES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The effective specification and how it came about.
+
+    ``origins`` has every parameter by its canonical path (``metadata.rpc.keepalive``,
+    ``containers[0].port``); ``emptied`` the lines of parameters that are in the file but not set;
+    ``duplicates`` keys that stood twice.
+    """
+
+    spec: ServiceSpec
+    origins: Mapping[str, Origin]
+    warnings: tuple[Problem, ...]
+    source: Path
+    machine: Machine
+    emptied: Mapping[str, int] = field(default_factory=dict)
+    duplicates: tuple[Duplicate, ...] = ()
+
+    @property
+    def base(self) -> Path:
+        """The directory that relative paths of the file are relative to."""
+        return self.source.absolute().parent
+
+
+def load(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    strict: bool = False,
+    machine: Machine | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read ``path`` and the ``-D`` flags.
+
+    Raises ``ConfigurationError`` with all problems; with ``strict`` warnings are problems, too (but for keys
+    that are known to have no effect here).
+    """
+    environ = os.environ if environ is None else environ
+    node, duplicates = _parse(path)
+    reading = Reading()
+    reading.warn_of_duplicates(duplicates[:MOST_DUPLICATES])
+    entries = file_entries(node) + [_flag(text, path) for text in overrides]
+    canonical = read(entries, service_parameters(), reading)
+    machine = machine or this_machine(environ)
+    spec = _effective(canonical, reading, machine, environ)
+    warnings = _sift(reading, path, strict=strict)
+    if spec is None:  # then there was an error, and _sift raised
+        raise ConfigurationError(path, reading.problems)
+    return Loaded(
+        spec,
+        _all_origins(reading, spec),
+        warnings,
+        path,
+        machine,
+        dict(reading.emptied),
+        duplicates[:MOST_DUPLICATES],
+    )
+
+
+def read_text(path: Path) -> str:
+    """The file's text; refuses what isn't a readable UTF-8 file of sane size."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise ConfigurationError(path, [Problem("", None, "there is no such file")]) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(path, [Problem("", None, f"can't be read: {reason}")]) from None
+    if len(data) > LARGEST_FILE:
+        raise ConfigurationError(path, [Problem("", None, "larger than 4 MiB: this is no service.json")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"not UTF-8 (byte 0x{data[error.start]:02x}): save the file as UTF-8"
+        raise ConfigurationError(path, [Problem("", line, message)]) from None
+
+
+def _parse(path: Path) -> tuple[Node, tuple[Duplicate, ...]]:
+    try:
+        node, duplicates = parse(read_text(path))
+    except NotJson as error:
+        message = f"column {error.column}: not JSON: {error}"
+        raise ConfigurationError(path, [Problem("", error.line, message)]) from None
+    if not isinstance(node.value, dict):
+        raise ConfigurationError(path, [Problem("", node.line, "expected an object: { ... }")])
+    return node, duplicates
+
+
+def _flag(text: str, source: Path) -> Entry:
+    """``key=value``; the value is JSON where it can be read as JSON, else text."""
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    flag = Origin("flag", detail=f"-D {text}")
+    if not equals or not key:
+        raise ConfigurationError(source, [Problem(f"-D {text}", None, "expected key=value")])
+    try:
+        node, _ = parse(value)
+    except NotJson:
+        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ConfigurationError(source, [Problem(f"-D {key}", None, "not UTF-8")]) from None
+        node = Node(value, 0)
+    return Entry(key, node, flag)
+
+
+def _effective(
+    canonical: dict[str, Any], reading: Reading, machine: Machine, environ: Mapping[str, str]
+) -> ServiceSpec | None:
+    """Fill in what doesn't come from the file, validate, apply the rules; complaints go to ``reading``."""
+    if "oss_endpoint" not in reading.origins and environ.get("OSS_ENDPOINT"):
+        canonical["oss_endpoint"] = environ["OSS_ENDPOINT"]
+        reading.origins["oss_endpoint"] = Origin("environment", detail="OSS_ENDPOINT")
+    inflight = "metadata.rpc.max_inflight_bytes"
+    if inflight not in reading.origins and isinstance(rpc := _below(canonical, "metadata", "rpc"), dict):
+        rpc["max_inflight_bytes"] = max(machine.memory_bytes // 4, 1)
+        reading.origins[inflight] = Origin("default", detail="a quarter of the RAM")
+    checked = validate(canonical, reading.origins)
+    reading.problems.extend(checked.problems)
+    spec = checked.spec
+    if spec is not None:
+        spec, sized = sizing.apply(spec, reading.origins, machine)
+        reading.origins.update(sized.origins)
+        reading.problems.extend(sized.problems)
+        reading.problems.extend(rules.problems(spec, reading.origins, checked.unread))
+    return spec
+
+
+def _below(target: dict[str, Any], *parts: str) -> Any:
+    inner: Any = target
+    for part in parts:
+        inner = inner.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return None
+    return inner
+
+
+def _sift(reading: Reading, path: Path, *, strict: bool) -> tuple[Problem, ...]:
+    """Raise when there is an error; else the warnings."""
+    found = in_order(reading.problems)
+    if strict:
+        found = [replace(one, severity="error") if one.strict else one for one in found]
+    wrong = [one for one in found if one.severity == "error"]
+    if wrong:
+        raise ConfigurationError(path, wrong, [one for one in found if one.severity == "warning"])
+    return tuple(found)
+
+
+def _all_origins(reading: Reading, spec: ServiceSpec) -> dict[str, Origin]:
+    """The origins that were read, and ``default`` for every other parameter of the file."""
+    origins = {one.path: DEFAULT for one in settable() if "[]" not in one.path}
+    if spec.autoscaler is None:
+        origins = {path: origin for path, origin in origins.items() if not path.startswith("autoscaler.")}
+    return origins | reading.origins

@@ -1,0 +1,85 @@
+"""What this machine has, as a value: rules and ``check`` take it as a parameter, so that tests make one up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+_OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One card."""
+
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The facts that parameters are held against."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[Gpu, ...] = ()
+    disk_free_bytes: int = 0
+    cuda_toolkits: tuple[str, ...] = ()
+    container_tool: str = ""
+    """The path of podman or docker; empty: neither is installed."""
+    oss_credentials: str = ""
+    """Where credentials for oss:// come from; empty: there are none (anonymous)."""
+
+
+def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
+    """Look at the machine the engine runs on. No GPU library installed: no GPUs, and no error."""
+    environ = os.environ if environ is None else environ
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=_gpus(),
+        disk_free_bytes=shutil.disk_usage("/").free,
+        cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
+        container_tool=shutil.which("podman") or shutil.which("docker") or "",
+        oss_credentials=_oss_credentials(environ),
+    )
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    if find_spec("pynvml") is None:
+        return ()
+    import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(
+            Gpu(str(pynvml.nvmlDeviceGetName(one)), int(pynvml.nvmlDeviceGetMemoryInfo(one).total))
+            for one in handles
+        )
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _cuda_toolkits(root: Path) -> tuple[str, ...]:
+    return tuple(
+        sorted(path.name.removeprefix("cuda-") for path in root.glob("cuda-[0-9]*") if path.is_dir())
+    )
+
+
+def _oss_credentials(environ: Mapping[str, str]) -> str:
+    if all(environ.get(name) for name in _OSS_VARIABLES):
+        return "environment"
+    home = environ.get("HOME")
+    file = Path(home) / ".ossutilconfig" if home else None
+    return str(file) if file and file.is_file() else ""

@@ -1,0 +1,84 @@
+"""Where a value comes from, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from eas_engine import errors
+
+LONGEST_SHOWN: Final = 60
+MOST_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from.
+
+    ``line`` is the file's; ``detail`` names the flag, the variable, the machine type or the rule.
+    """
+
+    kind: Literal["file", "default", "flag", "environment", "instance_type"]
+    line: int | None = None
+    detail: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "file":
+            return f"line {self.line}"
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+DEFAULT: Final = Origin("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One complaint: ``strict`` tells whether ``--strict`` makes an error of a warning."""
+
+    path: str
+    line: int | None
+    message: str
+    severity: Literal["error", "warning"] = "error"
+    strict: bool = True
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+
+
+class ConfigurationError(errors.ConfigurationError):
+    """service.json can't be read as a service.
+
+    ``problems`` has every reason, ``warnings`` what was noticed beside, ``str()`` all reasons for a person.
+    """
+
+    def __init__(self, source: object, problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
+        self.source = str(source)
+        self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
+        super().__init__(self._text(f"{self.source}: "))
+
+    def _text(self, opening: str) -> str:
+        count = len(self.problems)
+        if count == 1:
+            return f"{opening}{self.problems[0]}"
+        shown = [f"  {problem}" for problem in self.problems[:MOST_SHOWN]]
+        if count > MOST_SHOWN:
+            shown.append(f"  ... and {count - MOST_SHOWN} more")
+        return "\n".join([f"{opening}{count} problems", *shown])
+
+
+def shown(value: object) -> str:
+    """A value as it stands in the file, cut to a readable length."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
+
+def in_order(problems: Sequence[Problem]) -> list[Problem]:
+    """As a person reads the file: by line; what has none, first."""
+    return sorted(problems, key=lambda one: (one.line or 0, one.path))

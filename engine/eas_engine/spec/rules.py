@@ -1,0 +1,230 @@
+"""What must hold between parameters: everything that can be decided by reading the file alone.
+
+Each rule is a function of the spec that yields its complaints; a complaint names the parameters it is about,
+so that one about a value that couldn't be read isn't made twice. What depends on the machine is in
+``fit.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from eas_engine.spec import presets
+from eas_engine.spec.containers import Check, Container
+from eas_engine.spec.model import ServiceSpec
+from eas_engine.spec.problems import Origin, Problem
+from eas_engine.spec.storage import Mount
+
+OWN_PORTS: Final = (8080, 9090)
+_METRICS: Final = ("qps", "qps1k", "cpu", "gpu[util]", "queue")
+_MOUNTS: Final = ("oss", "nfs", "git", "empty_dir", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A broken rule: ``about`` lists the parameters, the one to point at first."""
+
+    about: tuple[str, ...]
+    message: str
+    severity: Literal["error", "warning"] = "error"
+
+
+def problems(spec: ServiceSpec, origins: Mapping[str, Origin], unread: frozenset[str]) -> Iterator[Problem]:
+    """Every broken rule, but for those about parameters that couldn't be read."""
+    for rule in _RULES:
+        for one in rule(spec):
+            given = origins.get(one.about[0])
+            if one.severity == "warning" and given is not None and given.kind == "instance_type":
+                continue  # nobody wrote it
+            if not any(path in unread or _above(path, unread) for path in one.about):
+                yield Problem(one.about[0], line_of(one.about[0], origins), one.message, one.severity)
+
+
+def line_of(path: str, origins: Mapping[str, Origin]) -> int | None:
+    """The line of a parameter, or of the nearest object around it that is in the file."""
+    while path:
+        if path in origins:
+            return origins[path].line
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return None
+
+
+def _above(path: str, unread: frozenset[str]) -> bool:
+    return any(
+        path.startswith((one + ".", one + "[")) or one.startswith((path + ".", path + "[")) for one in unread
+    )
+
+
+def _what_runs(spec: ServiceSpec) -> Iterator[Complaint]:
+    given = [
+        name
+        for name, value in (
+            ("processor", spec.processor),
+            ("processor_type", spec.processor_type),
+            ("containers", spec.containers),
+        )
+        if value
+    ]
+    about = ("processor_type", "processor", "containers")
+    if not given:
+        yield Complaint(
+            about, "nothing says what to run: set exactly one of processor, processor_type, containers"
+        )
+    elif len(given) > 1:
+        yield Complaint(
+            (given[-1], *about),
+            f"{' and '.join(given)} are both given: set exactly one of processor, processor_type, containers",
+        )
+
+
+def _processor(spec: ServiceSpec) -> Iterator[Complaint]:
+    if spec.processor and presets.find(spec.processor) is None:
+        known = ", ".join(presets.known_codes())
+        yield Complaint(
+            ("processor",), f'"{spec.processor}": no such preset; there are: {known} (and their versions)'
+        )
+    kind = spec.processor_type
+    if kind in ("cpp", "python") and not spec.processor_entry:
+        what = "the .so" if kind == "cpp" else "the .py"
+        yield Complaint(("processor_entry", "processor_type"), f"required with processor_type {kind}: {what}")
+    if kind == "java" and not spec.processor_mainclass:
+        yield Complaint(
+            ("processor_mainclass", "processor_type"), "required with processor_type java: the class"
+        )
+    if kind == "java" and not (spec.processor_entry or spec.processor_path):
+        yield Complaint(
+            ("processor_path", "processor_entry", "processor_type"), "required with processor_type java"
+        )
+    if kind in ("cpp", "python") and spec.processor_mainclass:
+        yield Complaint(
+            ("processor_mainclass", "processor_type"), f"no effect with processor_type {kind}", "warning"
+        )
+    if (
+        kind == "python"
+        and spec.processor_entry
+        and not spec.processor_entry.partition(":")[0].endswith(".py")
+    ):
+        yield Complaint(
+            ("processor_entry",), f'"{spec.processor_entry}": expected a .py file, or file.py:Class'
+        )
+
+
+def _gpu(spec: ServiceSpec) -> Iterator[Complaint]:
+    metadata = spec.metadata
+    if metadata.gpu and metadata.gpu_memory:
+        yield Complaint(
+            ("metadata.gpu_memory", "metadata.gpu"),
+            f"ignored: gpu is {metadata.gpu}, and whole GPUs come with all their memory",
+            "warning",
+        )
+    if metadata.gpu_core_percentage and not metadata.gpu_memory:
+        yield Complaint(
+            ("metadata.gpu_core_percentage", "metadata.gpu_memory"), "no effect without gpu_memory", "warning"
+        )
+
+
+def _batching(spec: ServiceSpec) -> Iterator[Complaint]:
+    rpc = spec.metadata.rpc
+    if any(size < 1 for size in rpc.batch_sizes):
+        yield Complaint(("metadata.rpc.batch_sizes",), "expected sizes of at least 1")
+    if rpc.proxy_path and not rpc.proxy_path.startswith("/"):
+        yield Complaint(
+            ("metadata.rpc.proxy_path",), f'"{rpc.proxy_path}": expected a path that begins with /'
+        )
+    if rpc.max_inflight_bytes < rpc.max_body_size:
+        yield Complaint(
+            ("metadata.rpc.max_body_size", "metadata.rpc.max_inflight_bytes"),
+            f"a body may have {rpc.max_body_size} bytes, all bodies together only {rpc.max_inflight_bytes} "
+            "(rpc.max_inflight_bytes): larger ones can't be read whole",
+            "warning",
+        )
+
+
+def _rollout(spec: ServiceSpec) -> Iterator[Complaint]:
+    unavailable = spec.metadata.rolling_strategy.max_unavailable
+    if isinstance(unavailable, str) and int(unavailable[:-1]) > 100:
+        yield Complaint(
+            ("metadata.rolling_strategy.max_unavailable",), f'"{unavailable}": expected at most 100%'
+        )
+
+
+def _autoscaler(spec: ServiceSpec) -> Iterator[Complaint]:
+    scaler = spec.autoscaler
+    if scaler is None:
+        return
+    if scaler.min > scaler.max:
+        yield Complaint(
+            ("autoscaler.min", "autoscaler.max"),
+            f"{scaler.min}: expected at most autoscaler.max, which is {scaler.max}",
+        )
+    expected = f"expected one of {', '.join(_METRICS)}"
+    for name, threshold in scaler.strategies.items():
+        path = f"autoscaler.strategies.{name}"
+        if name not in _METRICS:
+            yield Complaint((path,), f"unknown metric; {expected}")
+        if threshold <= 0:
+            yield Complaint((path,), f"{threshold:g}: expected a number above 0")
+    for index, strategy in enumerate(scaler.scaleStrategies):
+        if strategy.metricName not in _METRICS:
+            path = f"autoscaler.scaleStrategies[{index}].metricName"
+            yield Complaint((path,), f'"{strategy.metricName}": unknown metric; {expected}')
+
+
+def _containers(spec: ServiceSpec) -> Iterator[Complaint]:
+    if len(spec.containers) > 1:
+        yield Complaint(("containers[1]",), "expected one container")
+    for index, container in enumerate(spec.containers):
+        yield from _container(container, f"containers[{index}]")
+
+
+def _container(container: Container, path: str) -> Iterator[Complaint]:
+    if container.command and container.script:
+        yield Complaint(
+            (f"{path}.script", f"{path}.command"), "command and script are both given: set one of them"
+        )
+    if not container.command and not container.script:
+        yield Complaint((f"{path}.command", f"{path}.script"), "required: command or script")
+    if container.port in OWN_PORTS:
+        yield Complaint(
+            (f"{path}.port",), f"{container.port} is the engine's own: expected another than 8080 and 9090"
+        )
+    for name in ("startup_check", "liveness_check", "readiness_check"):
+        check: Check | None = getattr(container, name)
+        kinds = [
+            one for one in ("http_get", "tcp_socket", "exec") if check and getattr(check, one) is not None
+        ]
+        if len(kinds) > 1:
+            yield Complaint(
+                (f"{path}.{name}",), f"{' and '.join(kinds)}: expected one of http_get, tcp_socket, exec"
+            )
+
+
+def _storage(spec: ServiceSpec) -> Iterator[Complaint]:
+    seen: set[str] = set()
+    for index, mount in enumerate(spec.storage):
+        path = f"storage[{index}]"
+        yield from _mount(mount, path)
+        if mount.mount_path in seen:
+            yield Complaint((f"{path}.mount_path",), f'"{mount.mount_path}" is mounted twice')
+        seen.add(mount.mount_path)
+
+
+def _mount(mount: Mount, path: str) -> Iterator[Complaint]:
+    kinds = [name for name in _MOUNTS if getattr(mount, name) is not None]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none of them"
+        yield Complaint((path,), f"{found} given: expected exactly one of {', '.join(_MOUNTS)}")
+
+
+_RULES: Final[tuple[Callable[[ServiceSpec], Iterator[Complaint]], ...]] = (
+    _what_runs,
+    _processor,
+    _gpu,
+    _batching,
+    _rollout,
+    _autoscaler,
+    _containers,
+    _storage,
+)

@@ -1,0 +1,109 @@
+"""Types and ranges: pydantic's complaints in the words of the file.
+
+To list broken rules beside broken values, values that can't be read are taken out and the rest is validated
+again: the spec that comes out then serves only for finding further problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from eas_engine.spec.model import ServiceSpec
+from eas_engine.spec.problems import Origin, Problem, shown
+from eas_engine.spec.rules import line_of
+
+_ROUNDS: Final = 8
+_PLACEHOLDER: Final = "unnamed"
+
+
+class Checked(NamedTuple):
+    """``spec`` is whole when there are no ``problems``; ``None`` when not even the rest can be validated."""
+
+    spec: ServiceSpec | None
+    problems: list[Problem]
+    unread: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How one kind of pydantic error reads, with its figure."""
+
+    text: str
+    figure: str = ""
+
+
+_EXPECTED: Final = {
+    "greater_than_equal": _Words("expected at least {}", "ge"),
+    "greater_than": _Words("expected more than {}", "gt"),
+    "less_than_equal": _Words("expected at most {}", "le"),
+    "literal_error": _Words("expected {}", "expected"),
+    "string_pattern_mismatch": _Words("expected text that matches {}", "pattern"),
+    "string_too_short": _Words("expected text that isn't empty"),
+    "too_short": _Words("expected at least {} item(s)", "min_length"),
+    "tuple_type": _Words("expected a list"),
+    "mapping_type": _Words("expected an object"),
+    "dict_type": _Words("expected an object"),
+    "model_type": _Words("expected an object"),
+}
+
+
+def validate(canonical: dict[str, Any], origins: Mapping[str, Origin]) -> Checked:
+    """Validate the canonical object; its broken values are taken out of it."""
+    problems: list[Problem] = []
+    unread: set[str] = set()
+    for _ in range(_ROUNDS):
+        try:
+            return Checked(ServiceSpec.model_validate(canonical), problems, frozenset(unread))
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                path = path_of(detail["loc"])
+                if path not in unread:
+                    problems.append(Problem(path, line_of(path, origins), _message(detail)))
+                unread.add(path)
+                _take_out(canonical, detail["loc"])
+    return Checked(None, problems, frozenset(unread))
+
+
+def path_of(loc: tuple[int | str, ...]) -> str:
+    """A place in the object as a path of the file: ``containers[0].port``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+
+
+def _message(detail: ErrorDetails) -> str:
+    if detail["type"] == "missing":
+        return "required, and not set"
+    context = detail.get("ctx") or {}
+    words = _EXPECTED.get(detail["type"])
+    if words is not None:
+        expected = words.text.format(context.get(words.figure, ""))
+    elif detail["type"] == "value_error":
+        expected = str(context.get("error", detail["msg"]))
+    else:
+        expected = detail["msg"]
+    return f"{shown(detail['input'])}: {expected}"
+
+
+def _take_out(canonical: dict[str, Any], loc: tuple[int | str, ...]) -> None:
+    """Remove what ``loc`` points at; of a missing member, the object that lacks it."""
+    if loc == ("name",):
+        canonical["name"] = _PLACEHOLDER
+        return
+    holder: Any = None
+    last: Any = None
+    inner: Any = canonical
+    for part in loc:
+        present = (
+            part in inner
+            if isinstance(inner, dict)
+            else isinstance(inner, list) and part in range(len(inner))
+        )
+        if not present:
+            break
+        holder, last, inner = inner, part, inner[part]
+    if holder is not None:
+        holder.pop(last)
