@@ -104,6 +104,10 @@ def encode(message: Mapping[str, object]) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
+def _ignore(_why: str) -> None:
+    pass
+
+
 class Conversation:
     """Our end of one host's control socket, on the running loop.
 
@@ -144,7 +148,8 @@ class Conversation:
                 self._loop.add_writer(self._socket.fileno(), self._flush)
 
     def read_rest(self) -> None:
-        """Take what the host, now dead, has left in the socket."""
+        """Take what the host, now dead, has left in the socket; its end is no news any more."""
+        self._on_end = _ignore
         while self._reading and self._readable():
             pass
 

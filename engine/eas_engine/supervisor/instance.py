@@ -1,0 +1,81 @@
+"""What joins the hosts of an instance to the rest of the engine: interfaces, and what every host is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from eas_engine.clock import Clock
+from eas_engine.supervisor.launch import Execute
+from eas_engine.supervisor.observe import FleetSnapshot
+from eas_engine.supervisor.settings import Settings
+
+
+class Channel(Protocol):
+    """The data plane's side of one host, as far as the supervisor sees it. One per process."""
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """Inherited by the host under the same numbers."""
+        ...
+
+    def describe(self) -> dict[str, object]:
+        """The ``channel`` of the start message; for the host's worker only."""
+        ...
+
+    def started(self) -> None:
+        """The host was executed, or failed to be: our copies of its ends can be closed."""
+        ...
+
+    def open(self, threads: int) -> None:
+        """The host is ready: hand out work."""
+        ...
+
+    def drain(self) -> None:
+        """Hand out nothing new; take back what wasn't begun. May be called more than once."""
+        ...
+
+    def idle(self) -> bool:
+        """Nothing of ours is inside the host. A call that was reported as stuck doesn't count."""
+        ...
+
+    async def wait_idle(self) -> None:
+        """Until ``idle``, or ``lost``."""
+        ...
+
+    def lost(self) -> None:
+        """The host is dead: begun requests are answered, others taken back, everything is freed."""
+        ...
+
+
+def _no_log(event: str, **fields: object) -> None:
+    """The default of ``Hooks.log``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom the supervisor tells; each is called synchronously on the loop and must not block.
+
+    Attributes:
+        log: an event and its fields, as structlog's ``info``.
+        output: a line that a processor printed: instance, stream (stdout or stderr), text.
+        on_change: after every transition of a host.
+        on_properties: the effective keepalive, milliseconds, when a host has said what its code asks for.
+    """
+
+    log: Callable[..., None] = _no_log
+    output: Callable[[str, str, str], None] = lambda _instance, _stream, _line: None
+    on_change: Callable[[FleetSnapshot], None] = lambda _snapshot: None
+    on_properties: Callable[[int], None] = lambda _keepalive_ms: None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every host of a service is given."""
+
+    settings: Settings
+    channels: Callable[[str], Channel]
+    execute: Execute
+    clock: Clock
+    hooks: Hooks

@@ -1,0 +1,204 @@
+"""What is: immutable snapshots of every host, instance and of the fleet.
+
+The planner, the gate, ``/readyz``, the status and the tests read the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from eas_engine.supervisor.lifecycle import HOPEFUL, LIVE, State, aggregate
+from eas_engine.supervisor.settings import DEFAULT_THREADS
+
+
+class Seat(NamedTuple):
+    """A place for one host: the instance's number and, within it, the process's."""
+
+    instance: int
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """How a host died."""
+
+    cause: str
+    """For people: ``exit 1``, ``signal 9 (SIGKILL)``, ``stuck``, ``initialize: no such file`` ..."""
+    kind: str
+    """For counters: exit, signal, stuck, failed, execute or control."""
+    at: float
+    """Seconds since the epoch."""
+    state: State
+    """What it was when it died."""
+    lines: tuple[str, ...] = ()
+    """The last lines that it printed."""
+    traceback: str = ""
+    """The processor's, if its start failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostSnapshot:
+    """One host. Instants are monotonic unless said otherwise."""
+
+    seat: Seat
+    name: str
+    instance: str
+    state: State
+    pid: int | None = None
+    started: float | None = None
+    started_at: float | None = None
+    """Since the epoch."""
+    threads: int | None = None
+    """Effective; None before the first hello."""
+    processes: int = 1
+    """That the processor's code wants for its instance, by the last hello."""
+    python: str = ""
+    restarts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Starts after a crash, by the crash's kind."""
+    last_crash: Crash | None = None
+    next_start: float = math.inf
+    """When the back-off is over; infinite unless crashed."""
+    failed_starts: int = 0
+    refused: bool = False
+    """The last start failed in a way that another try won't change."""
+    leave_by: float = math.inf
+    """When it is killed if it hasn't left by then."""
+    killed: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why it isn't ready; empty if it is."""
+        died = self.last_crash.cause if self.last_crash else ""
+        again = f" again (before: {died})" if died else ""
+        return {
+            State.PENDING: "not started yet",
+            State.STARTING: f"starting{again}",
+            State.WARMING: f"the processor initialises{again}",
+            State.READY: "",
+            State.STUCK: "a call of the processor never ends; about to be restarted",
+            State.DRAINING: "leaving",
+            State.STOPPED: "stopped",
+            State.CRASHED: f"crashed: {died}; waits to be started again",
+            State.BLOCKED: f"crashed: {died}; not started again (runtime.enable_crash_block)",
+        }[self.state]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSnapshot:
+    """A group of hosts that counts as one: ready when all are."""
+
+    name: str
+    hosts: tuple[HostSnapshot, ...]
+    taken: float
+    """When the snapshot was taken."""
+
+    @property
+    def state(self) -> State:
+        """Of the group: that of the host that is worst off."""
+        return aggregate(host.state for host in self.hosts)
+
+    @property
+    def reason(self) -> str:
+        """Why it isn't ready; empty if it is."""
+        state = self.state
+        return next((host.reason for host in self.hosts if host.state is state), "starting")
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether it takes requests or is starting."""
+        return any(host.state in HOPEFUL for host in self.hosts)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of its hosts that live."""
+        return tuple(host.pid for host in self.hosts if host.pid is not None)
+
+    @property
+    def started_at(self) -> float | None:
+        """When the oldest of its living hosts was executed, since the epoch."""
+        return min((host.started_at for host in self.hosts if host.started_at is not None), default=None)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since then; 0 when none lives."""
+        return max(
+            (self.taken - host.started for host in self.hosts if host.started is not None), default=0.0
+        )
+
+    @property
+    def threads(self) -> int | None:
+        """Worker threads of all its hosts; None before the first hello."""
+        known = [host.threads for host in self.hosts if host.threads is not None]
+        return sum(known) if known else None
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """Starts after a crash, by kind."""
+        total: dict[str, int] = {}
+        for host in self.hosts:
+            for kind, count in host.restarts.items():
+                total[kind] = total.get(kind, 0) + count
+        return MappingProxyType(total)
+
+    @property
+    def last_crash(self) -> Crash | None:
+        """The latest of its hosts' crashes."""
+        crashes = [host.last_crash for host in self.hosts if host.last_crash is not None]
+        return max(crashes, key=lambda crash: crash.at, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSnapshot:
+    """All instances of a service at one moment."""
+
+    service: str
+    instances: tuple[InstanceSnapshot, ...]
+    ever_ready: bool = False
+    """Whether an instance has been ready since the engine started."""
+    stop_by: float | None = None
+    """Set once the service is being stopped: when the last host is killed."""
+
+    @property
+    def hosts(self) -> tuple[HostSnapshot, ...]:
+        """Of all instances."""
+        return tuple(host for instance in self.instances for host in instance.hosts)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service is being stopped."""
+        return self.stop_by is not None
+
+    @property
+    def ready_count(self) -> int:
+        """Instances that are ready."""
+        return sum(instance.state is State.READY for instance in self.instances)
+
+    @property
+    def admitting_or_starting_count(self) -> int:
+        """Instances with a host that takes requests, or that is starting without having to wait."""
+        return sum(instance.hopeful for instance in self.instances)
+
+    @property
+    def next_start_due(self) -> float:
+        """Monotonic instant before which no instance can come: compare it with a ticket's deadline.
+
+        0 while one takes requests or is starting; infinite if none will ever be started again.
+        """
+        if self.admitting_or_starting_count:
+            return 0.0
+        return min((host.next_start for host in self.hosts), default=math.inf)
+
+    @property
+    def threads(self) -> int:
+        """Worker threads of one instance, by the first that knows them; allspark's default before that."""
+        known = (instance.threads for instance in self.instances)
+        return next((threads for threads in known if threads is not None), DEFAULT_THREADS)
+
+
+def is_live(host: HostSnapshot) -> bool:
+    """Whether there is a process."""
+    return host.state in LIVE
