@@ -108,7 +108,7 @@ class BaseProcessor:
         """
         runtime = _runtime.current()
         if runtime is not None:
-            runtime.run(self)
+            runtime.serve_script(self)
             return
         from allspark import local
 

@@ -19,8 +19,7 @@ class Properties:
 
     def put(self, key: str, value: Value) -> None:
         """Sets ``key``; a number and its text mean the same. ``TypeError`` for anything else."""
-        valid: bool = isinstance(key, str) and isinstance(value, (str, int, float))
-        if not valid:
+        if not _is_property(key, value):
             raise TypeError(f"a property is a name with a number or a str, not {key!r}: {value!r}")
         self._values[key] = value
 
@@ -37,6 +36,10 @@ class Properties:
 
     def __repr__(self) -> str:
         return f"Properties({self._values!r})"
+
+
+def _is_property(key: object, value: object) -> bool:
+    return isinstance(key, str) and isinstance(value, (str, int, float))
 
 
 _default = Properties()

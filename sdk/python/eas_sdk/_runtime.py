@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def model_path(self) -> str:
             """Absolute path of the unpacked model, ``""`` without one."""
 
-        def run(self, processor: BaseProcessor) -> None:
+        def serve_script(self, processor: BaseProcessor) -> None:
             """Initialises the processor and serves with it until the engine says stop."""
 
 

@@ -1,0 +1,44 @@
+"""From a processor to one call: ``handle(request) -> (status, body, header lines)``.
+
+An adapter is all that the rest of the host knows about a kind of processor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
+
+from eas_sdk.request import Request
+
+Handle = Callable[[Request], Tuple[int, Any, bytes]]
+"""What worker threads call: a status of 200 to 599, a bytes-like body, header lines that each end in CRLF.
+
+It lets the processor's exceptions through."""
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Adapter(Protocol):
+        """One processor that was made and is not initialised yet."""
+
+        kind: str
+        """``"native"`` or ``"allspark"``."""
+        threads: int
+        """Worker threads: service.json's number, else the processor's own, else 5."""
+        processes: int
+        """Processes that one instance should have."""
+        batch: bool
+        """Whether it has a batch call."""
+        warnings: List[str]
+        """What the user should know, one line each."""
+
+        def properties(self) -> Dict[str, str]:
+            """Settings that the processor's code has made so far."""
+
+        def initialize(self) -> None:
+            """Makes it ready; raises what the processor raises."""
+
+        def handle(self) -> Handle:
+            """The call for worker threads; asked for once, after ``initialize``."""
+
+        def close(self) -> None:
+            """Ends it; no call is running."""

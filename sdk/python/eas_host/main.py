@@ -1,0 +1,188 @@
+"""The life of a host: hello, load, ready, stop.
+
+The main thread does everything in the order of this file, and waits in ``Host.live`` while worker threads
+serve. A script (see ``entry``) gets there by itself, through ``allspark``'s ``run()``; for a module the
+host goes there.
+
+Exit status: 0 after ``stopped``, 1 after ``failed``; what a script says by ``sys.exit`` once it has served.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Sequence
+
+import allspark
+import eas_sdk
+from eas_host import environment, load, worker
+from eas_host.adapters import Handle
+from eas_host.adapters.python import Allspark, Native
+from eas_host.control import Control, Stopped
+from eas_sdk import _runtime
+
+if TYPE_CHECKING:
+    from eas_host.adapters import Adapter
+
+Serve = Callable[[Handle, Dict[str, Any], int], Any]
+"""``eas_host.worker.serve``: handle, channel, threads -> an object with ``stop()`` and ``join()``."""
+
+
+def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Serve = worker.serve) -> int:
+    """Runs a host to its end and returns its exit status.
+
+    Args:
+        arguments: ``--control FD``, the descriptor of the control socket.
+        bare: the modules that Python had imported before the host began.
+        serve: what answers requests.
+    """
+    fd = int(arguments[arguments.index("--control") + 1])
+    environment.adopt()
+    control = Control(fd)
+    control.watch()
+    try:
+        start = control.wait("start")
+    except Stopped:
+        control.finish("stopped")
+        return 0
+    if start.get("lifeline") is not None:
+        environment.arm(start["lifeline"])
+    host = Host(control, start, serve)
+    _runtime.install(host)
+    try:
+        load.attempt("entry", lambda: environment.enter(start["entry"], start["processor_dir"], bare))
+        return host.run()
+    except load.Failed as failed:
+        host.report(failed)
+        return 1
+
+
+class Host:
+    """One processor between ``start`` and its end. It is also the runtime that ``allspark`` finds."""
+
+    def __init__(self, control: Control, start: Dict[str, Any], serve: Serve) -> None:
+        self._control = control
+        self._start = start
+        self._serve = serve
+        self._ran = False
+        self._failed = False
+
+    @property
+    def model_path(self) -> str:
+        """Absolute path of the unpacked model, ``""`` without one."""
+        return str(self._start["model_path"])
+
+    def run(self) -> int:
+        """Loads the entry and serves; the exit status. ``Failed`` when it can't."""
+        path, wanted = self._start["entry"], self._start["entry_class"]
+        status = self._run_script(path) if load.is_script(path, wanted) else self._run_class(path, wanted)
+        if not self._failed:
+            self._control.finish("stopped")
+        return status
+
+    def report(self, failed: load.Failed) -> None:
+        """Tells the engine that there will be no service."""
+        self._failed = True
+        sys.stderr.write(failed.trace)
+        self._control.finish("failed", stage=failed.stage, message=failed.message, traceback=failed.trace)
+
+    def live(self, adapter: Adapter) -> int:
+        """Hello, load, initialize, ready, stop, close. Returns when it is over: 0, or 1 if ``close`` raised.
+
+        ``Failed`` when the processor's ``initialize`` raises.
+        """
+        control = self._control
+        control.send(
+            "hello",
+            pid=os.getpid(),
+            python=".".join(map(str, sys.version_info[:3])),
+            kind=adapter.kind,
+            threads=adapter.threads,
+            processes=adapter.processes,
+            batch=adapter.batch,
+            warnings=adapter.warnings,
+            properties=adapter.properties(),
+        )
+        try:
+            threads = control.wait("load")["threads"]
+        except Stopped:
+            return 0
+        load.attempt("initialize", adapter.initialize)
+        if not control.stopping():
+            server = self._serve(adapter.handle(), self._start["channel"], threads)
+            control.send("ready", properties=adapter.properties())
+            control.wait_stop()
+            server.stop()
+            server.join()
+        return _closed(adapter)
+
+    # -- the two kinds of entry
+
+    def _run_class(self, path: str, wanted: Optional[str]) -> int:
+        """Makes an object of the entry's class, and serves with it."""
+        processor = load.attempt("construct", load.load_class(path, wanted))
+        return self.live(load.attempt("construct", lambda: self._adapter(processor)))
+
+    def _adapter(self, processor: object) -> Adapter:
+        if isinstance(processor, eas_sdk.Processor):
+            return Native(processor, self._start)
+        if isinstance(processor, allspark.BaseProcessor):
+            return Allspark(processor, self._start)
+        raise TypeError(f"making the processor gave {processor!r:.80}")
+
+    def _run_script(self, path: str) -> int:
+        """Executes the entry, which comes to ``serve_script`` by itself; its exit status."""
+        status = 0
+        try:
+            load.run_script(path)
+        except SystemExit as leaving:
+            if not self._ran:
+                raise load.failure(load.stage_of(leaving), leaving) from leaving
+            status = _exit_status(leaving)
+        except BaseException as error:
+            if not self._ran:
+                raise load.failure(load.stage_of(error), error) from error
+            traceback.print_exc()
+            status = 1
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()  # a script isn't over before them, and one of them may be in run()
+        if not self._ran:
+            raise load.Failed(
+                "entry", f"{os.path.basename(path)} ended without run() of an allspark processor"
+            )
+        return 1 if self._failed else status
+
+    def serve_script(self, processor: allspark.BaseProcessor) -> None:
+        """``processor.run()``: serves until the engine says stop, then lets the script go on.
+
+        A failure is reported here, for the script may catch what is raised; ``SystemExit`` then ends it.
+        """
+        if self._ran:
+            raise RuntimeError("run() was called before: one process serves with one processor, once")
+        self._ran = True
+        try:
+            self.live(load.attempt("construct", lambda: Allspark(processor, self._start)))
+        except load.Failed as failed:
+            self.report(failed)
+            sys.exit(1)
+
+
+def _closed(adapter: Adapter) -> int:
+    """Closes the processor; 0, or 1 when that raised."""
+    try:
+        adapter.close()
+    except Exception:  # noqa: BLE001 - a processor's code may raise anything
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _exit_status(leaving: SystemExit) -> int:
+    """The status that Python gives a ``SystemExit``."""
+    if leaving.code is None or isinstance(leaving.code, int):
+        return leaving.code or 0
+    print(leaving.code, file=sys.stderr)
+    return 1
