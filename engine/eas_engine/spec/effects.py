@@ -20,8 +20,7 @@ from eas_engine.spec import addresses, fit, presets
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.parameters import value_of
-from eas_engine.spec.problems import Origin, Problem
-from eas_engine.spec.rules import line_of
+from eas_engine.spec.problems import Origin, Problem, problem_at
 
 IN_EFFECT: Final = frozenset(
     {
@@ -153,7 +152,7 @@ def startable(loaded: Loaded) -> tuple[list[Problem], list[Problem]]:
     """What keeps the service from starting on this machine now, and what it will do without."""
     origins = loaded.origins
     refusals = [
-        Problem(later.path, line_of(later.path, origins), f"not yet: {later.why}")
+        problem_at(later.path, origins, f"not yet: {later.why}")
         for later in not_in_effect(loaded)
         if later.outcome == "refuse"
     ]

@@ -8,8 +8,7 @@ from typing import Final, Literal
 from eas_engine.spec import addresses, presets
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
-from eas_engine.spec.problems import Origin, Problem
-from eas_engine.spec.rules import line_of
+from eas_engine.spec.problems import Origin, Problem, problem_at
 
 _MB: Final = 2**20
 _GB: Final = 2**30
@@ -18,7 +17,7 @@ _GB: Final = 2**30
 def problems(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) -> Iterator[Problem]:
     """Errors: can't be served here. Warnings: served otherwise than was asked."""
     for path, message, severity in _findings(spec, machine):
-        yield Problem(path, line_of(path, origins), message, severity)
+        yield problem_at(path, origins, message, severity)
 
 
 _Finding = tuple[str, str, Literal["error", "warning"]]

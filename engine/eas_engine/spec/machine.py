@@ -1,4 +1,4 @@
-"""What this machine has, as a value: rules and ``check`` take it as a parameter, so that tests make one up."""
+"""What this machine has, as a value: rules and ``check`` take it as a parameter, so tests make one up."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -68,6 +68,28 @@ class ConfigurationError(errors.ConfigurationError):
         if count > MOST_SHOWN:
             shown.append(f"  ... and {count - MOST_SHOWN} more")
         return "\n".join([f"{opening}{count} problems", *shown])
+
+
+def origin_of(path: str, origins: Mapping[str, Origin]) -> Origin:
+    """The origin of a parameter, or of the nearest object around it that has one."""
+    while path:
+        if path in origins:
+            return origins[path]
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return DEFAULT
+
+
+def problem_at(
+    path: str,
+    origins: Mapping[str, Origin],
+    message: str,
+    severity: Literal["error", "warning"] = "error",
+) -> Problem:
+    """A complaint about a parameter's value, with the line or the flag that gave it."""
+    origin = origin_of(path, origins)
+    if origin.kind in ("flag", "environment"):
+        message = f"{message} (given by {origin.detail})"
+    return Problem(path, origin.line, message, severity)
 
 
 def shown(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from eas_engine.spec import presets
 from eas_engine.spec.containers import Check, Container
 from eas_engine.spec.model import ServiceSpec
-from eas_engine.spec.problems import Origin, Problem
+from eas_engine.spec.problems import Origin, Problem, problem_at
 from eas_engine.spec.storage import Mount
 
 OWN_PORTS: Final = (8080, 9090)
@@ -39,16 +39,7 @@ def problems(spec: ServiceSpec, origins: Mapping[str, Origin], unread: frozenset
             if one.severity == "warning" and given is not None and given.kind == "instance_type":
                 continue  # nobody wrote it
             if not any(path in unread or _above(path, unread) for path in one.about):
-                yield Problem(one.about[0], line_of(one.about[0], origins), one.message, one.severity)
-
-
-def line_of(path: str, origins: Mapping[str, Origin]) -> int | None:
-    """The line of a parameter, or of the nearest object around it that is in the file."""
-    while path:
-        if path in origins:
-            return origins[path].line
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    return None
+                yield problem_at(one.about[0], origins, one.message, one.severity)
 
 
 def _above(path: str, unread: frozenset[str]) -> bool:

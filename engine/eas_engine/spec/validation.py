@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from eas_engine.spec.model import ServiceSpec
-from eas_engine.spec.problems import Origin, Problem, shown
-from eas_engine.spec.rules import line_of
+from eas_engine.spec.problems import Origin, Problem, problem_at, shown
 
 _ROUNDS: Final = 8
 _PLACEHOLDER: Final = "unnamed"
@@ -63,7 +62,7 @@ def validate(canonical: dict[str, Any], origins: Mapping[str, Origin]) -> Checke
             for detail in error.errors(include_url=False):
                 path = path_of(detail["loc"])
                 if path not in unread:
-                    problems.append(Problem(path, line_of(path, origins), _message(detail)))
+                    problems.append(problem_at(path, origins, _message(detail)))
                 unread.add(path)
                 _take_out(canonical, detail["loc"])
     return Checked(None, problems, frozenset(unread))
