@@ -98,8 +98,11 @@ class InstanceSnapshot:
 
     @property
     def state(self) -> State:
-        """Of the group: that of the host that is worst off."""
-        return aggregate(host.state for host in self.hosts)
+        """Of the group: that of the host that is worst off; hosts that its code wants and lacks are pending."""
+        states = [host.state for host in self.hosts]
+        if self.hosts and len(self.hosts) < self.hosts[0].processes:
+            states.append(State.PENDING)
+        return aggregate(states)
 
     @property
     def reason(self) -> str:

@@ -1,0 +1,53 @@
+"""The directory that a processor's interpreter sees."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from eas_engine.supervisor.launch import environment
+from eas_engine.supervisor.sdk import PACKAGES, sdk_directory
+
+
+def test_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> None:
+    made = sdk_directory(tmp_path)
+    assert made.parent == tmp_path.resolve()
+    assert made.is_absolute()
+    assert sorted(entry.name for entry in made.iterdir()) == sorted(PACKAGES)
+    assert all((made / name / "__init__.py").is_file() for name in PACKAGES)
+    assert [entry.name for entry in tmp_path.iterdir()] == [made.name]
+
+
+def test_an_isolated_interpreter_imports_from_it(tmp_path: Path) -> None:
+    code = "import sys; sys.path.insert(0, '.'); import eas_host; print(eas_host.__file__)"
+    made = sdk_directory(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], cwd=made, capture_output=True, text=True, check=True
+    )
+    assert Path(done.stdout.strip()).is_relative_to(made)
+
+
+def test_is_made_once_and_repaired_when_it_is_not_as_it_should_be(tmp_path: Path) -> None:
+    made = sdk_directory(tmp_path)
+    before = made.stat().st_ino
+    assert sdk_directory(tmp_path) == made
+    assert made.stat().st_ino == before
+    (made / "allspark").unlink()
+    (made / "numpy.py").write_text("raise SystemExit")
+    assert sdk_directory(tmp_path) == made
+    assert sorted(entry.name for entry in made.iterdir()) == sorted(PACKAGES)
+    assert [entry.name for entry in tmp_path.iterdir()] == [made.name]
+
+
+def test_several_engines_may_make_it_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        made = set(threads.map(lambda _: sdk_directory(tmp_path / "state"), range(64)))
+    assert len(made) == 1
+    assert [entry.name for entry in (tmp_path / "state").iterdir()] == [made.pop().name]
+
+
+def test_processors_get_neither_credentials_nor_the_engine_s_settings() -> None:
+    base = {"PATH": "/bin", "OSS_ACCESS_KEY_SECRET": "s", "EAS_PORT": "1", "PYTHONSAFEPATH": "1", "LANG": "C"}
+    assert environment(base, {"LANG": "de", "EAS_OWN": "x"}) == {"PATH": "/bin", "LANG": "de", "EAS_OWN": "x"}
