@@ -1,0 +1,150 @@
+"""The admin plane (9090): a thread of its own with a loop of its own.
+
+However busy the gateway's loop is, health, readiness and metrics are answered from here: they only read
+what other threads may read. Only ``/api/v1/service`` asks the gateway's loop, and gives up after
+``PATIENCE``.
+
+``start`` binds the port (so that a taken one ends the start of the engine, with its number) and returns;
+the web framework is imported in the thread, beside the start of the first instance. Connections that come
+earlier wait in the listener's backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from eas_engine.errors import ConfigurationError
+from eas_engine.telemetry.status import Readiness, ServiceStatus
+
+if TYPE_CHECKING:
+    import uvicorn
+
+BACKLOG = 256
+STOP_PATIENCE = 2.0  # seconds for answers that are under way when the engine ends
+
+
+class AdminSource(Protocol):
+    """What the admin plane shows. All but ``status`` are called from the admin thread and must be quick."""
+
+    def heartbeat_age(self) -> float:
+        """Seconds since the gateway's loop last came round."""
+        ...
+
+    def readiness(self) -> Readiness:
+        """Can a request be served now?"""
+        ...
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type, for an ``Accept`` header (``Metrics.render``)."""
+        ...
+
+    async def status(self) -> ServiceStatus:
+        """Everything. Runs on the loop that ``AdminServer.start`` was called on."""
+        ...
+
+
+class AdminServer:
+    """Serves ``source`` between ``start`` and ``stop``."""
+
+    def __init__(self, source: AdminSource, host: str, port: int, admin_token: str) -> None:
+        self._source = source
+        self._host = host
+        self._port = port
+        self._token = admin_token
+        self._asked: asyncio.AbstractEventLoop | None = None
+        self._server: uvicorn.Server | None = None
+        self._stopping = threading.Event()
+        self._socket: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<AdminServer {self._host}:{self._port} {'serving' if self._thread.is_alive() else 'idle'}>"
+
+    def start(self) -> int:
+        """Listen, and serve from now on. Returns the port.
+
+        Errors: ConfigurationError when the address can't be had.
+        """
+        with contextlib.suppress(RuntimeError):
+            self._asked = asyncio.get_running_loop()
+        self._socket = listen(self._host, self._port)
+        self._port = int(self._socket.getsockname()[1])
+        self._thread.start()
+        return self._port
+
+    def stop(self) -> None:
+        """Close the listener and end the thread; blocks for up to about two seconds. May be called twice."""
+        self._stopping.set()
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(STOP_PATIENCE)
+        if self._server is not None:
+            self._server.force_exit = True
+        if self._thread.is_alive():
+            self._thread.join(STOP_PATIENCE)
+        if self._socket is not None:
+            self._socket.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            logging.getLogger(__name__).exception("the admin plane failed; the data plane goes on")
+
+    async def _serve(self) -> None:
+        import uvicorn  # noqa: PLC0415
+
+        from eas_engine.gateway.admin_app import admin_app  # noqa: PLC0415
+
+        assert self._socket is not None  # noqa: S101
+        address = self._socket.getsockname()[0]
+        guard = None if ipaddress.ip_address(address.partition("%")[0]).is_loopback else self._token
+        app = admin_app(self._source, asked=self._asked, token=guard)
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+        )
+        self._server = uvicorn.Server(config)
+        if not self._stopping.is_set():
+            await self._server.serve([self._socket])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Errors: ConfigurationError, naming the address and the flag."""
+    if not 0 <= port <= 65535:  # getaddrinfo would wrap it round
+        raise ConfigurationError(f"--admin-port {port}: not a port (0 to 65535)")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"--admin-host {host!r}: no such address ({error})") from None
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            why = f"port {port} is taken by another program; choose another with --admin-port (0 = any free)"
+        else:
+            why = str(error)
+        raise ConfigurationError(f"the admin plane can't listen on {host}:{port}: {why}") from None
+    return listener

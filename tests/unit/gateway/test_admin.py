@@ -1,0 +1,249 @@
+"""The admin plane: answers while the gateway's loop doesn't, and shows no more than it should."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from eas_engine.errors import ConfigurationError
+from eas_engine.gateway.admin import AdminServer
+from eas_engine.gateway.admin_app import admin_app, has_token, is_local_name
+from eas_engine.telemetry.status import Load, Readiness, ServiceStatus
+from eas_engine.telemetry.window import Rates
+
+TOKEN = "QWRtaW4tVG9rZW4="
+PAGES = ["/healthz", "/readyz", "/metrics", "/api/v1/service"]
+
+
+class Source:
+    """A service that is as its fields say."""
+
+    def __init__(self) -> None:
+        self.ready = Readiness(ready=True)
+        self.status_thread: str | None = None
+        self.failing: Exception | None = None
+
+    def heartbeat_age(self) -> float:
+        return 0.25
+
+    def readiness(self) -> Readiness:
+        return self.ready
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        return f"# for {accept}\n".encode(), "text/plain; version=0.0.4"
+
+    async def status(self) -> ServiceStatus:
+        self.status_thread = threading.current_thread().name
+        if self.failing:
+            raise self.failing
+        return ServiceStatus(
+            name="digits",
+            version="0.1.0",
+            pid=2**22 + 1,
+            uptime=1.0,
+            url="",
+            admin_url="",
+            load=Load(),
+            readiness=self.ready,
+            rates=Rates(0, 0, 0, 0, 0),
+            configuration={"token": "Tell-Nobody"},
+        )
+
+
+@contextmanager
+def serving(source: Source, host: str = "127.0.0.1") -> Iterator[int]:
+    server = AdminServer(source, host, 0, TOKEN)
+    port = server.start()
+    try:
+        yield port
+    finally:
+        server.stop()
+
+
+def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        body = response.read()
+        is_json = response.headers["Content-Type"] == "application/json" and body
+        assert response.headers["Cache-Control"] == "no-store"
+        return response.status, json.loads(body) if is_json else body
+    finally:
+        connection.close()
+
+
+def test_the_pages() -> None:
+    source = Source()
+    with serving(source) as port:
+        assert ask(port, "/healthz") == (200, {"status": "ok", "heartbeat_age_seconds": 0.25})
+        assert ask(port, "/readyz") == (200, {"ready": True, "reasons": []})
+        assert ask(port, "/metrics", Accept="text/x") == (200, b"# for text/x\n")
+        status, body = ask(port, "/api/v1/service")
+        assert (status, body["name"]) == (200, "digits")
+        assert "Tell-Nobody" not in json.dumps(body)
+        assert ask(port, "/healthz", "HEAD") == (200, b"")
+        assert ask(port, "/nothing")[0] == 404
+        assert ask(port, "/healthz", "POST")[0] == 405
+
+
+def test_not_ready_says_why() -> None:
+    source = Source()
+    source.ready = Readiness(ready=False, reasons=("digits-0 is STARTING",))
+    with serving(source) as port:
+        assert ask(port, "/readyz") == (503, {"ready": False, "reasons": ["digits-0 is STARTING"]})
+
+
+def test_the_status_comes_from_the_loop_that_started_the_server() -> None:
+    source = Source()
+
+    async def main() -> int:
+        server = AdminServer(source, "127.0.0.1", 0, TOKEN)
+        port = server.start()
+        try:
+            return (await asyncio.to_thread(ask, port, "/api/v1/service"))[0]
+        finally:
+            await asyncio.to_thread(server.stop)
+
+    assert asyncio.run(main()) == 200
+    assert source.status_thread == threading.main_thread().name
+
+
+async def test_health_is_answered_while_the_gateway_loop_hangs() -> None:
+    """This test's own loop is the gateway's; it doesn't run between start and stop."""
+    server = AdminServer(Source(), "127.0.0.1", 0, TOKEN)
+    port = server.start()
+    try:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert ask(port, path)[0] == 200
+        status, body = ask(port, "/api/v1/service")
+        assert status == 503
+        assert "did not answer" in body["error"]
+        assert "0.2 s ago" in body["error"]
+    finally:
+        server.stop()
+
+
+async def test_a_closed_gateway_loop_is_said() -> None:
+    closed = asyncio.new_event_loop()
+    closed.close()
+    app = admin_app(Source(), asked=closed, token=None)
+    status, body = await call(app, "/api/v1/service")
+    assert status == 503
+    assert b"the engine is ending" in body
+
+
+async def call(app: Any, path: str, **headers: str) -> tuple[int, bytes]:
+    """One ASGI request without a network."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "headers": raw,
+        "query_string": b"",
+        "root_path": "",
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_beyond_loopback_only_health_and_metrics_are_open(path: str) -> None:
+    with serving(Source(), "0.0.0.0") as port:
+        is_open = path != "/api/v1/service"
+        assert ask(port, path)[0] == (200 if is_open else 401)
+        assert ask(port, path, Authorization=f"Bearer {TOKEN}")[0] == 200
+        assert ask(port, path, Authorization="Bearer wrong")[0] == (200 if is_open else 401)
+        assert ask(port, path, Host="monitoring.example")[0] == (200 if is_open else 401)
+        assert ask(port, f"{path}/../../api/v1/service")[0] in (401, 404)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_on_loopback_a_foreign_page_that_rebinds_its_name_sees_nothing(path: str) -> None:
+    with serving(Source()) as port:
+        assert ask(port, path, Host="evil.example")[0] == 403
+        assert ask(port, path, Host=f"localhost:{port}")[0] == 200
+
+
+def test_no_request_that_changes_something_from_another_origin() -> None:
+    with serving(Source()) as port:
+        assert ask(port, "/healthz", "POST", Origin="http://evil.example")[0] == 403
+        assert ask(port, "/healthz", "POST", Origin=f"http://127.0.0.1:{port}")[0] == 405
+
+
+@pytest.mark.parametrize(
+    "host, local",
+    [
+        ("", True), ("127.0.0.1", True), ("127.0.0.1:9090", True), ("[::1]:9090", True), ("[::1]", True),
+        ("localhost:1", True), ("LOCALHOST.", True), ("app.localhost", True), ("10.0.0.5:9090", True),
+        ("evil.example", False), ("evil.example:9090", False), ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False), ("127.0.0.1:x", False), ("evillocalhost", False),
+    ],
+)  # fmt: skip
+def test_names_of_this_machine(host: str, local: bool) -> None:
+    assert is_local_name(host) is local
+
+
+@pytest.mark.parametrize(
+    "values, good",
+    [
+        ([f"Bearer {TOKEN}"], True), ([f"bearer  {TOKEN}"], True), ([TOKEN], False), ([], False),
+        ([""], False),
+        ([f"Bearer {TOKEN}", f"Bearer {TOKEN}"], False), ([f"Basic {TOKEN}"], False), (["Bearer"], False),
+        ([f"Bearer {TOKEN}x"], False), (["Bearer ü"], False),
+    ],
+)  # fmt: skip
+def test_the_admin_token(values: list[str], good: bool) -> None:
+    assert has_token(values, TOKEN) is good
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=rf"port {port} is taken .*--admin-port"):
+            AdminServer(Source(), "127.0.0.1", port, TOKEN).start()
+
+
+@pytest.mark.parametrize(
+    "host, port", [("no such host", 0), ("256.256.256.256", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0)]
+)
+def test_an_address_that_can_not_be_had(host: str, port: int) -> None:
+    with pytest.raises(ConfigurationError):
+        AdminServer(Source(), host, port, TOKEN).start()
+
+
+def test_stopped_it_lets_the_port_go() -> None:
+    server = AdminServer(Source(), "127.0.0.1", 0, TOKEN)
+    port = server.start()
+    with socket.create_connection(("127.0.0.1", port)) as idle:  # keeps its connection open
+        assert ask(port, "/healthz")[0] == 200
+        server.stop()
+        server.stop()
+        assert idle.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    assert not [thread for thread in threading.enumerate() if thread.name == "admin"]
+
+
+def test_stopped_before_it_served() -> None:
+    server = AdminServer(Source(), "127.0.0.1", 0, TOKEN)
+    server.start()
+    server.stop()
+    assert "idle" in repr(server)
