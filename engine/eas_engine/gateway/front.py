@@ -170,6 +170,10 @@ class Front:
                 request_id = f"{self.replies.prefix.decode()}-{ticket.number:x}"
                 self._log.warning(str(refusal), code=refusal.code, request_id=request_id, seconds=round(took / 1e6, 3))
 
+    def writing(self) -> bool:
+        """Whether an answer is still on its way to a client."""
+        return any(connection.unsent for connection in self.connections)
+
     def tick(self) -> None:
         """Once a second: the date, connections that were idle for too long, log lines that were left out."""
         self.replies.refresh(time.time())

@@ -109,6 +109,11 @@ class Connection(asyncio.BufferedProtocol):
         """Between two requests."""
         return self._state is _HEAD and not self._tail
 
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes of an answer haven't left yet."""
+        return bool(self._transport.get_write_buffer_size())
+
     # -- the transport's calls
 
     def connection_made(self, transport: Any) -> None:

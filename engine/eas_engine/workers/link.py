@@ -48,6 +48,9 @@ class Pull(Protocol):
     def pull(self, link: Link) -> None:
         """There may be room in the host."""
 
+    def remove(self, link: Link) -> None:
+        """The host is gone."""
+
     def returned(self, tickets: Iterable[Ticket]) -> None:
         """These were handed out, but never begun."""
 
@@ -66,10 +69,12 @@ class Link:
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         request_prefix: str,
+        broken: Callable[[str, str], None],
     ) -> None:
         self.name = name
+        self._broken = broken
         self._pool, self._gate, self._bodies, self._counters = pool, gate, bodies, counters
-        self._loop, self._clock, self._prefix = loop, clock, request_prefix
+        self._loop, self._clock = loop, clock
         self._socket, self._theirs = socket.socketpair()
         for end in (self._socket, self._theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
@@ -79,6 +84,15 @@ class Link:
         self._marks = memoryview(self._board)
         self._words = self._marks.cast("H")
         self._answers_fd, self._answers = _make_answers()
+        own = (self._theirs.fileno(), self._board_fd, self._answers_fd, bodies.fd)
+        self.fds = tuple(fd for fd in own if fd >= 0)  # what the host inherits
+        self._description: dict[str, object] = {
+            "link": self._theirs.fileno(),
+            "board": {"fd": self._board_fd},
+            "requests": bodies.describe(),
+            "answers": {"fd": self._answers_fd, "size": _ANSWERS_BYTES} if self._answers_fd >= 0 else None,
+            "request_prefix": request_prefix,
+        }
         self._tickets: list[Ticket | None] = [None] * wire.SLOTS
         self._slots = list(range(wire.SLOTS - 1, -1, -1))
         self.count = 0
@@ -91,29 +105,17 @@ class Link:
         self._alive = True
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._taken_back: set[int] = set()  # slots whose tickets went elsewhere before the host gave them back
-        self.seen_begun: dict[int, float] = {}
+        self._running_since: dict[Ticket, float] = {}  # when a call was first seen running
+        self._stuck: set[Ticket] = set()  # whose calls never end
 
     def __repr__(self) -> str:
         return f"<Link {self.name} {self.count} inside, {self.credit!r}>"
 
     # -- the supervisor's side
 
-    @property
-    def fds(self) -> tuple[int, ...]:
-        """What the host inherits."""
-        own = (self._theirs.fileno(), self._board_fd, self._answers_fd, self._bodies.fd)
-        return tuple(fd for fd in own if fd >= 0)
-
     def describe(self) -> dict[str, object]:
-        """What the host must know of them."""
-        answers = {"fd": self._answers_fd, "size": _ANSWERS_BYTES} if self._answers_fd >= 0 else None
-        return {
-            "link": self._theirs.fileno(),
-            "board": {"fd": self._board_fd},
-            "requests": self._bodies.describe(),
-            "answers": answers,
-            "request_prefix": self._prefix,
-        }
+        """What the host must know of ``fds``."""
+        return dict(self._description)
 
     def started(self) -> None:
         """The host has its copies; ours would keep the link open after its death."""
@@ -136,12 +138,12 @@ class Link:
         self.take_back()
 
     def idle(self) -> bool:
-        """Nothing is inside the host."""
-        return self.count == 0
+        """Nothing is inside the host, but for calls that are stuck."""
+        return self.count <= len(self._stuck)
 
     async def wait_idle(self) -> None:
-        """Until nothing is inside the host."""
-        if self.count and self._alive:
+        """Until nothing is inside the host, but for calls that are stuck."""
+        if self._alive and not self.idle():
             waiter = self._loop.create_future()
             self._idle_waiters.append(waiter)
             await waiter
@@ -230,11 +232,14 @@ class Link:
         """How many requests the processor is at work on."""
         return sum(1 for t in self._tickets if t is not None and self._marks[2 * t.slot])
 
-    def stuck(self, now: float, longest: float) -> bool:
-        """Whether a processor call has been seen running for `longest` seconds."""
-        running = {t.number for t in self._tickets if t is not None and self._marks[2 * t.slot]}
-        self.seen_begun = {number: self.seen_begun.get(number, now) for number in running}
-        return any(now - since >= longest for since in self.seen_begun.values())
+    def find_stuck(self, now: float, longest: float) -> bool:
+        """Look which calls run; True when one of them has been seen running for `longest` seconds."""
+        running = [t for t in self._tickets if t is not None and self._marks[2 * t.slot]]
+        self._running_since = {ticket: self._running_since.get(ticket, now) for ticket in running}
+        self._stuck = {ticket for ticket, since in self._running_since.items() if now - since >= longest}
+        if self._stuck and self.idle():
+            self._wake()
+        return bool(self._stuck)
 
     # -- frames out
 
@@ -295,10 +300,16 @@ class Link:
         except OSError:
             count = 0
         if not count:
-            # The host closed its end or died. Its exit status is the truth; the supervisor calls `lost`.
+            # The host closed its end, or died: then the supervisor has seen, or will see, its exit status.
             self._loop.remove_reader(self._socket.fileno())
+            self._broken(self.name, "the link was closed")
             return
-        self._settle(inbox.feed(count))
+        try:
+            self._settle(inbox.feed(count))
+        except wire.CorruptFrame as error:
+            self._loop.remove_reader(self._socket.fileno())
+            self._broken(self.name, str(error))
+            return
         self._pool.pull(self)
 
     def _drain_socket(self) -> None:
@@ -358,7 +369,7 @@ class Link:
         if answers:
             counters.process_us += process_total
             self.credit.learn(answers, process_total, longest)
-        if not self.count and self._idle_waiters:
+        if self._idle_waiters and self.idle():
             self._wake()
 
     def _skipped(self, slot: int, ticket: Ticket | None) -> None:
@@ -409,6 +420,7 @@ class Link:
 
     def _close(self) -> None:
         self._alive = self._open = False
+        self._pool.remove(self)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()

@@ -1,0 +1,52 @@
+"""The listening socket of 8080."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+
+from eas_engine.errors import ConfigurationError
+
+_BACKLOG = 4096
+"""Connections that wait to be accepted; the kernel cuts it to ``net.core.somaxconn``."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        ConfigurationError: the address can't be had, with what to do.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, OverflowError) as error:
+        raise ConfigurationError(f"--host {host}: not an address of this machine ({error})") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(_refused(host, port, error)) from None
+    listener.setblocking(False)
+    return listener
+
+
+def raise_descriptor_limit() -> int:
+    """Every connection is a descriptor: take as many as the system allows. The limit that is in force now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _refused(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is taken by another program; choose another with --port (0: any free one)"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges; choose one above 1023 with --port"
+    return f"can't listen on {host} port {port}: {error.strerror}"

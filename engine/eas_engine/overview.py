@@ -1,0 +1,52 @@
+"""What the two planes look like together: the fleet and the requests, as the values that telemetry shows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from eas_engine.telemetry.status import InstanceStatus, Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eas_engine.plane import Plane
+    from eas_engine.supervisor.observe import FleetSnapshot, InstanceSnapshot
+
+
+def load(
+    fleet: FleetSnapshot, plane: Plane, lines: Callable[[str], tuple[str, ...]] = lambda _name: ()
+) -> Load:
+    """How full the service is now. `lines`: an instance's last log lines, where they are wanted.
+
+    Only reads, so that the admin thread may call it: what it sees may be a moment apart, never torn.
+    """
+    busy = {link.name: link.begun() for link in tuple(plane.pool.links)}
+    begun = sum(busy.values())
+    return Load(
+        ready=fleet.ready_count > 0,
+        queue_depth=max(0, len(plane.backlog) + plane.pool.handed_out() - begun),
+        queue_capacity=plane.gate.capacity,
+        in_flight=plane.gate.count,
+        body_bytes=plane.bodies.budget.used,
+        body_capacity=plane.bodies.budget.limit,
+        instances=tuple(_instance(instance, busy, lines) for instance in fleet.instances),
+    )
+
+
+def _instance(
+    seen: InstanceSnapshot, busy: dict[str, int], lines: Callable[[str], tuple[str, ...]]
+) -> InstanceStatus:
+    crash = seen.last_crash
+    return InstanceStatus(
+        name=seen.name,
+        state=seen.state.name,
+        reason=seen.reason,
+        pids=seen.pids,
+        uptime=seen.uptime or None,
+        threads=seen.threads or 0,
+        busy_threads=sum(busy.get(host.name, 0) for host in seen.hosts),
+        restarts=dict(seen.restarts),
+        log=lines(seen.name),
+        last_crash=None if crash is None else asdict(crash) | {"state": crash.state.name},
+    )

@@ -1,0 +1,153 @@
+"""The data plane of one service: gate, backlog, pool and gateway, joined.
+
+Everything here lives on one loop and is mutated only from it. The control plane (``supervisor``) knows it as a maker
+of channels; it tells the plane what the fleet is like, and the plane tells it which host is stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from eas_engine.admission.backlog import Backlog
+from eas_engine.admission.gate import Fleet, Gate, Limits
+from eas_engine.gateway.front import Front, Log, Rules
+from eas_engine.telemetry.counters import Counters
+from eas_engine.workers.bodies import Bodies
+from eas_engine.workers.link import Link
+from eas_engine.workers.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eas_engine.clock import Clock
+    from eas_engine.errors import Refusal
+    from eas_engine.request import Ticket
+    from eas_engine.supervisor.observe import FleetSnapshot
+
+_TICK = 1.0
+_LAST_ANSWERS = 0.5  # seconds for what is written to leave, when everything else has ended
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Whom the plane tells about hosts: the supervisor's ``stuck`` and ``broken``."""
+
+    stuck: Callable[[str], None]
+    broken: Callable[[str, str], None]
+
+
+class Plane:
+    """Requests of one service, from the listening socket to the links and back."""
+
+    def __init__(
+        self, rules: Rules, limits: Limits, *, inflight: int, stuck_ms: int | None, prefix: str, clock: Clock, log: Log
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop, self._clock, self._prefix = loop, clock, prefix
+        self._stuck_ms = stuck_ms
+        self.counters = Counters()
+        self.bodies = Bodies(inflight)
+        self.backlog = Backlog()
+        self.pool = Pool(self.backlog, loop)
+        self.gate = Gate(limits, loop=loop, clock=clock.now, refuse=self._refuse)
+        self.front = Front(
+            rules,
+            gate=self.gate,
+            bodies=self.bodies,
+            counters=self.counters,
+            submit=self.pool.submit,
+            loop=loop,
+            log=log,
+            request_prefix=prefix,
+        )
+        self._reports: Reports | None = None
+
+    def __repr__(self) -> str:
+        return f"<Plane {self.front!r} {self.pool!r}>"
+
+    # -- for the supervisor
+
+    def report_to(self, reports: Reports) -> None:
+        """Whom to tell about hosts."""
+        self._reports = reports
+
+    def channel(self, name: str) -> Link:
+        """The data plane's side of a new host."""
+        link = Link(
+            name,
+            pool=self.pool,
+            gate=self.gate,
+            bodies=self.bodies,
+            counters=self.counters,
+            loop=self._loop,
+            clock=self._clock.now,
+            request_prefix=self._prefix,
+            broken=self._broken,
+        )
+        self.pool.add(link)
+        return link
+
+    def observe(self, fleet: FleetSnapshot) -> None:
+        """The instances have changed."""
+        due = fleet.next_start_due
+        self.gate.configure(replace(self.gate.limits, threads=fleet.threads))
+        self.gate.observe(
+            Fleet(
+                live=fleet.admitting_or_starting_count,
+                ever_ready=fleet.ever_ready,
+                next_start=due if 0.0 < due < math.inf else None,
+                hopeless="no instance will be started again" if math.isinf(due) else "",
+            )
+        )
+
+    def keep_alive(self, milliseconds: int) -> None:
+        """The effective ``rpc.keepalive`` is known."""
+        self.gate.configure(replace(self.gate.limits, keepalive=milliseconds / 1000))
+
+    # -- its own life
+
+    async def tick(self) -> None:
+        """Once a second, until cancelled: what isn't caused by a request."""
+        while True:
+            await self._clock.sleep(min(_TICK, self._stuck_seconds() / 4))
+            self.front.tick()
+            self._look_for_stuck_calls()
+
+    async def wait_empty(self) -> None:
+        """Until no admitted request is left."""
+        while self.gate.count:
+            await self._clock.sleep(0.005)
+
+    async def close(self) -> None:
+        """End what is left: connections first get the last bytes of their answers."""
+        self.front.closing = True
+        for connection in tuple(self.front.connections):
+            connection.hang_up()
+        left = self._clock.now() + _LAST_ANSWERS
+        while self.front.writing() and self._clock.now() < left:
+            await self._clock.sleep(0.005)
+        for connection in tuple(self.front.connections):
+            connection.abort()
+        self.gate.deadlines.close()
+        self.bodies.close()
+
+    def _stuck_seconds(self) -> float:
+        if self._stuck_ms is not None:
+            return self._stuck_ms / 1000
+        return 10 * self.gate.keepalive
+
+    def _look_for_stuck_calls(self) -> None:
+        now, longest = self._clock.now(), self._stuck_seconds()
+        for link in tuple(self.pool.links):
+            if link.find_stuck(now, longest) and self._reports is not None:
+                self._reports.stuck(link.name)
+
+    def _refuse(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+        self.front.expire(ticket, refusal, now)
+
+    def _broken(self, name: str, why: str) -> None:
+        if self._reports is not None:
+            self._reports.broken(name, why)
