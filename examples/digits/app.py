@@ -71,13 +71,11 @@ def _read_json(data: bytes) -> Floats:
         ) from None
     if scans.dtype.kind not in "iuf":
         raise NotScansError("pixels must be numbers of 0..16")
-    if scans.ndim == 1:
-        scans = scans[None]
-    if scans.ndim != 2 or scans.shape[1] != PIXELS or not len(scans):
+    if scans.shape[-1:] != (PIXELS,) or scans.ndim > 2:
         raise NotScansError(f"a scan has 64 pixels; these lists have the shape {scans.shape}")
     if not ((scans >= 0) & (scans <= BLACK)).all():
         raise NotScansError("pixels must be numbers of 0..16")
-    return scans.astype(np.float32)
+    return scans.reshape(-1, PIXELS).astype(np.float32)
 
 
 class DigitsProcessor(allspark.BaseProcessor):
