@@ -1,8 +1,8 @@
 """Local artifacts: paths of this machine, used where they lie, never copied or changed.
 
-Relative paths are relative to the directory of service.json. Without ``processor_path`` the entry itself is, and its
-own directory is the processor's. The processor sees absolute paths only; ``model_entry`` keeps its trailing ``/`` and
-isn't normalised otherwise, because processors append file names to it as text.
+Relative paths are relative to the directory of service.json. Without ``processor_path`` the entry itself is,
+and its own directory is the processor's. The processor sees absolute paths only; ``model_entry`` keeps its
+trailing ``/`` and isn't normalised otherwise, because processors append file names to it as text.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Artifacts:
     """Everything a host needs to find; all paths are absolute.
 
     ``processor_dir`` is the host's working directory. ``entry_class`` is the class named in ``app.py:Class``.
-    ``model_path`` is the model's directory (a plain file's: the one it lies in), ``model_entry`` what ``initialize``
-    gets; both are empty without ``model_path``.
+    ``model_path`` is the model's directory (a plain file's: the one it lies in), ``model_entry`` what
+    ``initialize`` gets; both are empty without ``model_path``.
     """
 
     processor_dir: Path
@@ -40,10 +40,16 @@ class Artifacts:
 def resolve(spec: ServiceSpec, base: Path) -> Artifacts:
     """Find the processor and the model; ``base`` is the directory of service.json.
 
-    Raises ``ArtifactError`` when something isn't there, saying what is; ``ConfigurationError`` for addresses that
-    aren't local paths.
+    Raises ``ArtifactError`` when something isn't there, saying what is; ``ConfigurationError`` for addresses
+    that aren't local paths.
     """
-    base = base.absolute()
+    try:
+        return _resolve(spec, base.absolute())
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: {error.strerror}") from error
+
+
+def _resolve(spec: ServiceSpec, base: Path) -> Artifacts:
     name, entry_class = split_entry(spec.processor_entry)
     if spec.processor_path:
         directory = _directory("processor_path", spec.processor_path, base)

@@ -271,7 +271,8 @@ class _ObjectReader:
         ]
 
     def _list_item(self, item: _Item, catalogue: Catalogue, flag: Origin | None) -> Any:
-        origin = item.flags[0].origin if item.flags else flag or Origin("file", item.node.line)
+        added = item.flags[0].origin if item.flags and not item.node.line else None
+        origin = flag or added or Origin("file", item.node.line)
         self.reading.origins[item.path] = origin
         if not isinstance(item.node.value, dict) and not item.flags:
             return item.node.plain()

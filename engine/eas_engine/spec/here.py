@@ -1,0 +1,224 @@
+"""What this machine will do with each parameter, in words, with its figures filled in.
+
+Only what is in effect, or says more than "not yet", has words of its own; ``check`` fills in the rest.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from eas_engine.spec import addresses, presets
+from eas_engine.spec.machine import Machine
+from eas_engine.spec.machine_types import machine_types
+from eas_engine.spec.model import ServiceSpec
+from eas_engine.spec.sizing import clip
+
+Words = Callable[[ServiceSpec, Machine], str]
+
+_GIB: Final = 2**30
+_MIB: Final = 2**20
+
+
+def size(value: int) -> str:
+    """A number of bytes for a person."""
+    for unit, name in ((_GIB, "GiB"), (_MIB, "MiB"), (1024, "KiB")):
+        if value >= unit:
+            return f"{value / unit:.4g} {name}"
+    return f"{value} bytes"
+
+
+def has_gil() -> bool:
+    """Whether this interpreter has a global lock (without one, several event loops pay)."""
+    probe: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    return probe() if probe is not None else True
+
+
+def _name(spec: ServiceSpec, _: Machine) -> str:
+    return f"served at /api/predict/{spec.name}"
+
+
+def _token(spec: ServiceSpec, _: Machine) -> str:
+    if spec.token:
+        return "callers must show it: raw, as Bearer, or as key of a signature"
+    if spec.generate_token:
+        return "generated at the first start, and kept in the state directory"
+    return "none: every caller is answered"
+
+
+def _address(address: str) -> str:
+    scheme = addresses.scheme(address)
+    if scheme:
+        return f"to be fetched by {scheme}"
+    return "to be unpacked" if addresses.is_archive(address) else "used where it lies"
+
+
+def _model_path(spec: ServiceSpec, _: Machine) -> str:
+    return _address(spec.model_path) if spec.model_path else "no model: the processor gets an empty path"
+
+
+def _processor(spec: ServiceSpec, machine: Machine) -> str:
+    if not spec.processor:
+        return "no preset"
+    preset = presets.find(spec.processor)
+    if preset is None or not preset.is_served:
+        return "can't be served here"
+    cpu = " on the CPU" if presets.wants_gpu(spec.processor) and not machine.gpus else ""
+    return f"served by {preset.served_by}{cpu}, the version that is installed"
+
+
+def _processor_path(spec: ServiceSpec, _: Machine) -> str:
+    return (
+        _address(spec.processor_path)
+        if spec.processor_path
+        else "the entry is looked for beside service.json"
+    )
+
+
+def _instances(spec: ServiceSpec, _: Machine) -> str:
+    count = spec.start_count
+    clamped = f", clamped by the autoscaler's bounds to {count}" if count != spec.metadata.instance else ""
+    return f"{spec.metadata.instance} processor process(es) at the start{clamped}"
+
+
+def _cpu(spec: ServiceSpec, machine: Machine) -> str:
+    share = f"no share set: each instance may use all {machine.cpus} CPUs"
+    return (
+        share if spec.metadata.cpu is None else f"{spec.metadata.cpu:g} of this machine's {machine.cpus} CPUs"
+    )
+
+
+def _memory(spec: ServiceSpec, machine: Machine) -> str:
+    here = size(machine.memory_bytes)
+    if spec.metadata.memory is None:
+        return f"no limit (this machine has {here})"
+    return f"at most {spec.metadata.memory} MB of this machine's {here}"
+
+
+def _gpu(spec: ServiceSpec, machine: Machine) -> str:
+    return f"{spec.metadata.gpu} of this machine's {len(machine.gpus)} GPUs"
+
+
+def _keepalive(spec: ServiceSpec, _: Machine) -> str:
+    rpc = spec.metadata.rpc
+    answer = f"a request not answered {rpc.keepalive_ms} ms after its first byte gets 408"
+    return (
+        answer if rpc.keepalive is not None else f"{answer}, unless the processor's code sets another value"
+    )
+
+
+def _io_threads(spec: ServiceSpec, _: Machine) -> str:
+    asked = spec.metadata.rpc.io_threads
+    if has_gil():
+        return f"one event loop (this interpreter has a GIL), and {asked} threads for work that releases it"
+    return f"{asked} event loops"
+
+
+def _queue(spec: ServiceSpec, _: Machine) -> str:
+    queue = spec.metadata.rpc.max_queue_size
+    return f"{queue} requests may wait per instance; one more gets 450"
+
+
+def _threads(spec: ServiceSpec, _: Machine) -> str:
+    rpc = spec.metadata.rpc
+    calls = f"{rpc.threads} threads per instance call the processor"
+    return (
+        calls
+        if rpc.worker_threads is not None
+        else f"{calls}, unless its constructor asks for another number"
+    )
+
+
+def _rate(spec: ServiceSpec, _: Machine) -> str:
+    rate = spec.metadata.rpc.rate_limit
+    return f"more than {rate:g} requests per second and instance get 429" if rate else "no limit"
+
+
+def _body(spec: ServiceSpec, _: Machine) -> str:
+    return f"a body over {size(spec.metadata.rpc.max_body_size)} gets 413"
+
+
+def _inflight(spec: ServiceSpec, _: Machine) -> str:
+    return f"over {size(spec.metadata.rpc.max_inflight_bytes)} of bodies, reading pauses"
+
+
+def _stuck(spec: ServiceSpec, _: Machine) -> str:
+    rpc = spec.metadata.rpc
+    return f"a call that takes longer than {rpc.stuck_timeout_ms(rpc.keepalive_ms)} ms ends its instance"
+
+
+def _sigterm(spec: ServiceSpec, _: Machine) -> str:
+    return "sent when an instance begins to leave" if spec.metadata.rpc.enable_sigterm else "not sent"
+
+
+def _grace(spec: ServiceSpec, _: Machine) -> str:
+    grace = spec.metadata.eas.termination_grace_period
+    return f"a leaving instance that isn't empty after {grace} s is killed"
+
+
+def _container(spec: ServiceSpec, machine: Machine) -> str:
+    if not spec.containers:
+        return "none"
+    one = spec.containers[0]
+    program = f"command {one.command!r}" if one.command else "a script"
+    where = f"in the image {one.image}" if one.image else "as plain processes"
+    tool = f" by {machine.container_tool}" if one.image and machine.container_tool else ""
+    return f"{program}, port {one.port}, {where}{tool}"
+
+
+def _storage(spec: ServiceSpec, _: Machine) -> str:
+    if not spec.storage:
+        return "nothing is mounted"
+    return "; ".join(
+        f"{mount.mount_path} from {next(name for name in _MOUNTS if getattr(mount, name) is not None)}"
+        for mount in spec.storage
+    )
+
+
+_MOUNTS: Final = ("oss", "nfs", "git", "empty_dir", "local")
+
+
+def _resource(spec: ServiceSpec, _: Machine) -> str:
+    return (
+        "no resource groups on this machine: the whole machine" if spec.metadata.resource else "whole machine"
+    )
+
+
+def _instance_type(spec: ServiceSpec, machine: Machine) -> str:
+    wanted = machine_types().get(spec.cloud.computing.instance_type)
+    if wanted is None:
+        return "not in the table of machine types" if spec.cloud.computing.instance_type else "none"
+    gives = f"{wanted.cpu} CPUs, {wanted.memory} MB, {wanted.gpu} GPUs where metadata says nothing"
+    clipped = "" if clip(wanted, machine) == wanted else ", clipped to what this machine has"
+    return gives + clipped
+
+
+WORDS: Final[Mapping[str, Words]] = MappingProxyType(
+    {
+        "name": _name,
+        "token": _token,
+        "model_path": _model_path,
+        "processor": _processor,
+        "processor_path": _processor_path,
+        "containers": _container,
+        "storage": _storage,
+        "cloud.computing.instance_type": _instance_type,
+        "metadata.instance": _instances,
+        "metadata.cpu": _cpu,
+        "metadata.memory": _memory,
+        "metadata.gpu": _gpu,
+        "metadata.resource": _resource,
+        "metadata.rpc.keepalive": _keepalive,
+        "metadata.rpc.io_threads": _io_threads,
+        "metadata.rpc.max_queue_size": _queue,
+        "metadata.rpc.worker_threads": _threads,
+        "metadata.rpc.rate_limit": _rate,
+        "metadata.rpc.max_body_size": _body,
+        "metadata.rpc.max_inflight_bytes": _inflight,
+        "metadata.rpc.stuck_timeout": _stuck,
+        "metadata.rpc.enable_sigterm": _sigterm,
+        "metadata.eas.termination_grace_period": _grace,
+    }
+)
