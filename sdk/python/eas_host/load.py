@@ -49,7 +49,7 @@ def attempt(stage: str, action: Callable[[], T]) -> T:
 
 
 def failure(stage: str, error: BaseException) -> Failed:
-    """``Failed`` for what the processor's code raised."""
+    """``Failed`` for what the processor's code raised under the function that calls this."""
     foreign = _without_our_frames(error.__traceback__)
     trace = "".join(traceback.format_exception(type(error), error, foreign))
     if isinstance(error, SystemExit):
@@ -158,11 +158,11 @@ def _only(module: ModuleType, path: str) -> Type[object]:
 
 
 def _without_our_frames(trace: Optional[TracebackType]) -> Optional[TracebackType]:
-    """The traceback from the first frame that isn't the host's; whole when all are."""
-    foreign = trace
+    """The traceback from the first frame that isn't the host's; when all are, only ``attempt`` is left out."""
+    whole = foreign = trace.tb_next if trace is not None else None
     while foreign is not None and _is_machinery(foreign.tb_frame.f_code.co_filename):
         foreign = foreign.tb_next
-    return foreign or trace
+    return foreign or whole
 
 
 def _is_machinery(filename: str) -> bool:

@@ -13,6 +13,7 @@ import eas_sdk
 from allspark import answer as allspark_answer
 from allspark.processor import properties_of, settings_of
 from eas_host.adapters import Handle
+from eas_host.load import Failed
 from eas_sdk import processor as native_processor
 from eas_sdk import response as native_response
 
@@ -28,7 +29,7 @@ class Native:
 
     def __init__(self, processor: eas_sdk.Processor, start: Dict[str, Any]) -> None:
         if not native_processor.answers(processor):
-            raise TypeError(f"class {type(processor).__name__} defines neither process() nor process_batch()")
+            raise Failed("construct", f"class {type(processor).__name__} defines neither process() nor process_batch()")
         self._processor = processor
         self._model: Tuple[str, str] = (start["model_entry"], start["model_config"])
         self.threads: int = start["threads"] or DEFAULT_THREADS
@@ -69,7 +70,7 @@ class Allspark:
     def __init__(self, processor: allspark.BaseProcessor, start: Dict[str, Any]) -> None:
         settings = settings_of(processor)
         if type(processor).process is allspark.BaseProcessor.process and "process" not in vars(processor):
-            raise TypeError(f"class {type(processor).__name__} has no process()")
+            raise Failed("construct", f"class {type(processor).__name__} has no process()")
         self._processor = processor
         self.threads: int = start["threads"] or int(settings.worker_threads)
         self.processes = settings.worker_processes
