@@ -1,0 +1,48 @@
+"""What a person reads when the engine is ready: where it is, and a command that works as printed."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from typing import TextIO
+
+from eas_engine.state import EngineRecord, Token
+
+
+def announce(record: EngineRecord, token: Token | None, *, out: TextIO | None = None) -> None:
+    """Print it to ``out`` (None = stdout). Nobody there to read it is no reason not to serve."""
+    out = out or sys.stdout
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a stream that was closed
+        out.write(announcement(record, token, terminal=out.isatty()))
+        out.flush()
+
+
+def announcement(record: EngineRecord, token: Token | None, *, terminal: bool) -> str:
+    """The text. The token itself is in it only when it was made just now and a person is looking."""
+    rows = [("URL", f"{record.url}  (listening on {_address(record.host, record.port)})")]
+    rows.append(("admin", record.admin_url))
+    if token is None:
+        rows.append(("token", "none: the service is open to whoever reaches the port"))
+    elif token.fresh and terminal:
+        rows.append(("token", f"{token.text}  (shown once; `eas-engine status` shows it again)"))
+    else:
+        rows.append(("token", f"in {token.file}"))
+    rows.append(("try", curl(record, token)))
+    lines = [f"{record.name} is ready (eas-engine {record.version}, pid {record.pid})"]
+    return "\n".join([*lines, *(f"  {name:<6} {text}" for name, text in rows)]) + "\n"
+
+
+def curl(record: EngineRecord, token: Token | None) -> str:
+    """A command line for a POSIX shell; the token stays in its file."""
+    header = f'-H "Authorization: $(cat {_quoted(str(token.file))})" ' if token else ""
+    return f"curl {header}--data-binary hello {shlex.quote(record.url)}"
+
+
+def _quoted(path: str) -> str:
+    """For a command substitution inside double quotes, where single quotes work as ever."""
+    return shlex.quote(path)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

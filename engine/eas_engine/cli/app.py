@@ -1,0 +1,212 @@
+"""The commands and their options; what they do is in the files beside this one.
+
+``eas-engine --config FILE`` means ``eas-engine serve --config FILE``: an option that isn't the group's own
+is ``serve``'s. Exit statuses: 0 done, 1 the answer is no (or a bug of ours), 2 configuration, 3 an artifact
+could not be had, 4 the processor failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from eas_engine.cli import options as o
+from eas_engine.errors import StartError
+
+
+class ServeByDefault(TyperGroup):
+    """A group whose unknown options are those of ``serve``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See ``click.Group``."""
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if not args:
+            args = ["serve"] if os.environ.get("EAS_CONFIG") else ["--help"]
+        elif args[0].startswith("-") and args[0].partition("=")[0] not in own:
+            args = ["serve", *args]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """See ``click.Group``: an option may also be ``serve``'s."""
+        found = super().shell_complete(ctx, incomplete)
+        serving = self.get_command(ctx, "serve") if incomplete.startswith("-") else None
+        return [*found, *(serving.shell_complete(ctx, incomplete) if serving is not None else [])]
+
+
+app = typer.Typer(
+    cls=ServeByDefault,
+    help="Serves a PAI-EAS service on this machine. Without a command: serve.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@contextmanager
+def told(*, debug: bool = False) -> Iterator[None]:
+    """Errors become one message on stderr and an exit status; the trace only with ``debug``."""
+    try:
+        yield
+    except StartError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # ``eas-engine list | head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"{type(error).__name__}: {error} (a bug of eas-engine's; --debug shows the trace)")
+        raise typer.Exit(1) from None
+
+
+def _complain(text: str) -> None:
+    print(f"eas-engine: {text}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        from eas_engine import __version__
+
+        print(f"eas-engine {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def group(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="And no more."),
+    ] = False,
+) -> None:
+    """See ``app``."""
+
+
+@app.command()
+def serve(
+    *,
+    config: o.Config,
+    host: o.Host = "0.0.0.0",
+    port: o.Port = 8080,
+    admin_host: o.AdminHost = "127.0.0.1",
+    admin_port: o.AdminPort = 9090,
+    state_dir: o.StateDir = None,
+    define: o.Define = None,
+    strict: o.Strict = False,
+    log_format: o.LogFormat = o.LogFormatChoice.console,
+    debug: o.Debug = False,
+    any_path: o.AnyPath = False,
+) -> None:
+    """Serve the service until SIGTERM or SIGINT. The default command."""
+    from eas_engine.options import ServeOptions
+
+    with told(debug=debug):
+        from eas_engine import service
+
+        status = service.serve(
+            ServeOptions(
+                config=config,
+                host=host,
+                port=port,
+                admin_host=admin_host,
+                admin_port=admin_port,
+                state_dir=state_dir,
+                overrides=tuple(define or ()),
+                strict=strict,
+                log_format=log_format.value,
+                debug=debug,
+                any_path=any_path,
+            )
+        )
+    raise typer.Exit(status)
+
+
+@app.command()
+def check(
+    *,
+    config: o.Config,
+    define: o.Define = None,
+    strict: o.Strict = False,
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """What the service's parameters are, where each comes from, and what this machine will do with it."""
+    from eas_engine.cli.check import run
+
+    with told(debug=debug):
+        startable = run(config, define or (), strict=strict, as_json=json)
+    raise typer.Exit(0 if startable else 2)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of service.json, for editors."""
+    with told():
+        from eas_engine.cli.check import print_schema
+
+        print_schema()
+
+
+@app.command("test")
+def trial(
+    *,
+    config: o.Config,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="S", help="The request's body, as UTF-8.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="A file that is the request's body; - = stdin."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", min=1, help="How often it is sent, one after the other.")
+    ] = 1,
+    define: o.Define = None,
+    debug: o.Debug = False,
+) -> None:
+    """Start the service on free ports, send it a request, print the answer and the timings, stop."""
+    from eas_engine.cli.trial import run
+
+    with told(debug=debug):
+        good = run(config, text=text, data=data, count=count, define=define or (), debug=debug)
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def status(
+    *,
+    name: Annotated[str | None, typer.Option("--name", help="Which engine, when several run.")] = None,
+    workspace_id: Annotated[str | None, typer.Option("--workspace-id", help="Of that workspace.")] = None,
+    state_dir: o.StateDir = None,
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """How a running engine is; also its token."""
+    from eas_engine.cli.status import run
+
+    with told(debug=debug):
+        found = run(state_dir, name, workspace_id, as_json=json)
+    raise typer.Exit(0 if found else 1)
+
+
+@app.command("list")
+def list_engines(*, state_dir: o.StateDir = None, json: o.Json = False, debug: o.Debug = False) -> None:
+    """The engines of this machine (of one state directory), running or left behind by a crash."""
+    from eas_engine.cli.status import run_list
+
+    with told(debug=debug):
+        run_list(state_dir, as_json=json)

@@ -1,0 +1,90 @@
+"""``eas-engine check`` and ``schema``: what ``spec.check`` says, for a person or a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eas_engine import spec
+from eas_engine.spec.check import failure, report
+
+_COLOURS = {"in effect": "", "not in effect yet": "yellow", "not yet: refused": "red"}
+
+
+def run(config: Path, define: Sequence[str], *, strict: bool, as_json: bool) -> bool:
+    """Print it. Could the service be started here?"""
+    try:
+        found = report(spec.load(config, overrides=define, strict=strict))
+    except spec.ConfigurationError as error:
+        found = failure(error)
+    if as_json:
+        from eas_engine.cli.output import print_json
+
+        print_json(found)
+    else:
+        _show(found)
+    return bool(found["startable"])
+
+
+def print_schema() -> None:
+    """JSON Schema on stdout."""
+    from eas_engine.cli.output import print_json
+    from eas_engine.spec.schema import schema
+
+    print_json(schema())
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    from eas_engine.cli.output import console, plain, table
+
+    out = console()
+    if parameters := found.get("parameters"):
+        rows = [
+            [
+                one["path"],
+                _value(one),
+                _origin(one["origin"]),
+                plain(one["here"] or one["effect"], _COLOURS.get(one["effect"], "")),
+            ]
+            for one in parameters
+        ]
+        out.print(table(("parameter", "value", "from", "on this machine"), rows))
+        out.print()
+    for line in found.get("summary", ()):
+        out.print(plain(line))
+    _list(out, "not on this machine", [str(line) for line in found.get("missing", ())], "yellow")
+    _list(out, "warnings", [_problem(one) for one in found["warnings"]], "yellow")
+    _list(out, "errors", [_problem(one) for one in found.get("errors", ())], "red")
+    _list(out, "it can't be started here", [_problem(one) for one in found.get("refusals", ())], "red")
+    verdict = "can be started here" if found["startable"] else "can't be started here"
+    out.print(plain(f"{found['source']}: {verdict}", "green" if found["startable"] else "red bold"))
+
+
+def _list(out: Any, title: str, lines: Sequence[str], style: str) -> None:
+    from eas_engine.cli.output import plain
+
+    if lines:
+        out.print(plain(f"{title}:", style))
+        for line in lines:
+            out.print(plain(f"  {line}"))
+
+
+def _problem(one: Mapping[str, Any]) -> str:
+    where = f"line {one['line']}: " if one["line"] is not None else ""
+    return f"{where}{one['path']}: {one['message']}" if one["path"] else f"{where}{one['message']}"
+
+
+def _value(one: Mapping[str, Any]) -> str:
+    value = one["value"]
+    if value is None or value in ("", [], {}):
+        return "-"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{text} {one['unit']}" if one.get("unit") else text
+
+
+def _origin(origin: Mapping[str, Any]) -> str:
+    if origin["kind"] == "file":
+        return f"line {origin['line']}"
+    return f"{origin['kind']}: {origin['detail']}" if origin["detail"] else str(origin["kind"])

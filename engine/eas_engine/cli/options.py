@@ -1,0 +1,59 @@
+"""The options that several commands share, each with its environment variable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class LogFormatChoice(StrEnum):
+    """How the log looks."""
+
+    console = "console"
+    json = "json"
+
+
+Config = Annotated[
+    Path, typer.Option("--config", envvar="EAS_CONFIG", metavar="FILE", help="The service: a service.json.")
+]
+Define = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-D",
+        "--define",
+        envvar="EAS_DEFINE",
+        metavar="KEY=VALUE",
+        help="Override a parameter of the file, such as -D metadata.rpc.keepalive=1000. May be repeated.",
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", envvar="EAS_STRICT", help="Warnings about the file are errors.")
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        envvar="EAS_STATE_DIR",
+        metavar="DIR",
+        help="Where tokens and engine.json live. [default: /var/lib/eas-engine as root, else XDG's]",
+        show_default=False,
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", envvar="EAS_DEBUG", help="More in the log, and tracebacks.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Host = Annotated[str, typer.Option("--host", envvar="EAS_HOST", help="Where requests are taken.")]
+Port = Annotated[int, typer.Option("--port", envvar="EAS_PORT", min=0, max=65535, help="0 = any free port.")]
+AdminHost = Annotated[
+    str,
+    typer.Option("--admin-host", envvar="EAS_ADMIN_HOST", help="Where health, metrics and status are shown."),
+]
+AdminPort = Annotated[
+    int, typer.Option("--admin-port", envvar="EAS_ADMIN_PORT", min=0, max=65535, help="0 = any free port.")
+]
+LogFormat = Annotated[
+    LogFormatChoice, typer.Option("--log-format", envvar="EAS_LOG_FORMAT", help="Of the log, on stderr.")
+]
+AnyPath = Annotated[bool, typer.Option("--any-path", envvar="EAS_ANY_PATH", hidden=True)]

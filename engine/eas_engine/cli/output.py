@@ -1,0 +1,68 @@
+"""Tables on a terminal, the same tables unfolded in a pipe, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eas_engine.telemetry.logs import printable
+
+_PIPE_WIDTH = 240  # columns: a line of a table stays one line for grep
+
+
+def console() -> Console:
+    """For stdout; no colours and no folding where it isn't a terminal."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def print_json(value: Any) -> None:
+    """Indented, UTF-8."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
+    """Cells are text as it is: no markup, no control characters."""
+    result = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        result.add_column(column, overflow="fold", header_style="bold")
+    for row in rows:
+        result.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+    return result
+
+
+def plain(value: object, style: str = "") -> Text:
+    """Any value as a cell."""
+    return Text(printable("" if value is None else str(value)), style=style)
+
+
+def size(count: float) -> str:
+    """Bytes for a person."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for a person, from microseconds to days."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms" if seconds else "0"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    return (
+        f"{minutes} min"
+        if hours == 0
+        else f"{hours} h {minutes % 60} min"
+        if hours < 48
+        else f"{hours // 24} days"
+    )

@@ -1,0 +1,145 @@
+"""``eas-engine status`` and ``list``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from eas_engine.cli.engines import ask, find, pick
+from eas_engine.state import Found
+
+_LOG_LINES = 5  # of each instance that isn't well; all of them with --json
+_STATE_COLOURS = {"READY": "green", "CRASHED": "red", "BLOCKED": "red", "running": "green", "stale": "yellow"}
+
+
+def run(state_dir: Path | None, name: str | None, workspace_id: str | None, *, as_json: bool) -> bool:
+    """Print how the engine is. Did it say? When its loop is stuck, it can't."""
+    from eas_engine.cli.output import print_json
+
+    engine = pick(state_dir, name, workspace_id)
+    code, status = ask(engine, "/api/v1/service")
+    if code != 200:
+        print(f"eas-engine: {status.get('error', code)}", file=sys.stderr)
+        return False
+    status["token"] = engine.token()
+    status["token_file"] = engine.record.token_file
+    if as_json:
+        print_json(status)
+    else:
+        _show(status, engine)
+    return True
+
+
+def run_list(state_dir: Path | None, *, as_json: bool) -> None:
+    """Print every engine of the state directory."""
+    from eas_engine.cli.output import console, plain, print_json, table
+
+    found, problems = find(state_dir)
+    for problem in problems:
+        print(f"eas-engine: {problem}", file=sys.stderr)
+    if as_json:
+        print_json(
+            [asdict(one.record) | {"running": one.running, "state_dir": str(one.path)} for one in found]
+        )
+        return
+    rows = []
+    for one in found:
+        state, record = "running" if one.running else "stale", one.record
+        rows.append(
+            [
+                record.name,
+                record.workspace_id,
+                plain(state, _STATE_COLOURS[state]),
+                record.pid,
+                record.url,
+                one.path,
+            ]
+        )
+    console().print(
+        table(("name", "workspace", "state", "pid", "URL", "state directory"), rows) if rows else "none"
+    )
+
+
+def _show(status: Mapping[str, Any], engine: Found) -> None:
+    from eas_engine.cli.output import console, duration, plain, table
+
+    out = console()
+    rates, queue, threads, lag = (
+        status[key] for key in ("rates", "queue", "threads", "event_loop_lag_seconds")
+    )
+    ready = (
+        plain("ready", "green")
+        if status["ready"]
+        else plain("; ".join(status["reasons"]) or "not ready", "red")
+    )
+    rows = [
+        ("state", ready),
+        ("URL", status["url"]),
+        ("admin", status["admin_url"]),
+        ("token", status["token"] or "none: the service is open"),
+        (
+            "engine",
+            f"{_process(status['engine'])}, pid {status['pid']}, up {duration(status['uptime_seconds'])}",
+        ),
+        ("queue", f"{queue['depth']} waiting, {queue['in_flight']} of {queue['capacity']} in the system"),
+        ("threads", f"{threads['busy']} of {threads['all']} busy"),
+        ("rate", f"{rates['requests_per_second']:.1f} requests/s, {rates['errors_per_second']:.1f} errors/s"),
+        (
+            "latency",
+            f"p50 {duration(rates['p50'])}, p99 {duration(rates['p99'])} (last {rates['seconds']:.0f} s)",
+        ),
+        ("answers", ", ".join(f"{code}: {count}" for code, count in status["answers"].items()) or "none yet"),
+        (
+            "loop lag",
+            f"{duration(lag['average'])} on average, {duration(lag['maximum'])} at worst in a minute",
+        ),
+        (
+            "io_threads",
+            f"{status['io_threads']['requested']} asked for, {status['io_threads']['effective']} in effect",
+        ),
+    ]
+    out.print(plain(f"{engine.record.name} (eas-engine {status['version']})", "bold"))
+    out.print(table(("", ""), rows))
+    _show_instances(out, status["instances"])
+    for warning in status["warnings"]:
+        out.print(plain(f"warning: {warning}", "yellow"))
+
+
+def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
+    from eas_engine.cli.output import duration, plain, table
+
+    rows = [
+        (
+            one["name"],
+            plain(one["state"], _STATE_COLOURS.get(one["state"], "yellow")),
+            " ".join(str(pid) for pid in one["pids"]),
+            duration(one["uptime_seconds"]),
+            f"{one['threads']['busy']}/{one['threads']['all']}",
+            _process(one),
+            ", ".join(f"{cause}: {count}" for cause, count in one["restarts"].items()),
+            one["reason"],
+        )
+        for one in instances
+    ]
+    out.print()
+    out.print(table(("instance", "state", "pid", "up", "busy", "process", "restarts", "reason"), rows))
+    for one in instances:
+        if one["last_crash"]:
+            crash = ", ".join(f"{key} {value}" for key, value in one["last_crash"].items() if _short(value))
+            out.print(plain(f"{one['name']} crashed last: {crash}", "red"))
+        if one["state"] != "READY" or one["last_crash"]:
+            for line in one["log"][-_LOG_LINES:]:
+                out.print(plain(f"  {one['name']} | {line}"))
+
+
+def _short(value: object) -> bool:
+    return isinstance(value, str | int | float) and value != "" and "\n" not in str(value)
+
+
+def _process(of: Mapping[str, Any]) -> str:
+    from eas_engine.cli.output import duration, size
+
+    return f"{size(of['memory_bytes'])}, {duration(of['cpu_seconds'])} CPU"
