@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eas_engine.spec.values import Integer, Number, Section, Text, parameter
+from eas_engine.spec.values import Integer, Number, Section, Text, parameter, section
 
 MOST = 3000
 LONGEST = 7 * 24 * 3600
@@ -47,9 +47,9 @@ class OnZero(Section):
 class Behavior(Section):
     """How fast it follows."""
 
-    scaleUp: ScaleUp = parameter(ScaleUp(), "Upwards.")  # noqa: N815
-    scaleDown: ScaleDown = parameter(ScaleDown(), "Downwards.")  # noqa: N815
-    onZero: OnZero = parameter(OnZero(), "To zero and back.")  # noqa: N815
+    scaleUp: ScaleUp = section("Upwards.")  # noqa: N815
+    scaleDown: ScaleDown = section("Downwards.")  # noqa: N815
+    onZero: OnZero = section("To zero and back.")  # noqa: N815
 
 
 class ScaleJob(Section):
@@ -74,6 +74,6 @@ class Autoscaler(Section):
     scaleStrategies: tuple[ScaleStrategy, ...] = parameter(  # noqa: N815
         (), "The same as a list, `[{metricName, threshold}]`."
     )
-    behavior: Behavior = parameter(Behavior(), "How fast it follows.")
+    behavior: Behavior = section("How fast it follows.")
     scaleJobs: tuple[ScaleJob, ...] = parameter((), "Numbers of instances by time.")  # noqa: N815
     excludeDates: tuple[Text, ...] = parameter((), "Days on which the jobs rest.")  # noqa: N815

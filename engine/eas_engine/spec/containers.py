@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from eas_engine.spec.values import FreeText, Integer, Section, Text, parameter, to_named_values
+from eas_engine.spec.values import FreeText, Integer, Section, Text, parameter, section, to_named_values
 
 
 class NamedValue(Section):
@@ -95,7 +95,7 @@ class Container(Section):
         ge=1,
         le=65535,
     )
-    prepare: Prepare = parameter(Prepare(), "What is installed before the start.")
+    prepare: Prepare = section("What is installed before the start.")
     startup_check: Check | None = parameter(
         None, "When the program counts as started.", shown_default="TCP on the port"
     )

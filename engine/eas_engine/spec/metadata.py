@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from eas_engine.spec.rpc import Rpc
-from eas_engine.spec.values import Boolean, Integer, Number, Section, Share, Text, parameter
+from eas_engine.spec.values import Boolean, Integer, Number, Section, Share, Text, parameter, section
 
 
 class RollingStrategy(Section):
@@ -48,7 +48,7 @@ class Spread(Section):
 class Scheduling(Section):
     """``metadata.scheduling``."""
 
-    spread: Spread = parameter(Spread(), "Where instances are put.")
+    spread: Spread = section("Where instances are put.")
 
 
 class Metadata(Section):
@@ -135,7 +135,7 @@ class Metadata(Section):
         "The processor or container is a web application: every path, method, WebSocket, server-sent "
         "events, redirects and cookies go through on 8080.",
     )
-    rpc: Rpc = parameter(default_factory=Rpc, meaning="Network, queue, worker threads, batching.")
+    rpc: Rpc = section("Network, queue, worker threads, batching.")
     java_opts: tuple[Text, ...] = parameter((), "Options of the JVM, for Java processors.", ours=True)
     warm_up_count: Integer = parameter(
         5, "How often each warm-up request is sent.", ours=True, ge=1, le=1_000_000
@@ -143,9 +143,9 @@ class Metadata(Section):
     rollout_timeout: Integer = parameter(
         300, "When an unfinished rollout rolls back.", unit="seconds", ours=True, ge=1, le=7 * 24 * 3600
     )
-    rolling_strategy: RollingStrategy = parameter(RollingStrategy(), "How an update replaces instances.")
-    eas: Eas = parameter(Eas(), "How an instance leaves.")
-    scheduling: Scheduling = parameter(Scheduling(), "Where instances are put.")
+    rolling_strategy: RollingStrategy = section("How an update replaces instances.")
+    eas: Eas = section("How an instance leaves.")
+    scheduling: Scheduling = section("Where instances are put.")
     resource_rebalancing: Boolean = parameter(
         False,
         "With several resource groups by priority: from time to time a probe instance is tried in a higher "

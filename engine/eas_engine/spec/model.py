@@ -14,7 +14,7 @@ from eas_engine.spec.autoscaler import Autoscaler
 from eas_engine.spec.containers import Container, NamedValues
 from eas_engine.spec.metadata import Metadata
 from eas_engine.spec.storage import Mount
-from eas_engine.spec.values import Boolean, DiskBytes, FreeText, JsonText, Section, Text, parameter
+from eas_engine.spec.values import Boolean, DiskBytes, FreeText, JsonText, Section, Text, parameter, section
 
 
 class Runtime(Section):
@@ -50,7 +50,7 @@ class Computing(Section):
 class Cloud(Section):
     """``cloud``."""
 
-    computing: Computing = parameter(Computing(), "A machine size.")
+    computing: Computing = section("A machine size.")
 
 
 class Features(Section):
@@ -139,14 +139,14 @@ class ServiceSpec(Section):
         "Requests sent to every instance before it is ready: one file, or an archive or directory of files. "
         "`.bin` is one request's bytes, `.txt` one request a line.",
     )
-    runtime: Runtime = parameter(Runtime(), "What happens after a crash.")
-    cloud: Cloud = parameter(Cloud(), "A machine size.")
+    runtime: Runtime = section("What happens after a crash.")
+    cloud: Cloud = section("A machine size.")
     autoscaler: Autoscaler | None = parameter(None, "The number of instances follows the load.")
     containers: tuple[Container, ...] = parameter((), "A program of the user's own behind 8080.")
     storage: tuple[Mount, ...] = parameter((), "What is mounted into the instances.")
-    metadata: Metadata = parameter(default_factory=Metadata, meaning="The instances of the service.")
-    features: Features = parameter(Features(), "Special features.")
-    networking: Networking = parameter(Networking(), "Who may call.")
+    metadata: Metadata = section("The instances of the service.")
+    features: Features = section("Special features.")
+    networking: Networking = section("Who may call.")
     labels: Mapping[str, FreeText] = parameter(
         default_factory=dict, meaning="Labels in metrics and logs.", shown_default="none"
     )
