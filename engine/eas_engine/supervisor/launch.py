@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Protocol
 
 from eas_engine.supervisor.control import Conversation, Message
+from eas_engine.supervisor.guardian import Guardian
 from eas_engine.supervisor.output import OutputReader
 
 _NOT_FOR_PROCESSORS = ("OSS_", "EAS_")
@@ -97,7 +98,7 @@ class Running(Protocol):
 
 
 class Execute(Protocol):
-    """Executes a host; raises ``OSError`` when it can't. ``execute`` is the real one."""
+    """Executes a host; raises ``OSError`` when it can't. ``execute`` with a guardian is the real one."""
 
     def __call__(self, program: Program, fds: tuple[int, ...], listener: Listener) -> Running:
         """Execute it; ``fds`` are inherited under the same numbers."""
@@ -114,8 +115,9 @@ def environment(base: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, 
     return {**kept, **extra}
 
 
-def execute(program: Program, fds: tuple[int, ...], listener: Listener) -> Running:
+def execute(program: Program, fds: tuple[int, ...], listener: Listener, *, guardian: Guardian) -> Running:
     """Execute a host, on the running loop. Raises ``OSError``; nothing is left behind then."""
+    guardian.start()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with theirs:
@@ -132,14 +134,18 @@ def execute(program: Program, fds: tuple[int, ...], listener: Listener) -> Runni
     except BaseException:
         ours.close()
         raise
-    return HostProcess(popen, ours, listener)
+    guardian.watch(popen.pid)
+    return HostProcess(popen, ours, listener, guardian)
 
 
 class HostProcess:
     """The real ``Running``."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket, listener: Listener) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], control: socket.socket, listener: Listener, guardian: Guardian
+    ) -> None:
         self._popen = popen
+        self._guardian = guardian
         self._listener = listener
         self._reaped = False
         self._control = Conversation(control, listener.on_message, listener.on_control_end)
@@ -179,6 +185,7 @@ class HostProcess:
         if self._reaped:
             return
         self.kill()
+        self._guardian.forget(self.pid)
         status = self._popen.wait()
         self._reaped = True
         self._exit.close()

@@ -98,7 +98,7 @@ class InstanceSnapshot:
 
     @property
     def state(self) -> State:
-        """Of the group: that of the host that is worst off; hosts that its code wants and lacks are pending."""
+        """That of the host that is worst off; hosts that its code wants and that lack are pending."""
         states = [host.state for host in self.hosts]
         if self.hosts and len(self.hosts) < self.hosts[0].processes:
             states.append(State.PENDING)
