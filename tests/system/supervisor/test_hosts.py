@@ -125,7 +125,7 @@ async def test_a_clean_stop_ends_the_children_too(tmp_path: Path) -> None:
 
 async def test_a_flood_of_output_is_complete_and_holds_nobody_up(tmp_path: Path) -> None:
     async with running(
-        settings(tmp_path, ["flood", 20_000], *UP, ["print", "done\n"], ["forever", 0])
+        settings(tmp_path, ["flood", 6000], *UP, ["print", "done\n"], ["forever", 0])
     ) as fleet:
         await fleet.line("done")
         assert fleet.lines == [*(f"line {number}" for number in range(6000)), "done"]
