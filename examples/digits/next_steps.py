@@ -45,11 +45,17 @@ def read_record(path: Path, pid: int) -> dict[str, Any] | None:
     return engine if engine.get("pid") == pid else None
 
 
-def next_steps(engine: dict[str, Any], state_dir: Path) -> str:
-    """What a new user can do now; every line works as printed, from any directory."""
-    token = Path(engine["token_file"]).read_text().strip() if engine["token_file"] else ""
-    curl = ["curl", "-H", f"Authorization: {token}"]
-    curl += ["--data-binary", f"@{HERE / 'model' / 'one.bin'}", engine["url"]]
+def next_steps(engine: dict[str, Any], state_dir: Path, *, terminal: bool) -> str:
+    """What a new user can do now; every command works as printed, from any directory.
+
+    The token itself is for a person's eyes only: elsewhere, in a log say, the file that holds it is named.
+    """
+    token, header = "none: the service is open to whoever reaches the port", ""
+    if engine["token_file"]:
+        file = Path(engine["token_file"])
+        token = file.read_text().strip() if terminal else f"in {file}"
+        header = f'-H "Authorization: $(cat {shlex.quote(str(file))})" '
+    one = shlex.quote(f"@{HERE / 'model' / 'one.bin'}")
     client = [sys.executable, str(HERE / "client.py")]
     if state_dir != default_state_dir():
         client += ["--state-dir", str(state_dir)]
@@ -60,7 +66,7 @@ The digits example is ready.
   token   {token}
 
 Send one digit:
-  {shlex.join(curl)}
+  curl {header}--data-binary {one} {engine["url"]}
 
 Send the digits that were held out of training, and see what came back:
   {shlex.join(client)}
@@ -79,7 +85,7 @@ def announce(state_dir: Path, pid: int) -> None:
     while not select.select([ended], [], [], PAUSE)[0]:
         engine = read_record(record, pid)
         if engine and is_ready(engine):
-            print(next_steps(engine, state_dir), flush=True)
+            print(next_steps(engine, state_dir, terminal=sys.stdout.isatty()), flush=True)
             return
 
 

@@ -18,7 +18,9 @@ def contracts() -> list[dict[str, Any]]:
 
 
 def test_every_part_of_the_engine_has_its_layer() -> None:
-    parts = {path.stem for path in ENGINE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    parts = {
+        path.stem for path in ENGINE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     (layers,) = (rule["layers"] for rule in contracts() if rule["type"] == "layers")
 
     assert parts - {"__init__", "__main__"} <= set(re.findall(r"\w+", " ".join(layers)))

@@ -1,0 +1,68 @@
+"""The README's own service, copied out of it: every command shown there is run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.readme import block
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for name in ("app.py", "service.json"):
+        (tmp_path / name).write_text(block(f"file: {name}") + "\n")
+    return tmp_path
+
+
+def environment(place: Path) -> dict[str, str]:
+    """The commands of this environment first on PATH, no fixed port, state beside the service."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "EAS_PORT": "0",
+        "EAS_ADMIN_PORT": "0",
+        "EAS_STATE_DIR": str(place / "state"),
+    }
+
+
+def command(word: str) -> list[str]:
+    """The README's line that has this word."""
+    lines = [shlex.split(line, comments=True) for line in block("commands: service").splitlines()]
+    (found,) = (words for words in lines if words[1] == word)
+    return found
+
+
+def run(words: list[str], place: Path) -> str:
+    said = subprocess.run(
+        words, check=False, capture_output=True, text=True, cwd=place, env=environment(place)
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+    return said.stdout
+
+
+def test_the_file_can_be_started_here(place: Path) -> None:
+    assert "service.json: can be started here" in run(command("check"), place)
+
+
+def test_the_test_command_prints_the_answer(place: Path) -> None:
+    assert run(command("test"), place).strip() == "HELLO"
+
+
+def test_status_speaks_of_the_running_service(place: Path) -> None:
+    with subprocess.Popen(
+        command("--config"), cwd=place, env=environment(place), stdout=subprocess.PIPE, text=True
+    ) as engine:
+        try:
+            assert engine.stdout
+            assert any("shout is ready" in line for line in engine.stdout), "it ended"
+            assert "shout" in run(command("status"), place)
+        finally:
+            engine.terminate()
+        engine.stdout.read()
+    assert engine.returncode == 0
