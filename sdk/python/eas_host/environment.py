@@ -27,10 +27,9 @@ except ImportError:  # a Python built without libffi
 
 _PR_SET_PDEATHSIG = 1
 _F_SETSIG = 10
-_KEPT = frozenset(
-    ("allspark", "eas_host", "eas_sdk", "linecache", "threading", "tokenize", "traceback", "warnings")
-)
-"""Modules that are ours, and those that the interpreter and tracebacks look for when they need them."""
+_OURS = ("allspark", "eas_host", "eas_sdk")
+_LATE = ("ast", "linecache", "textwrap", "threading", "tokenize", "traceback", "unicodedata", "warnings")
+"""Modules that the interpreter and tracebacks import when they need them."""
 
 
 def adopt() -> None:
@@ -122,7 +121,7 @@ def enter(entry: str, processor_dir: str, bare: FrozenSet[str]) -> None:
 
 def forget(directory: str, bare: FrozenSet[str]) -> None:
     """Drops the modules that the host has imported and ``directory`` has its own of."""
-    kept = bare.union(_KEPT, sys.builtin_module_names)
+    kept = bare.union(_OURS, _LATE, sys.builtin_module_names)
     tops = {name.partition(".")[0] for name in sys.modules}.difference(kept)
     specs = {name: PathFinder.find_spec(name, [directory]) for name in tops}
     shadowed = {name for name, spec in specs.items() if spec is not None and spec.loader is not None}

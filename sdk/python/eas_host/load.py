@@ -158,7 +158,7 @@ def _only(module: ModuleType, path: str) -> Type[object]:
 
 
 def _without_our_frames(trace: Optional[TracebackType]) -> Optional[TracebackType]:
-    """The traceback from the first frame that isn't the host's; when all are, only ``attempt`` is left out."""
+    """The traceback from the first frame that isn't the host's; when all are, all but the outermost."""
     whole = foreign = trace.tb_next if trace is not None else None
     while foreign is not None and _is_machinery(foreign.tb_frame.f_code.co_filename):
         foreign = foreign.tb_next

@@ -7,7 +7,7 @@ nor when ``initialize`` raised).
 
 from __future__ import annotations
 
-from typing import List, Sequence, Union
+from typing import Sequence, Union
 
 from eas_sdk.request import Request
 from eas_sdk.response import Body, Response
@@ -47,7 +47,7 @@ class Processor:
             raise NotImplementedError(f"{type(self).__name__} defines neither process() nor process_batch()")
         return _only(self.process_batch([request]))
 
-    def process_batch(self, requests: Sequence[Request]) -> List[Union[Result, BaseException]]:
+    def process_batch(self, requests: Sequence[Request]) -> Sequence[Union[Result, BaseException]]:
         """Answer several requests together (optional; used when ``rpc.batching`` is on).
 
         Args:

@@ -154,7 +154,7 @@ class Request:
         It is what the answer's ``X-Request-Id`` and the engine's log say.
         """
         given = self._parse().headers.get("x-request-id", "")
-        return given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{self._number:x}"
+        return given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{self._number:04x}"
 
     @property
     def cancelled(self) -> bool:

@@ -114,7 +114,8 @@ def encode_body(body: object) -> BytesLike:
 
 def encode_headers(headers: Fields) -> bytes:
     """Header fields as lines that end in CRLF; raises as ``Response`` does."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    # dict first: the look at an abstract class costs as much as all the rest
+    pairs = headers.items() if isinstance(headers, (dict, Mapping)) else headers
     return b"".join([_line(name, value) for name, value in pairs])
 
 
@@ -134,6 +135,8 @@ def _line(name: object, value: object) -> bytes:
 
 def _checked_status(status: object) -> int:
     """The status as an int; bools are refused, because ``True`` is 1 and means nothing here."""
+    if type(status) is int and 200 <= status <= 599:
+        return status
     if isinstance(status, bool) or not hasattr(status, "__index__"):
         raise TypeError(f"a status is a number, not {status!r}")
     number = operator.index(status)

@@ -58,7 +58,7 @@ def run(
 def _batch(processor: Processor, requests: List[Request]) -> List[Response]:
     """The responses of one call of ``process_batch``."""
     results: object = processor.process_batch(requests)
-    if not isinstance(results, list) or len(results) != len(requests):
+    if not isinstance(results, (list, tuple)) or len(results) != len(requests):
         raise TypeError(f"process_batch() must return a list of {len(requests)} results, not {results!r:.80}")
     return [_response(result) for result in results]
 

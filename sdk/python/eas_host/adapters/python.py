@@ -29,7 +29,8 @@ class Native:
 
     def __init__(self, processor: eas_sdk.Processor, start: Dict[str, Any]) -> None:
         if not native_processor.answers(processor):
-            raise Failed("construct", f"class {type(processor).__name__} defines neither process() nor process_batch()")
+            name = type(processor).__name__
+            raise Failed("construct", f"class {name} defines neither process() nor process_batch()")
         self._processor = processor
         self._model: Tuple[str, str] = (start["model_entry"], start["model_config"])
         self.threads: int = start["threads"] or DEFAULT_THREADS
