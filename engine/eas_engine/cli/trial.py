@@ -1,4 +1,4 @@
-"""``eas-engine test``: a whole engine on free ports with a state directory of its own, some requests, the end.
+"""``eas-engine test``: a whole engine on free ports with its own state directory, some requests, the end.
 
 The engine is a process of its own, exactly what ``serve`` starts, so what works here works there. The
 answer goes to stdout as it came (in a pipe: the very bytes), everything about it to stderr.
@@ -197,9 +197,8 @@ def _show(results: Results) -> None:
         _tell(f"time {duration(times[0])}{f' ({results.timing})' if results.timing else ''}")
     else:
         middle, tail = times[len(times) // 2], times[min(len(times) - 1, int(len(times) * 0.99))]
-        _tell(
-            f"time min {duration(times[0])}, p50 {duration(middle)}, p99 {duration(tail)}, max {duration(times[-1])}"
-        )
+        low, high = duration(times[0]), duration(times[-1])
+        _tell(f"time min {low}, p50 {duration(middle)}, p99 {duration(tail)}, max {high}")
 
 
 def _print_answer(body: bytes) -> None:

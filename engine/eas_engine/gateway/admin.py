@@ -104,6 +104,8 @@ class AdminServer:
 
         from eas_engine.gateway.admin_app import admin_app  # noqa: PLC0415
 
+        with contextlib.suppress(Exception):  # so that its imports are done before there is load
+            await asyncio.to_thread(self._source.metrics, "")
         assert self._socket is not None  # noqa: S101
         address = self._socket.getsockname()[0]
         guard = None if ipaddress.ip_address(address.partition("%")[0]).is_loopback else self._token

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from eas_engine.telemetry.counters import Counters
-from eas_engine.telemetry.metrics import FAMILIES, Metrics, refusal_codes, service_labels
+from eas_engine.telemetry.exposition import FAMILIES, refusal_codes
+from eas_engine.telemetry.metrics import OWN_LABELS, Metrics, service_labels
 from eas_engine.telemetry.status import InstanceStatus, Load
 from eas_engine.telemetry.window import Window
 from support.clock import FakeClock
@@ -122,6 +125,19 @@ def test_the_document_lists_exactly_what_is_exported() -> None:
     assert len(exported) == len(FAMILIES)
     for code in refusal_codes():
         assert f"`{code}`" in DOCUMENT.read_text()
+
+
+def test_our_own_labels_are_known() -> None:
+    assert {label for family in FAMILIES for label in family.labels} | {
+        "service",
+        "workspace_id",
+        "le",
+    } == OWN_LABELS
+
+
+def test_a_start_does_not_pay_for_prometheus() -> None:
+    code = "import sys, eas_engine.telemetry.metrics; assert 'prometheus_client' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_labels_are_made_to_fit() -> None:
