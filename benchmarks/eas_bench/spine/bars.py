@@ -1,0 +1,103 @@
+"""What is asked of the engine, and whether it was met. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from eas_bench.spine.figures import median
+
+STEADY = 1.5  # a reference that wavers by more than this factor says nothing about what is held against it
+QUEUE = 64  # places of the queue (rpc.max_queue_size)
+SLEEPS_PER_SECOND = 500  # 5 threads that sleep for 10 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One requirement."""
+
+    key: str
+    title: str
+    sense: Literal["at least", "at most", "under"]
+    limit: float
+    unit: str = ""
+
+    def met_by(self, value: float) -> bool:
+        """Is that good enough?"""
+        if self.sense == "at least":
+            return value >= self.limit
+        return value <= self.limit if self.sense == "at most" else value < self.limit
+
+
+ECHO = {
+    64: Bar("echo-64", "echo, 64 connections: requests/s, engine over bare loop", "at least", 0.45),
+    16: Bar("echo-16", "echo, 16 connections: requests/s, engine over bare loop", "at least", 0.35),
+    1: Bar("echo-1", "echo, 1 connection: p50, engine over bare loop", "at most", 2.2),
+}
+LARGE = Bar("large", "600 KB bodies, 16 connections: requests/s, engine over bare loop", "at least", 0.6)
+OVERLOAD_SUCCESSES = Bar(
+    "overload-successes", "overload: successes/s, 256 connections over 60", "at least", 0.97
+)
+OVERLOAD_P99 = Bar(
+    "overload-p99", "overload: p99 of successes", "at most", QUEUE / SLEEPS_PER_SECOND * 1000 + 30, "ms"
+)
+OVERLOAD_REJECTIONS = Bar("overload-rejections", "overload: p99 of rejections", "at most", 10, "ms")
+OVERLOAD_BROKEN = Bar("overload-broken", "overload: connections reset, refused or cut", "at most", 0)
+HEALTH = Bar("health", "/healthz while echo is at full load: p99", "under", 50, "ms")
+IDLE = Bar("idle", "memory of the idle engine process (RssAnon + RssFile)", "under", 80, "MB")
+START = Bar("start", "exec to the first 200, echo", "under", 1.0, "s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One bar, held against what was measured."""
+
+    bar: Bar
+    value: float  # the median of the samples
+    low: float
+    high: float
+    wavering: float = 1.0  # of the reference: largest over smallest
+    faults: tuple[str, ...] = ()  # what went wrong meanwhile; a figure with faults meets no bar
+
+    @classmethod
+    def of(
+        cls, bar: Bar, samples: Sequence[float], *, wavering: float = 1.0, faults: Sequence[str] = ()
+    ) -> Self:
+        """Judge by the median of ``samples`` (at least one)."""
+        return cls(
+            bar=bar,
+            value=median(samples),
+            low=min(samples),
+            high=max(samples),
+            wavering=wavering,
+            faults=tuple(faults),
+        )
+
+    @property
+    def met(self) -> bool:
+        """Good enough, and nothing went wrong."""
+        return not self.faults and self.bar.met_by(self.value)
+
+    @property
+    def reliable(self) -> bool:
+        """The reference was steady enough to be held against."""
+        return self.wavering <= STEADY
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record, and for ``report.update``."""
+        bar = self.bar
+        return {
+            "key": bar.key,
+            "title": bar.title,
+            "sense": bar.sense,
+            "limit": bar.limit,
+            "unit": bar.unit,
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "wavering": self.wavering,
+            "reliable": self.reliable,
+            "faults": list(self.faults),
+            "met": self.met,
+        }
