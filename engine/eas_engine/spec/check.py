@@ -5,7 +5,6 @@ It explains every service that can be read, also one that can't be started. Secr
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -18,10 +17,8 @@ from eas_engine.spec.effects import IN_EFFECT, LATER, default_spec, not_in_effec
 from eas_engine.spec.here import WORDS, size
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.parameters import Parameter, settable, value_of
-from eas_engine.spec.problems import ConfigurationError, Origin, Problem, in_order, shown
+from eas_engine.spec.problems import HIDDEN, SECRET, ConfigurationError, Origin, Problem, in_order, shown
 
-HIDDEN: Final = "(set, not shown)"
-_SECRET: Final = re.compile(r"secret|password|passwd|token|credential|key", re.IGNORECASE)
 _RUNS: Final = ("processor", "processor_type", "containers")
 _IMAGE_TIMEOUT: Final = 20.0
 
@@ -131,7 +128,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields.items()
         plain = {info.alias or name: _plain(getattr(value, name)) for name, info in fields}
-        if set(plain) == {"name", "value"} and _SECRET.search(str(plain["name"])):
+        if set(plain) == {"name", "value"} and SECRET.search(str(plain["name"])):
             plain["value"] = HIDDEN
         return {name: one for name, one in plain.items() if one is not None}
     if isinstance(value, Mapping):
@@ -149,9 +146,9 @@ def overridden(loaded: Loaded) -> Iterator[str]:
         lost.add(path)
         kept = one.second.node.plain()
         empty = kept is None or kept == ""
-        by = "empty value" if empty else f"value {shown(kept)}"
+        by = "empty value" if empty else f"value {shown(kept, path)}"
         rest = f", so {path} is not set" if empty else ""
-        dropped = HIDDEN if path == "token" else shown(one.first.node.plain())
+        dropped = shown(one.first.node.plain(), path)
         yield (
             f"{path}: {dropped} (line {one.first.line}) is overridden by the later {by} "
             f"(line {one.second.line}){rest}"

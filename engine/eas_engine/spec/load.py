@@ -17,21 +17,22 @@ from eas_engine.spec.locate import Duplicate, Node, NotJson, parse
 from eas_engine.spec.machine import Machine, this_machine
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.parameters import service_parameters, settable
-from eas_engine.spec.problems import DEFAULT, ConfigurationError, Origin, Problem, in_order
+from eas_engine.spec.problems import DEFAULT, ConfigurationError, Origin, Problem, in_order, shown
 from eas_engine.spec.reading import Entry, Reading, file_entries, read
 from eas_engine.spec.validation import validate
 
 LARGEST_FILE: Final = 4 * 2**20
 MOST_DUPLICATES: Final = 100
+QUOTE: Final = '"'
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The effective specification and how it came about.
 
-    ``origins`` has every parameter by its canonical path (``metadata.rpc.keepalive``,
-    ``containers[0].port``); ``emptied`` the lines of parameters that are in the file but not set;
-    ``duplicates`` keys that stood twice.
+    ``origins`` has every parameter, and the objects in the file around them, by its canonical path
+    (``metadata.rpc.keepalive``, ``containers[0].port``); ``emptied`` the lines of parameters that are in the
+    file but not set; ``duplicates`` keys that stood twice.
     """
 
     spec: ServiceSpec
@@ -118,16 +119,16 @@ def _flag(text: str, source: Path) -> Entry:
     """``key=value``; the value is JSON where it can be read as JSON, else text."""
     key, equals, value = text.partition("=")
     key = key.strip()
-    flag = Origin("flag", detail=f"-D {text}")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ConfigurationError(source, [Problem("-D", None, f"{text!a}: not UTF-8")])
     if not equals or not key:
         raise ConfigurationError(source, [Problem(f"-D {text}", None, "expected key=value")])
     try:
         node, _ = parse(value)
     except NotJson:
-        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ConfigurationError(source, [Problem(f"-D {key}", None, "not UTF-8")]) from None
         node = Node(value, 0)
-    return Entry(key, node, flag)
+    told = shown(node.plain(), key)
+    return Entry(key, node, Origin("flag", detail=f"-D {key}={told.strip(QUOTE)}"))
 
 
 def _effective(

@@ -51,7 +51,7 @@ PRESETS: Final = (
     _preset("alink", r"alink(_.*)?", instead="export the model as PMML and use pmml"),
     _preset(
         "parameter_server",
-        r"parameter_serve?r?",
+        r"parameter_ser?ver",
         instead="export the model as a TensorFlow SavedModel and use tensorflow",
     ),
     _preset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -11,6 +12,11 @@ from eas_engine import errors
 
 LONGEST_SHOWN: Final = 60
 MOST_SHOWN: Final = 100
+HIDDEN: Final = "(set, not shown)"
+SECRET: Final = re.compile(
+    r"secret|password|passwd|(?<!generate_)token|credential|key|^value$", re.IGNORECASE
+)
+"""Names of parameters and variables whose values are never shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +98,18 @@ def problem_at(
     return Problem(path, origin.line, message, severity)
 
 
-def shown(value: object) -> str:
-    """A value as it stands in the file, cut to a readable length."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
+def shown(value: object, path: str = "") -> str:
+    """A scalar as it stands in the file, cut to a readable length.
+
+    Objects and lists, and secrets, are only hinted at.
+    """
+    if isinstance(value, dict):
+        return "{...}" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "[...]" if value else "[]"
+    if value and SECRET.search(path.rpartition(".")[2]):
+        return HIDDEN
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 

@@ -82,12 +82,13 @@ class Reading:
     def warn_of_duplicates(self, duplicates: Iterable[Duplicate]) -> None:
         """Name both lines of every key that stands twice in one object."""
         for one in duplicates:
-            dropped, kept = shown(one.first.node.plain()), shown(one.second.node.plain())
+            path = _joined(one.path)
+            dropped, kept = shown(one.first.node.plain(), path), shown(one.second.node.plain(), path)
             message = (
                 f"stands on line {one.first.line} ({dropped}) and again on line {one.second.line} ({kept}): "
                 "the last one holds"
             )
-            self.warn(_joined(one.path), Origin("file", one.second.line), message)
+            self.warn(path, Origin("file", one.second.line), message)
 
 
 def file_entries(node: Node) -> list[Entry]:
@@ -143,11 +144,12 @@ class _ObjectReader:
         if isinstance(value, dict):
             if self.prefix:  # in items an empty object says something: {"empty_dir": {}}
                 self._about(parameter)
+            self.reading.origins.setdefault(self._place(parameter)[0], entry.origin)
             for inner in file_entries(entry.node):
                 origin = inner.origin if entry.origin.kind == "file" else entry.origin
                 self.collect(inner._replace(origin=origin), path)
         elif value is not None and value != "":
-            found = shown(entry.node.plain())
+            found = shown(entry.node.plain(), path)
             self.reading.refuse(f"{self.prefix}{path}", entry.origin, f"{found}: expected an object")
 
     def _collect_inner(self, entry: Entry, path: str) -> None:
@@ -224,10 +226,9 @@ class _ObjectReader:
     def _warn_of_two(self, loser: Candidate, winner: Candidate, path: str) -> None:
         dropped, kept = loser.node.plain(), winner.node.plain()
         if dropped != kept and str(dropped) != str(kept):
-            message = (
-                f"given as {loser.spelled} = {shown(dropped)} ({loser.origin}) and as {winner.spelled} = "
-                f"{shown(kept)} ({winner.origin}): the latter holds"
-            )
+            lost = f"{loser.spelled} = {shown(dropped, path)} ({loser.origin})"
+            held = f"{winner.spelled} = {shown(kept, path)} ({winner.origin})"
+            message = f"given as {lost} and as {held}: the latter holds"
             self.reading.warn(path, winner.origin, message)
 
     def _with_keys(self, keys: list[tuple[str, Candidate]], winner: Candidate | None, path: str) -> Any:
@@ -235,13 +236,13 @@ class _ObjectReader:
         whole = winner.node.plain() if winner is not None else {}
         if winner is not None and not isinstance(whole, dict):
             self.reading.warn(
-                path, winner.origin, f"{shown(whole)} is dropped: single keys of it are given, too"
+                path, winner.origin, f"{shown(whole, path)} is dropped: single keys of it are given, too"
             )
             whole = {}
         for key, one in sorted(keys, key=lambda pair: pair[1].rank):
             value = one.node.plain()
             if key in whole and whole[key] != value and one.rank != _FLAG:
-                self.reading.warn(f"{path}.{key}", one.origin, f"given twice: {shown(value)} holds")
+                self.reading.warn(f"{path}.{key}", one.origin, f"given twice: {shown(value, key)} holds")
             whole[key] = value
             self.reading.origins[f"{path}.{key}"] = one.origin
             self.reading.origins.setdefault(path, one.origin)

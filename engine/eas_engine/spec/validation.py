@@ -84,7 +84,7 @@ def _message(detail: ErrorDetails) -> str:
         expected = str(context.get("error", detail["msg"]))
     else:
         expected = detail["msg"]
-    return f"{shown(detail['input'])}: {expected}"
+    return f"{shown(detail['input'], path_of(detail['loc']))}: {expected}"
 
 
 def _take_out(canonical: dict[str, Any], loc: tuple[int | str, ...]) -> None:

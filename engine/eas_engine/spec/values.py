@@ -59,8 +59,8 @@ def parameter(
 def section(meaning: str) -> Any:
     """Declare an object whose members all have defaults.
 
-    It is filled in by the outer model's own validator: an instance as default would have pydantic build one more
-    validator for each class, which costs a start 50 ms.
+    It is filled in by the outer model's own validator: an instance as default would have pydantic build one
+    more validator for each class, which costs a start 50 ms.
     """
     return Field(default_factory=dict, validate_default=True, description=meaning)
 

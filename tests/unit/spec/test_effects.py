@@ -1,0 +1,161 @@
+"""What a start refuses, and what it warns of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eas_engine.spec import Machine, startable
+from eas_engine.spec.effects import IN_EFFECT, LATER
+from eas_engine.spec.machine import Gpu
+from eas_engine.spec.parameters import parameter_at, settable
+from support.services import GIB, MACHINE, PYTHON, python_service, read
+
+
+def covered(path: str, listed: set[str]) -> bool:
+    return any(path == one or path.startswith((f"{one}.", f"{one}[]")) for one in listed)
+
+
+def test_every_parameter_is_in_effect_or_on_the_list_of_later_ones() -> None:
+    listed = set(IN_EFFECT) | {one.path for one in LATER}
+    assert [one.path for one in settable() if not covered(one.path, listed)] == []
+    for path in listed:
+        parameter_at(path)  # nothing on the lists is misspelled
+
+
+def test_only_parameters_with_conditions_are_on_both_lists() -> None:
+    assert {one.path for one in LATER if one.when is None} & IN_EFFECT == set()
+
+
+def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
+    refused = {one.path for one in LATER if one.outcome == "refuse"}
+    assert refused == {
+        "model_path",
+        "processor",
+        "processor_path",
+        "processor_type",
+        "containers",
+        "storage",
+        "networking.disable_internet_endpoint",
+        "metadata.memory",
+        "metadata.gpu_memory",
+        "metadata.enable_grpc",
+        "metadata.enable_webservice",
+        "metadata.rpc.decompressor",
+    }
+
+
+def test_a_plain_python_service_starts_without_a_word(tmp_path: Path) -> None:
+    assert startable(read(tmp_path, PYTHON)) == ([], [])
+
+
+def test_defaults_written_out_are_no_reason_to_warn(tmp_path: Path) -> None:
+    content = python_service(
+        metadata={
+            "rpc": {"batching": False, "max_batch_size": 16, "rate_limit": 0, "decompressor": ""},
+            "gpu": 0,
+            "gpu_memory": 0,
+            "resource_rebalancing": "false",
+            "enable_grpc": False,
+            "scheduling.spread.policy": "default",
+        },
+        networking={"disable_internet_endpoint": False},
+        storage=[],
+    )
+    assert startable(read(tmp_path, content)) == ([], [])
+
+
+def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
+    content = python_service(
+        metadata={"cpu": 1, "shm_size": 1, "rpc.batching": True}, warm_up_data_path="w.bin"
+    )
+    refusals, warnings = startable(read(tmp_path, content))
+    assert refusals == []
+    assert [str(one) for one in warnings] == [
+        "not in effect yet: warm_up_data_path, metadata.cpu, metadata.rpc.batching, metadata.shm_size"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        ({"networking.disable_internet_endpoint": True}, "networking.disable_internet_endpoint"),
+        ({"memory": 100}, "metadata.memory"),
+        ({"rpc.decompressor": "lz4"}, "metadata.rpc.decompressor"),
+        ({"enable_grpc": True}, "metadata.enable_grpc"),
+        ({"enable_webservice": "true"}, "metadata.enable_webservice"),
+        ({"storage": [{"mount_path": "/x", "empty_dir": {}}]}, "storage"),
+        ({"model_path": "https://example.com/m.tar.gz"}, "model_path"),
+        ({"model_path": "m.TAR.gz"}, "model_path"),
+        ({"processor_path": "oss://b/p.zip", "oss_endpoint": "e"}, "processor_path"),
+        ({"processor_type": "cpp", "processor_entry": "a.so"}, "processor_type"),
+        (
+            {"processor_type": "java", "processor_entry": "a.jar", "processor_mainclass": "X"},
+            "processor_type",
+        ),
+    ],
+)
+def test_what_restricts_transforms_or_decides_refuses_the_start(
+    tmp_path: Path, content: dict[str, Any], path: str
+) -> None:
+    refusals, _ = startable(read(tmp_path, python_service(**content)))
+    assert [one.path for one in refusals] == [path]
+    assert refusals[0].message.startswith("not yet: ")
+    assert refusals[0].line == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"processor": "tensorflow_cpu_1.12"}, "preset processors are not served"),
+        ({"processor": "easyrec-2.4"}, "a bundle of the vendor that is not public; with the bundle at hand"),
+        ({"processor": "parameter_sever"}, "not public"),
+        ({"containers": [{"command": "x"}]}, "containers are not run"),
+    ],
+)
+def test_other_things_to_run(tmp_path: Path, content: dict[str, Any], words: str) -> None:
+    (refusal,), _ = startable(read(tmp_path, {"name": "a", **content}))
+    assert words in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"cpu": 5}, "5 CPUs asked for, this machine has 4"),
+        ({"gpu": 1}, "1 GPUs asked for, this machine has none"),
+        ({"gpu_memory": 8}, "this machine has no GPU"),
+        ({"cuda": "11.2"}, "CUDA 11.2 is not installed on this machine (installed: none)"),
+        ({"type": "Async"}, '"Async": only services of type Standard'),
+        ({"features.eas.aliyun.com/extra-ephemeral-storage": "51Gi"}, "51 GiB asked for, 50.0 GiB are free"),
+        ({"model_path": "oss://b/m/"}, "needs oss_endpoint"),
+    ],
+)
+def test_what_does_not_fit_this_machine_is_refused_with_both_figures(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    refusals, _ = startable(read(tmp_path, python_service(**content)))
+    assert any(words in one.message for one in refusals)
+
+
+def test_a_machine_with_cards(tmp_path: Path) -> None:
+    machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),), cuda_toolkits=("11.2",))
+    refusals, _ = startable(read(tmp_path, python_service(gpu=1, cuda="11.2"), machine=machine))
+    assert refusals == []
+    refusals, _ = startable(read(tmp_path, python_service(gpu_memory=20), machine=machine))
+    assert "largest card has 16 GB" in refusals[-1].message
+
+
+def test_an_open_service_and_a_resource_group_are_warned_of(tmp_path: Path) -> None:
+    _, warnings = startable(read(tmp_path, python_service(generate_token="false", resource="eas-r-1")))
+    text = "\n".join(map(str, warnings))
+    assert "an open service" in text
+    assert "no resource groups are defined" in text
+
+
+def test_figures_of_a_machine_type_do_not_refuse_by_themselves(tmp_path: Path) -> None:
+    content = python_service(**{"cloud.computing.instance_type": "ecs.gn6i-c24g1.6xlarge"})
+    refusals, warnings = startable(read(tmp_path, content, machine=MACHINE))
+    assert refusals == []
+    assert [one.message for one in warnings] == ["not in effect yet: cloud"]
