@@ -20,6 +20,8 @@ import tempfile
 from importlib.util import find_spec
 from typing import Dict, List, NoReturn, Optional, Tuple
 
+from allspark.processor import ENDPOINT
+
 NO_ENGINE = (
     "allspark: run() needs the engine, but there is no module eas_engine and no command eas-engine here.\n"
     "Install it into this environment:\n\n    {python} -m pip install eas-engine\n\n"
@@ -42,7 +44,7 @@ def become_engine(endpoint: Optional[str]) -> NoReturn:
         print(
             "allspark: the script's arguments are not passed on to its run behind the engine", file=sys.stderr
         )
-    config = write_config(script, port)
+    config = write_config(script, port, endpoint)
     command = [*start, "serve", "--config", config, "--any-path", "--host", host, "--port", str(port)]
     if port != 8080:
         command += ["--admin-port", "0"]  # 9090 belongs to the engine on 8080
@@ -90,13 +92,14 @@ def service_name(script: str, port: int) -> str:
     return name if port == 8080 else f"{name}-{port}"
 
 
-def write_config(script: str, port: int) -> str:
+def write_config(script: str, port: int, endpoint: Optional[str]) -> str:
     """Writes the service.json for ``script`` and returns its path."""
-    service: Dict[str, str] = {
+    service: Dict[str, object] = {
         "name": service_name(script, port),
         "processor_type": "python",
         "processor_entry": script,
         "generate_token": "false",
+        "processor_envs": [{"name": ENDPOINT, "value": endpoint or ""}],
     }
     model = os.environ.get("MODEL_PATH", "")
     if model:

@@ -15,6 +15,8 @@ class _Default(int):
 
 
 _THREADS = _Default(5)
+ENDPOINT = "ALLSPARK_ENDPOINT"
+"""Variable that tells the script's run behind the engine which endpoint the engine already listens on."""
 
 
 class Settings(NamedTuple):

@@ -26,9 +26,11 @@ ENGINE_FIELDS = frozenset(
     (
         "connection",
         "content-length",
+        "date",
         "keep-alive",
         "proxy-authenticate",
         "proxy-connection",
+        "server",
         "server-timing",
         "te",
         "trailer",

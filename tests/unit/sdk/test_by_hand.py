@@ -71,6 +71,7 @@ def test_the_process_becomes_an_engine_in_front_of_the_script(write: Write, inst
         "processor_type": "python",
         "processor_entry": str(script),
         "generate_token": "false",
+        "processor_envs": [{"name": "ALLSPARK_ENDPOINT", "value": ""}],
     }
     assert told["mode"] == 0o700
 
@@ -80,6 +81,7 @@ def test_endpoint_and_model_path(write: Write, installed: Path) -> None:
     told = json.loads(run(script, installed, MODEL_PATH="m")[1])
     assert told["argv"][3:] == ["--any-path", "--host", "0.0.0.0", "--port", "8079", "--admin-port", "0"]
     assert told["config"]["name"] == "app-8079"
+    assert told["config"]["processor_envs"] == [{"name": "ALLSPARK_ENDPOINT", "value": "0.0.0.0:8079"}]
     assert told["config"]["model_path"] == str(script.parent / "m")
 
 

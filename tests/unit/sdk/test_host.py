@@ -123,6 +123,15 @@ def test_service_json_beats_the_constructor_with_a_warning(engine: ScriptedEngin
     assert hello["properties"] == {"rpc.keepalive": "60000", "rpc.io_threads": "2"}
 
 
+def test_the_endpoint_of_a_script_started_by_hand_is_served(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLSPARK_ENDPOINT", "0.0.0.0:8079")
+    with ScriptedEngine() as engine:
+        entry = write(ALLSPARK.replace("worker_threads=10", "endpoint='0.0.0.0:8079'"))
+        assert engine.serve(entry)["warnings"] == []
+
+
 @pytest.mark.parametrize("arguments", ["", "worker_threads=5"])
 def test_no_warning_when_nothing_is_replaced(engine: ScriptedEngine, write: Write, arguments: str) -> None:
     entry = write(f"""

@@ -6,12 +6,13 @@ success) in two comparisons and leaves everything else to ``answer``.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Tuple
 
 import allspark
 import eas_sdk
 from allspark import answer as allspark_answer
-from allspark.processor import properties_of, settings_of
+from allspark.processor import ENDPOINT, properties_of, settings_of
 from eas_host.adapters import Handle
 from eas_host.load import Failed
 from eas_sdk import processor as native_processor
@@ -82,7 +83,7 @@ class Allspark:
         wanted, set_there = self.properties().get(KEEPALIVE), start["keepalive_ms"]
         if wanted is not None and set_there is not None and wanted != str(set_there):
             self._warn(f"{KEEPALIVE}: {set_there} of service.json replaces {wanted} of the script")
-        if settings.endpoint is not None:
+        if settings.endpoint is not None and settings.endpoint != os.environ.get(ENDPOINT):
             self._warn(
                 f"endpoint {settings.endpoint!r} has no effect behind the engine, which listens itself"
             )
