@@ -6,19 +6,16 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from eas_engine.admission.budget import Budget
 from eas_host import wire
 from eas_host.arena import Arena
-
-from eas_engine.admission.budget import Budget
 
 if TYPE_CHECKING:
     from eas_engine.request import Ticket
 
-_SEAL_FUTURE_WRITE = 0x10  # Linux 5.1: nobody who maps the file from now on can write into it
-
 
 def make_shared(name: str, size: int) -> int:
-    """A sparse file in memory that can't be resized, so that nobody can take pages away under a reader (SIGBUS)."""
+    """A sparse file in memory that can't be resized: nobody can take pages away under a reader (SIGBUS)."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
@@ -30,25 +27,19 @@ class Bodies:
 
     def __init__(self, limit: int) -> None:
         self.budget = Budget(limit)
-        self.fd = -1
+        self.fd = -1  # what the hosts inherit
         self.arena: Arena | None = None
         # Extents are powers of two and never merged: address space is what is spent freely, not memory.
         size = 16 * max(limit, 1 << 30)
         try:
-            self.fd = make_shared("eas-requests", size)
-            self.arena = Arena(self.fd, size, keep=max(1 << 20, min(limit // 4, 256 << 20)))
-            self._seal()
+            writable = make_shared("eas-requests", size)
+            self.arena = Arena(writable, size, keep=max(1 << 20, min(limit // 4, 256 << 20)))
+            self.fd = _read_only(writable)
         except OSError:
-            self.arena = None  # no memfd here: large bodies travel inside frames
+            return  # no memfd here, or no room to map it: large bodies travel inside frames
 
     def __repr__(self) -> str:
         return f"<Bodies {self.budget!r} {self.arena!r}>"
-
-    def _seal(self) -> None:
-        try:
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEAL_FUTURE_WRITE)
-        except OSError:
-            return  # an older kernel: the hosts map the file read-only by themselves
 
     def describe(self) -> dict[str, int] | None:
         """What a host must know to read the bodies."""
@@ -77,3 +68,16 @@ class Bodies:
         if self.arena is not None:
             self.arena.close()
             os.close(self.fd)
+
+
+def _read_only(writable: int) -> int:
+    """The file opened once more, for those who must not write into it; `writable` is closed.
+
+    Not by a seal: F_SEAL_FUTURE_WRITE forbids the owner to give pages back, too (MADV_REMOVE: EPERM).
+    """
+    try:
+        readable = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return writable  # no /proc: the hosts map the file read-only by themselves
+    os.close(writable)
+    return readable
