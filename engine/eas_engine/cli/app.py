@@ -69,8 +69,20 @@ def told(*, debug: bool = False) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, ExceptionGroup) and (reason := error.subgroup(StartError)) is not None:
+            first = next(_leaves(reason))
+            _complain(str(first))
+            raise typer.Exit(first.exit_status) from None
         _complain(f"{type(error).__name__}: {error} (a bug of eas-engine's; --debug shows the trace)")
         raise typer.Exit(1) from None
+
+
+def _leaves(group: ExceptionGroup[StartError]) -> Iterator[StartError]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _complain(text: str) -> None:

@@ -189,7 +189,7 @@ def test_no_request_that_changes_something_from_another_origin() -> None:
 
 
 @pytest.mark.parametrize(
-    "host, local",
+    ("host", "local"),
     [
         ("", True), ("127.0.0.1", True), ("127.0.0.1:9090", True), ("[::1]:9090", True), ("[::1]", True),
         ("localhost:1", True), ("LOCALHOST.", True), ("app.localhost", True), ("10.0.0.5:9090", True),
@@ -202,7 +202,7 @@ def test_names_of_this_machine(host: str, local: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "values, good",
+    ("values", "good"),
     [
         ([f"Bearer {TOKEN}"], True), ([f"bearer  {TOKEN}"], True), ([TOKEN], False), ([], False),
         ([""], False),
@@ -222,7 +222,7 @@ def test_a_taken_port_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "host, port", [("no such host", 0), ("256.256.256.256", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0)]
+    ("host", "port"), [("no such host", 0), ("256.256.256.256", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0)]
 )
 def test_an_address_that_can_not_be_had(host: str, port: int) -> None:
     with pytest.raises(ConfigurationError):

@@ -280,7 +280,9 @@ def test_no_name_and_no_workspace_lead_out_of_the_root(name: str, workspace: str
     assert Path(os.path.normpath(path)) == path
 
 
-@pytest.mark.parametrize("name, workspace", [("..", ""), ("a/b", ""), ("", ""), ("a", ".."), ("a", "a\n")])
+@pytest.mark.parametrize(
+    ("name", "workspace"), [("..", ""), ("a/b", ""), ("", ""), ("a", ".."), ("a", "a\n")]
+)
 def test_names_that_are_no_directories_are_refused(name: str, workspace: str) -> None:
     with pytest.raises(ConfigurationError, match="can't be the name of a directory"):
         directory_of(Path("/srv"), name, workspace)

@@ -1,0 +1,69 @@
+"""What is printed when the engine is ready."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from pathlib import Path
+
+from eas_engine.announce import announce, announcement, curl
+from eas_engine.state import EngineRecord, Token
+
+RECORD = EngineRecord(
+    name="digits",
+    pid=7,
+    version="0.1.0",
+    started=0.0,
+    host="0.0.0.0",
+    port=8080,
+    admin_host="127.0.0.1",
+    admin_port=9090,
+    url="http://127.0.0.1:8080/api/predict/digits",
+    admin_url="http://127.0.0.1:9090",
+    config="/srv/service.json",
+    admin_token_file="/s/admin-token",
+)
+
+
+def test_a_fresh_token_is_shown_once_and_only_to_a_person(tmp_path: Path) -> None:
+    fresh = Token("Tell-Once", tmp_path / "token", fresh=True)
+    kept = Token("Tell-Once", tmp_path / "token", fresh=False)
+    assert "Tell-Once" in announcement(RECORD, fresh, terminal=True)
+    for text in (announcement(RECORD, fresh, terminal=False), announcement(RECORD, kept, terminal=True)):
+        assert "Tell-Once" not in text
+        assert str(tmp_path / "token") in text
+    for part in ("digits is ready", RECORD.url, RECORD.admin_url, "0.0.0.0:8080"):
+        assert part in announcement(RECORD, fresh, terminal=True)
+
+
+def test_an_open_service_is_called_open() -> None:
+    text = announcement(RECORD, None, terminal=True)
+    assert "open" in text
+    assert "Authorization" not in text
+
+
+def test_the_curl_line_works_as_printed_whatever_the_directory_is_called(tmp_path: Path) -> None:
+    directory = tmp_path / """a "b" 'c' $HOME `d`"""
+    directory.mkdir()
+    (directory / "token").write_text("""to"k'en $X""")
+    line = curl(RECORD, Token("unused", directory / "token", fresh=False))
+    shell = f'curl() {{ for word in "$@"; do printf "%s\\n" "$word"; done; }}; {line}'
+    done = subprocess.run(["sh", "-c", shell], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "-H",
+        """Authorization: to"k'en $X""",
+        "--data-binary",
+        "hello",
+        RECORD.url,
+    ]
+
+
+def test_nobody_there_to_read_it_is_no_error() -> None:
+    closed = io.StringIO()
+    closed.close()
+    announce(RECORD, None, out=closed)
+    out = io.StringIO()
+    announce(RECORD, None, out=out)
+    assert RECORD.url in out.getvalue()
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails, too
+    announce(RECORD, None, out=full)

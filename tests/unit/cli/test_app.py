@@ -1,0 +1,300 @@
+"""The command line as a contract: options, environment variables, exit statuses, one clear message."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from eas_engine import service
+from eas_engine.cli.app import app
+from eas_engine.errors import ArtifactError, ConfigurationError, ProcessorError
+from eas_engine.options import ServeOptions
+
+SERVICE = {"name": "echo", "processor_type": "python", "processor_entry": "app.py"}
+
+
+def eas(*arguments: str, **environment: str) -> Result:
+    clean = {name: None for name in os.environ if name.startswith("EAS_")}
+    result: Result = CliRunner().invoke(app, list(arguments), env={**clean, **environment})
+    return result
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[ServeOptions]:
+    """What ``service.serve`` was called with."""
+    calls: list[ServeOptions] = []
+
+    def serve(options: ServeOptions) -> int:
+        calls.append(options)
+        return 0
+
+    monkeypatch.setattr(service, "serve", serve)
+    return calls
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "service.json"
+    path.write_text(json.dumps(SERVICE))
+    (tmp_path / "app.py").write_text("")
+    return path
+
+
+def test_without_a_command_it_serves(served: list[ServeOptions]) -> None:
+    assert eas("--config", "s.json").exit_code == 0
+    assert eas("--config=s.json").exit_code == 0
+    assert eas("serve", "--config", "s.json").exit_code == 0
+    assert eas(EAS_CONFIG="s.json").exit_code == 0
+    assert served == [ServeOptions(config=Path("s.json"))] * 4
+
+
+def test_every_option_of_serve(served: list[ServeOptions]) -> None:
+    flags = [
+        "--config",
+        "s.json",
+        "--host",
+        "::1",
+        "--port",
+        "0",
+        "--admin-host",
+        "0.0.0.0",
+        "--admin-port",
+        "1",
+    ]
+    flags += ["--state-dir", "/s", "-D", "a=1", "-D", "b=2 c", "--strict", "--log-format", "json", "--debug"]
+    assert eas(*flags, "--any-path").exit_code == 0
+    assert served == [
+        ServeOptions(
+            config=Path("s.json"),
+            host="::1",
+            port=0,
+            admin_host="0.0.0.0",
+            admin_port=1,
+            state_dir=Path("/s"),
+            overrides=("a=1", "b=2 c"),
+            strict=True,
+            log_format="json",
+            debug=True,
+            any_path=True,
+        )
+    ]
+
+
+def test_every_option_of_serve_by_the_environment(served: list[ServeOptions]) -> None:
+    environment = {
+        "EAS_CONFIG": "s.json",
+        "EAS_HOST": "::1",
+        "EAS_PORT": "0",
+        "EAS_ADMIN_HOST": "0.0.0.0",
+        "EAS_ADMIN_PORT": "1",
+        "EAS_STATE_DIR": "/s",
+        "EAS_DEFINE": "a=1 b=2",
+        "EAS_STRICT": "1",
+        "EAS_LOG_FORMAT": "json",
+        "EAS_DEBUG": "true",
+    }
+    assert eas(**environment).exit_code == 0
+    assert eas("--port", "5", **environment).exit_code == 0
+    by_environment, by_both = served
+    assert by_environment.overrides == ("a=1", "b=2")
+    assert (by_environment.port, by_both.port) == (0, 5)
+    assert by_environment.strict
+    assert by_environment.debug
+    assert by_environment.state_dir == Path("/s")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config", "s.json", "--port", "65536"],
+        ["--config", "s.json", "--port", "-1"],
+        ["--config", "s.json", "--admin-port", "x"],
+        ["--config", "s.json", "--log-format", "xml"],
+        ["--config", "s.json", "--bogus"],
+        ["serve"],
+        ["check"],
+        ["bogus"],
+        ["test", "--config", "s.json", "--text", "x", "--count", "0"],
+    ],
+)
+def test_wrong_flags_are_exit_2(served: list[ServeOptions], arguments: list[str]) -> None:
+    result = eas(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+    assert not served
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigurationError("the file\nis wrong"), 2),
+        (ArtifactError("no model"), 3),
+        (ProcessorError("initialize refused"), 4),
+    ],
+)
+def test_a_start_that_fails_says_so_in_one_message(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    monkeypatch.setattr(service, "serve", failing(error))
+    result = eas("--config", "s.json")
+    assert result.exit_code == status
+    assert result.stderr == f"eas-engine: {error}\n"
+    assert result.stdout == ""
+    debugged = eas("--config", "s.json", "--debug")
+    assert debugged.exception is error  # python prints the trace
+
+
+def failing(error: BaseException) -> Callable[[ServeOptions], int]:
+    def serve(_options: ServeOptions) -> int:
+        raise error
+
+    return serve
+
+
+def test_a_start_error_of_a_task_is_one_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = ExceptionGroup("b", [ProcessorError("initialize refused")])
+    monkeypatch.setattr(service, "serve", failing(ExceptionGroup("a", [ValueError("x"), inner])))
+    result = eas("--config", "s.json")
+    assert (result.exit_code, result.stderr) == (4, "eas-engine: initialize refused\n")
+
+
+def test_a_bug_of_ours_is_exit_1_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "serve", failing(KeyError("oops")))
+    result = eas("--config", "s.json")
+    assert result.exit_code == 1
+    assert "KeyError: 'oops'" in result.stderr
+    assert "--debug" in result.stderr
+
+
+def test_ctrl_c_is_exit_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "serve", failing(KeyboardInterrupt()))
+    assert eas("--config", "s.json").exit_code == 130
+
+
+def test_the_exit_status_of_serve_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "serve", lambda _options: 7)
+    assert eas("--config", "s.json").exit_code == 7
+
+
+def test_version_and_help() -> None:
+    assert eas("--version").stdout.startswith("eas-engine 0.")
+    for arguments in ([], ["--help"], ["-h"]):
+        result = eas(*arguments)
+        assert result.exit_code == 0
+        for command in ("serve", "check", "schema", "test", "status", "list"):
+            assert command in result.stdout
+    assert "any-path" not in eas("serve", "--help").stdout
+
+
+def test_check_explains_a_service(config: Path) -> None:
+    result = eas("check", "--config", str(config), "-D", "metadata.rpc.max_que_size=1")
+    assert result.exit_code == 0
+    assert "did you mean" in result.stdout
+    assert "can be started here" in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("metadata.rpc.keepalive")]
+    assert "5000" in line
+    assert "default" in line
+
+
+def test_check_for_machines(config: Path) -> None:
+    result = eas("check", "--config", str(config), "--json")
+    found = json.loads(result.stdout)
+    assert found["startable"]
+    assert found["name"] == "echo"
+    assert {"path", "value", "origin", "effect", "here"} <= found["parameters"][0].keys()
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_check_says_no_with_exit_2(config: Path, as_json: list[str]) -> None:
+    config.write_text('{"name": "echo",\n"token": "Tell-Nobody",\n"metadata": {"rpc.keepalive": "soon"}}')
+    result = eas("check", "--config", str(config), *as_json)
+    assert result.exit_code == 2
+    assert "keepalive" in result.stdout
+    assert "Tell-Nobody" not in result.output
+    if as_json:
+        assert {error["line"] for error in json.loads(result.stdout)["errors"]} >= {3}
+    else:
+        assert "line 3: metadata.rpc.keepalive" in result.stdout
+    strict = eas("check", "--config", str(config), "--strict", *as_json)
+    assert strict.exit_code == 2
+
+
+def test_check_shows_no_markup_and_no_control_characters(config: Path) -> None:
+    config.write_text(json.dumps(SERVICE | {"model_config": "[red]a\x1b[2Jb[/red]"}))
+    result = eas("check", "--config", str(config))
+    assert "[red]a" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_the_schema_is_json() -> None:
+    result = eas("schema")
+    assert result.exit_code == 0
+    assert "metadata" in json.loads(result.stdout)["properties"]
+
+
+def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_serve_does_not_pay_for_what_only_people_need(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from eas_engine.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = run(code, "--config", str(tmp_path / "missing.json"))
+    assert "no such file" in done.stderr
+    loaded = done.stdout
+    assert "'typer'" in loaded
+    for dear in ("rich", "pygments", "prometheus_client", "starlette", "uvicorn", "numpy"):
+        assert f"'{dear}'" not in loaded
+
+
+def complete(line: str) -> list[str]:
+    words = line.split(" ")
+    variables = {
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+        "_EAS_ENGINE_COMPLETE": "complete_bash",
+    }
+    done = run("from eas_engine.cli import main; main()", **variables)
+    return done.stdout.split()
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    assert "status" in complete("eas-engine st")
+    assert "--admin-port" in complete("eas-engine --admin")  # as serve's
+    assert "--admin-port" in complete("eas-engine serve --admin")
+    assert "--count" in complete("eas-engine test --c")
+
+
+def test_a_reader_that_leaves_early_is_no_error(config: Path) -> None:
+    code = "from eas_engine.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_script_starts_it_for_any_path(served: list[ServeOptions]) -> None:
+    """``python app.py`` starts the engine so (see allspark)."""
+    assert eas("serve", "--config", "s.json", "--any-path", "--admin-port", "0").exit_code == 0
+    assert served[0].any_path

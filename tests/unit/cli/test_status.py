@@ -1,0 +1,208 @@
+"""``status`` and ``list`` find engines by their records and locks, and ask their admin port."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from eas_engine.cli.app import app
+from eas_engine.cli.output import duration, size
+from eas_engine.gateway.admin import AdminServer
+from eas_engine.state import EngineRecord, StateDirectory
+from eas_engine.telemetry.status import InstanceStatus, Load, Readiness, ServiceStatus
+from eas_engine.telemetry.window import Rates
+
+TOKEN = "YTQ0ZTU2Nzg="
+
+
+class Source:
+    """A service with one instance that crashed."""
+
+    failing: Exception | None = None
+
+    def heartbeat_age(self) -> float:
+        return 0.0
+
+    def readiness(self) -> Readiness:
+        return Readiness(ready=False, reasons=("digits-0 is CRASHED",))
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        return b"", accept
+
+    async def status(self) -> ServiceStatus:
+        if self.failing:
+            raise self.failing
+        instance = InstanceStatus(
+            name="digits-0",
+            state="CRASHED",
+            reason="[red]starts again in 1 s",
+            pids=(os.getpid(),),
+            restarts={"crash": 2},
+            log=("old", "Segmentation \x1b[2Jfault"),
+            last_crash={"cause": "SIGSEGV", "log": ["x"]},
+        )
+        return ServiceStatus(
+            name="digits",
+            version="0.1.0",
+            pid=os.getpid(),
+            uptime=3700,
+            url="http://127.0.0.1:8080/api/predict/digits",
+            admin_url="",
+            load=Load(queue_capacity=69, instances=(instance,)),
+            readiness=self.readiness(),
+            rates=Rates(10, 5, 0, 0.001, 0.0125),
+            statuses={200: 7},
+            configuration={"token": TOKEN},
+        )
+
+
+@contextmanager
+def engine(
+    root: Path, name: str = "digits", workspace: str = "", source: Source | None = None
+) -> Iterator[None]:
+    """What a running engine leaves for others to find: a locked directory, a record, an admin port."""
+    with StateDirectory.acquire(root, name, workspace) as state:
+        token, admin = state.token(TOKEN), state.admin_token()
+        assert token is not None
+        server = AdminServer(source or Source(), "0.0.0.0", 0, admin.text)
+        port = server.start()
+        record = EngineRecord(
+            name=name,
+            pid=os.getpid(),
+            version="0.1.0",
+            started=0.0,
+            host="0.0.0.0",
+            port=8080,
+            admin_host="0.0.0.0",
+            admin_port=port,
+            url=f"http://127.0.0.1:8080/api/predict/{name}",
+            admin_url=f"http://127.0.0.1:{port}",
+            config="/srv/service.json",
+            token_file=str(token.file),
+            admin_token_file=str(admin.file),
+            workspace_id=workspace,
+        )
+        state.publish(record)
+        try:
+            yield
+        finally:
+            server.stop()
+
+
+def eas(root: Path, *arguments: str) -> Result:
+    result: Result = CliRunner().invoke(app, [*arguments, "--state-dir", str(root)])
+    return result
+
+
+def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
+    with engine(tmp_path):
+        result = eas(tmp_path, "status")
+        assert result.exit_code == 0, result.output
+        for shown in (
+            TOKEN,
+            "digits-0 is CRASHED",
+            "p50 1 ms, p99 12.5 ms",
+            "200: 7",
+            "crash: 2",
+            "digits-0 | Segmentation \\x1b[2Jfault",
+            "[red]starts again",
+            "cause SIGSEGV",
+            "1 h 1 min",
+        ):
+            assert shown in result.stdout
+        assert "\x1b" not in result.stdout
+
+
+def test_status_for_machines(tmp_path: Path) -> None:
+    with engine(tmp_path):
+        status = json.loads(eas(tmp_path, "status", "--json", "--name", "digits").stdout)
+    assert status["token"] == TOKEN
+    assert status["queue"]["capacity"] == 69
+    assert status["configuration"] == {"token": "********"}
+
+
+def test_which_engine(tmp_path: Path) -> None:
+    with engine(tmp_path, "one"), engine(tmp_path, "two"), engine(tmp_path, "two", "ws"):
+        unclear = eas(tmp_path, "status")
+        assert unclear.exit_code == 2
+        assert "one, two, ws/two" in unclear.stderr
+        assert eas(tmp_path, "status", "--name", "one").exit_code == 0
+        assert eas(tmp_path, "status", "--name", "two").exit_code == 2
+        assert eas(tmp_path, "status", "--name", "two", "--workspace-id", "ws").exit_code == 0
+        missing = eas(tmp_path, "status", "--name", "three")
+        assert missing.exit_code == 1
+        assert "no engine 'three' runs" in missing.stderr
+
+
+def test_list_tells_running_from_stale(tmp_path: Path) -> None:
+    with engine(tmp_path, "gone"):
+        record = (tmp_path / "gone" / "engine.json").read_text()
+    (tmp_path / "gone" / "engine.json").write_text(record)  # as if it had been killed
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "engine.json").write_text("{")
+    with engine(tmp_path, "here", "ws"):
+        listed = json.loads(eas(tmp_path, "list", "--json").stdout)
+        assert [(one["name"], one["running"]) for one in listed] == [("gone", False), ("here", True)]
+        result = eas(tmp_path, "list")
+        assert result.exit_code == 0
+        assert "broken" in result.stderr
+        gone, here = (line.split() for line in result.stdout.splitlines()[1:])
+        assert gone[1] == "stale"
+        assert here[1:3] == ["ws", "running"]
+        stale = eas(tmp_path, "status", "--name", "gone")
+        assert stale.exit_code == 1
+    assert eas(tmp_path / "nowhere", "list").stdout.strip() == "none"
+    assert json.loads(eas(tmp_path / "nowhere", "list", "--json").stdout) == []
+
+
+def test_an_engine_that_does_not_answer_is_said_not_traced(tmp_path: Path) -> None:
+    with (
+        StateDirectory.acquire(tmp_path, "digits") as state,
+        socket.create_server(("127.0.0.1", 0)) as closed,
+    ):
+        port = closed.getsockname()[1]
+        closed.close()
+        with engine(tmp_path / "other"):
+            record = json.loads((tmp_path / "other" / "digits" / "engine.json").read_text())
+        state.admin_token()
+        record["admin_url"] = f"http://127.0.0.1:{port}"
+        (state.path / "engine.json").write_text(json.dumps(record))
+        result = eas(tmp_path, "status")
+    assert result.exit_code == 1
+    assert "doesn't answer" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_an_engine_that_can_not_say_how_it_is(tmp_path: Path) -> None:
+    source = Source()
+    source.failing = TimeoutError("the loop is stuck")
+    with engine(tmp_path, source=source):
+        result = eas(tmp_path, "status")
+    assert result.exit_code == 1
+    assert "the loop is stuck" in result.stderr
+
+
+def test_units() -> None:
+    assert [size(count) for count in (0, 1023, 1536, 5 << 20, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "5.0 MiB",
+        "3.0 TiB",
+    ]
+    assert [duration(one) for one in (None, 0, 0.000123, 0.25, 59.94, 60, 3700, 200_000)] == [
+        "",
+        "0",
+        "0.123 ms",
+        "250 ms",
+        "59.9 s",
+        "1 min",
+        "1 h 1 min",
+        "2 days",
+    ]

@@ -1,0 +1,102 @@
+"""``eas-engine test`` starts a real engine and says what came back."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APP = """
+import allspark
+class Processor(allspark.BaseProcessor):
+    def initialize(self):
+        if INITIALIZE: raise RuntimeError("the model is missing")
+    def process(self, data):
+        if data == b"bad": return b"not that", 422
+        return b"got " + data, 200
+if __name__ == "__main__":
+    Processor().run()
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    path = tmp_path / "service.json"
+    path.write_text(json.dumps({"name": "echo", "processor_type": "python", "processor_entry": "app.py"}))
+    (tmp_path / "app.py").write_text(APP.replace("INITIALIZE", "False"))
+    return path
+
+
+def trial(
+    service: Path, *arguments: str, given: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "eas_engine", "test", "--config", str(service), *arguments],
+        check=False,
+        capture_output=True,
+        input=given,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_answer_and_its_timing(service: Path, tmp_path: Path) -> None:
+    done = trial(service, "--text", "höhe", TMPDIR=str(tmp_path), EAS_PORT="1", EAS_ADMIN_HOST="192.0.2.1")
+    assert done.stdout == "got höhe".encode()
+    assert done.returncode == 0
+    assert b"status 200: 1" in done.stderr
+    assert b"process" in done.stderr  # Server-Timing
+    assert sorted(path.name for path in tmp_path.iterdir() if "eas-test" in path.name) == []
+
+
+def test_many_and_from_stdin(service: Path) -> None:
+    done = trial(service, "--data", "-", "--count", "20", given=b"\x00\xff")
+    assert done.stdout == b"got \x00\xff"
+    assert b"status 200: 20" in done.stderr
+    assert b"p99" in done.stderr
+
+
+def test_any_other_status_is_exit_1(service: Path) -> None:
+    done = trial(service, "--text", "bad")
+    assert (done.returncode, done.stdout) == (1, b"not that")
+    assert b"status 422: 1" in done.stderr
+
+
+def test_a_processor_that_refuses_is_exit_4_with_its_last_words(service: Path) -> None:
+    service.with_name("app.py").write_text(APP.replace("INITIALIZE", "True"))
+    done = trial(service, "--text", "x")
+    assert done.returncode == 4
+    assert b"the model is missing" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--text", "x", "--data", "y"], ["--data", "/nonexistent"]])
+def test_exactly_one_body(service: Path, arguments: list[str]) -> None:
+    done = trial(service, *arguments)
+    assert done.returncode == 2
+    assert b"--data" in done.stderr
+
+
+def test_on_a_terminal_an_answer_that_is_no_text_is_shown_in_hex(service: Path, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b"\xff\x1b" * 100)
+    leader, follower = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "eas_engine",
+        "test",
+        "--config",
+        str(service),
+        "--data",
+        str(tmp_path / "body"),
+    ]
+    done = subprocess.run(command, check=False, stdout=follower, stderr=subprocess.PIPE)
+    os.close(follower)
+    shown = os.read(leader, 10_000)
+    os.close(leader)
+    assert done.returncode == 0, done.stderr
+    assert shown.startswith(b"67 6f 74 20 ff 1b")
+    assert b"\x1b" not in shown
