@@ -21,7 +21,7 @@ $(BIN)/python:
 	@python=$$(scripts/find-python) && echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
 
 $(VENV)/.example: requirements/example.txt pyproject.toml | $(BIN)/python
-	@echo "installing eas-engine and what the example needs into $(VENV)"
+	@echo "installing eas-engine and what the example needs into $(VENV); a minute or two, once"
 	@$(PIP) --require-hashes -r requirements/example.txt
 	@$(INSTALL_SELF)
 	@touch $@
