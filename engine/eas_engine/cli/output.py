@@ -26,9 +26,9 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
-    """Cells are text as it is: no markup, no control characters."""
-    result = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Cells are text as it is: no markup, no control characters. No header when all its names are empty."""
+    result = Table(box=None, pad_edge=False, show_header=any(columns))
     for column in columns:
         result.add_column(column, overflow="fold", header_style="bold")
     for row in rows:
