@@ -96,14 +96,9 @@ def _model(spec: ServiceSpec, base: Path) -> tuple[str, str]:
         entry = f"{directory}/"
     else:
         entry = str(given)
-    if not _exists(entry):
+    if not os.path.exists(entry):  # noqa: PTH110 - pathlib drops the trailing /, which asks for a directory
         raise ArtifactError(f"model_entry: {entry} is not there; {_listing(directory)}")
     return str(directory), entry
-
-
-def _exists(path: str) -> bool:
-    """A trailing ``/`` asks for a directory."""
-    return os.path.isdir(path) if path.endswith("/") else os.path.exists(path)  # noqa: PTH110, PTH112 - pathlib drops the /
 
 
 def _interpreter(directory: Path) -> Path:

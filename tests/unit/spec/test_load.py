@@ -502,3 +502,10 @@ def test_every_parameter_is_described_and_keys_are_unique() -> None:
         "model_config",
         "autoscaler.strategies",
     }
+
+
+def test_a_key_of_a_map_that_is_given_twice_warns(tmp_path: Path) -> None:
+    loaded = read(tmp_path, python_service(**{"labels": {"team": "a"}, "labels.team": "b"}))
+    assert loaded.spec.labels == {"team": "b"}
+    assert [str(one) for one in loaded.warnings] == ['line 1: labels.team: given twice: "b" holds']
+    assert not read(tmp_path, python_service(labels={"team": "a"}), flags=["labels.team=b"]).warnings
