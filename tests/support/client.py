@@ -1,7 +1,7 @@
 """A client on a raw socket: it sends the bytes it is told to send, and reads exactly what an answer says.
 
 No library between the test and the wire: a test sees the order of bytes, the end of the connection and a
-reset as they are. Every wait here ends with an error after ``PATIENCE`` seconds, so that nothing hangs for ever.
+reset as they are. Every wait ends with an error after ``PATIENCE`` seconds, so that nothing hangs for ever.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE) -> T
 def service(
     name: str, rpc: Mapping[str, object] | None = None, *, journal: Path | None = None, **given: Any
 ) -> dict[str, Any]:
-    """A service.json for the processor that misbehaves; ``given`` are more fields, ``environment`` is a dict."""
+    """A service.json for the faulty processor; ``given`` are more fields, ``environment`` is a dict."""
     metadata = {"rpc": dict(rpc or {}), **given.pop("metadata", {})}
     variables = dict(given.pop("environment", {}))
     if journal is not None:
