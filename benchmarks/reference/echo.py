@@ -1,8 +1,9 @@
-"""The bare loop: a plain ``asyncio.Protocol`` on uvloop, a httptools parser a connection, a write an answer."""
+"""The bare loop: a plain Protocol on uvloop, a httptools parser a connection, a write an answer."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import httptools
 import uvloop
@@ -23,8 +24,7 @@ class Echo(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Loop: somebody came."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - for the type checker
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's own are no subclass of it
 
     def data_received(self, data: bytes) -> None:
         """Loop: bytes came."""

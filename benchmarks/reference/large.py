@@ -1,12 +1,13 @@
 """The bare loop for large bodies: received straight into a buffer that is used again and again, never joined.
 
-The cost of a large body is the page faults of fresh memory, not its copying; so the body of a request goes from
-the socket into a buffer that the one before it has just left. The answer is the body's first 4096 bytes.
+The cost of a large body is the page faults of fresh memory, not its copying; so the body of a request goes
+from the socket into a buffer that the one before it has just left. The answer is the body's first 4096 bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import httptools
 import uvloop
@@ -51,8 +52,7 @@ class LargeBodies(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Loop: somebody came."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - for the type checker
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's own are no subclass of it
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Loop: where shall the next bytes go?"""

@@ -1,7 +1,7 @@
 """``python -m eas_bench.spine``: run the scenarios, show the verdicts, keep the figures.
 
-Exit status: 0; 1 when ``--check`` was asked for and a bar was missed, or something went wrong meanwhile; 2 when
-it couldn't be measured: a tool is missing, the engine doesn't start, a file isn't there.
+Exit status: 0; 1 when ``--check`` was asked for and a bar was missed or something went wrong meanwhile; 2
+when it couldn't be measured: a tool is missing, the engine doesn't start, a file isn't there.
 """
 
 from __future__ import annotations

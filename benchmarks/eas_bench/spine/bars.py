@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from eas_bench.spine.figures import median
 
 STEADY = 1.5  # a reference that wavers by more than this factor says nothing about what is held against it
+QUIET = 0.2  # cores that others may take meanwhile
+ROUNDS = 3  # fewer show nothing of how much the reference wavers
 QUEUE = 64  # places of the queue (rpc.max_queue_size)
 SLEEPS_PER_SECOND = 500  # 5 threads that sleep for 10 ms
 
@@ -57,21 +59,22 @@ class Verdict:
     value: float  # the median of the samples
     low: float
     high: float
-    wavering: float = 1.0  # of the reference: largest over smallest
     faults: tuple[str, ...] = ()  # what went wrong meanwhile; a figure with faults meets no bar
+    doubts: tuple[str, ...] = ()  # why the figure may not be the engine's doing
 
     @classmethod
     def of(
         cls, bar: Bar, samples: Sequence[float], *, wavering: float = 1.0, faults: Sequence[str] = ()
     ) -> Self:
-        """Judge by the median of ``samples`` (at least one)."""
+        """Judge by the median of ``samples`` (at least one); ``wavering``: of the reference (``figures``)."""
+        unsteady = f"the reference itself wavers by a factor of {wavering:.2f} (at most {STEADY})"
         return cls(
             bar=bar,
             value=median(samples),
             low=min(samples),
             high=max(samples),
-            wavering=wavering,
             faults=tuple(faults),
+            doubts=(unsteady,) if wavering > STEADY else (),
         )
 
     @property
@@ -81,8 +84,25 @@ class Verdict:
 
     @property
     def reliable(self) -> bool:
-        """The reference was steady enough to be held against."""
-        return self.wavering <= STEADY
+        """Nothing speaks against believing it."""
+        return not self.doubts
+
+    def with_doubts(self, taken: float, rounds: int | None) -> Self:
+        """Add those that lie in how it was measured.
+
+        Args:
+            taken: cores that others took meanwhile.
+            rounds: pairs of runs; None where there are none.
+        """
+        doubts = [
+            *([f"others took {taken:.2f} cores meanwhile (at most {QUIET})"] if taken > QUIET else []),
+            *(
+                [f"{rounds} rounds say little (at least {ROUNDS})"]
+                if rounds is not None and rounds < ROUNDS
+                else []
+            ),
+        ]
+        return replace(self, doubts=(*self.doubts, *doubts))
 
     def as_json(self) -> dict[str, Any]:
         """For the record, and for ``report.update``."""
@@ -96,8 +116,8 @@ class Verdict:
             "value": self.value,
             "low": self.low,
             "high": self.high,
-            "wavering": self.wavering,
             "reliable": self.reliable,
             "faults": list(self.faults),
+            "doubts": list(self.doubts),
             "met": self.met,
         }

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eas_bench.spine.bars import STEADY, Verdict
+from eas_bench.spine.bars import Verdict
 from eas_bench.spine.figures import median
 
 BEGIN = "<!-- figures of eas_bench.spine: begin -->"
@@ -57,12 +57,8 @@ def show(console: Console, verdicts: Sequence[Verdict], faults: Iterable[str]) -
     for verdict in verdicts:
         for fault in verdict.faults:
             console.print(f"{verdict.bar.key}: {fault}", markup=False)
-        if not verdict.reliable:
-            console.print(
-                f"{verdict.bar.key}: unreliable, the reference itself wavers by a factor of "
-                f"{verdict.wavering:.2f} (at most {STEADY}); repeat it on a quieter machine",
-                markup=False,
-            )
+        for doubt in verdict.doubts:
+            console.print(f"{verdict.bar.key}: unreliable, {doubt}", markup=False)
     for fault in faults:
         console.print(fault, markup=False)
 
@@ -108,9 +104,8 @@ def _verdicts(verdicts: Iterable[Record]) -> str:
 def _pairs(scenarios: Record) -> str:
     rows = []
     for scenario in ("echo", "large"):
-        for key, pairs in scenarios.get(scenario, {}).items():
-            if isinstance(pairs, list):
-                rows.append((key, *_sides(pairs)))
+        pairs = scenarios.get(scenario, {}).get("pairs", {})
+        rows += [(key, *_sides(runs)) for key, runs in pairs.items()]
     head = ("medians", "bare loop, 1/s", "p50, ms", "p99, ms", "engine, 1/s", "p50, ms", "p99, ms")
     return _table(head, rows)
 

@@ -73,7 +73,7 @@ def echo(setting: Setting) -> Result:
             setting.clients.run_wrk(server, SMALL, 64, WARM)
         for connections, bar in bars.ECHO.items():
             pairs = _against(setting, f"echo {connections}", Side(bare, engine.target, SMALL, connections))
-            result.raw[bar.key] = _raw(pairs)
+            result.raw["pairs"] = {**result.raw.get("pairs", {}), bar.key: _raw(pairs)}
             figure = _p50 if connections == 1 else _rate
             result.verdicts.append(_compared(bar, pairs, figure, scrapes.faults))
     result.raw["scrapes"] = len(scrapes.seconds)
@@ -92,7 +92,7 @@ def large(setting: Setting) -> Result:
             server.expect(LARGE, LARGE_ANSWER)
             setting.clients.run_wrk(server, LARGE, 16, WARM)
         pairs = _against(setting, "large", Side(bare, engine.target, LARGE, 16))
-        result.raw["large"] = _raw(pairs)
+        result.raw["pairs"] = {bars.LARGE.key: _raw(pairs)}
         result.verdicts.append(_compared(bars.LARGE, pairs, _rate, scrapes.faults))
     return result
 
@@ -160,7 +160,7 @@ def overload(setting: Setting) -> Result:
 
         with watch.asking(engine.admin_port, "/metrics", watch.SCRAPE_EVERY) as scrapes:
             pairs = take_turns(setting.rounds, lambda: run(60), lambda: run(256))
-    result.raw = {"overload": _raw(pairs)}
+    result.raw = {"pairs": {"overload": _raw(pairs)}}
     result.verdicts = overload_verdicts(pairs, scrapes.faults)
     for verdict in result.verdicts:
         setting.tell(f"{verdict.bar.title}: {verdict.value:.3f}")
@@ -277,11 +277,15 @@ SCENARIOS: Mapping[str, Callable[[Setting], Result]] = {
     "start": start,
     "loops": loops,
 }
+IN_ROUNDS = ("echo", "large", "overload", "health")
 
 
 def measure(name: str, setting: Setting) -> Result:
     """Run one scenario, and note how much of the machine others took meanwhile."""
     before = Ours.now()
     result = SCENARIOS[name](setting)
-    result.raw["cores_taken_by_others"] = round(taken_by_others(before), 3)
+    taken = taken_by_others(before)
+    result.raw["cores_taken_by_others"] = round(taken, 3)
+    rounds = setting.rounds if name in IN_ROUNDS else None
+    result.verdicts = [verdict.with_doubts(taken, rounds) for verdict in result.verdicts]
     return result

@@ -1,4 +1,4 @@
-"""What goes on beside the load: scrapes of the metrics, as a monitoring system makes them, and health probes."""
+"""What goes on beside the load: scrapes of the metrics, as a monitoring system makes them, and probes."""
 
 from __future__ import annotations
 
