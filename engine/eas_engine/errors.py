@@ -107,7 +107,8 @@ class QueueFull(Refusal):
 class InstanceCrashed(Refusal):
     """The instance died while the processor had this request."""
 
-    status, code, text, retryable = 500, "instance_crashed", "the instance crashed while it had this request", True
+    status, code, retryable = 500, "instance_crashed", True
+    text = "the instance crashed while it had this request"
 
 
 class NotReady(Refusal):

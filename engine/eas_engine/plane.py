@@ -1,7 +1,7 @@
 """The data plane of one service: gate, backlog, pool and gateway, joined.
 
-Everything here lives on one loop and is mutated only from it. The control plane (``supervisor``) knows it as a maker
-of channels; it tells the plane what the fleet is like, and the plane tells it which host is stuck.
+Everything here lives on one loop and is mutated only from it. The control plane (``supervisor``) knows it as
+a maker of channels; it tells the plane what the fleet is like, and the plane tells it which host is stuck.
 """
 
 from __future__ import annotations
@@ -43,7 +43,15 @@ class Plane:
     """Requests of one service, from the listening socket to the links and back."""
 
     def __init__(
-        self, rules: Rules, limits: Limits, *, inflight: int, stuck_ms: int | None, prefix: str, clock: Clock, log: Log
+        self,
+        rules: Rules,
+        limits: Limits,
+        *,
+        inflight: int,
+        stuck_ms: int | None,
+        prefix: str,
+        clock: Clock,
+        log: Log,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._loop, self._clock, self._prefix = loop, clock, prefix

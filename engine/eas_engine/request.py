@@ -1,8 +1,9 @@
 """The one thing that flows: a ticket, from the gate to its single ending.
 
-A ticket is made when a request is admitted and ends exactly once: answered by a processor, refused by the engine
-(deadline, crash), or left by its client. Whoever holds it in between is its ``holder``; no layer wraps it in another
-object. Instants are seconds of the monotonic clock, fixed when they happen and only compared afterwards.
+A ticket is made when a request is admitted and ends exactly once: answered by a processor, refused by the
+engine (deadline, crash), or left by its client. Whoever holds it in between is its ``holder``; no layer wraps
+it in another object. Instants are seconds of the monotonic clock, fixed when they happen and only compared
+afterwards.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ Body = bytes | bytearray | memoryview
 class Client(Protocol):
     """Who asked. Told the ending of its ticket, once."""
 
-    def answered(
+    def succeeded(self, ticket: Ticket, body: bytes, now: float, begun: float, process_us: int) -> None:
+        """The processor's answer, as nearly all are: status 200, no headers of its own, not large."""
+
+    def answered(  # noqa: PLR0917 - the hot path passes no keywords
         self,
         ticket: Ticket,
         status: int,
@@ -29,7 +33,7 @@ class Client(Protocol):
         now: float,
         sent: Callable[[], None] | None,
     ) -> None:
-        """The processor's answer; `headers` are lines that end in CRLF.
+        """Any other answer of the processor's; `headers` are lines that end in CRLF.
 
         `sent`, if given, must be called when the bytes of `body` aren't needed any more.
         """
@@ -51,8 +55,8 @@ class Holder(Protocol):
 class Ticket:
     """One admitted request.
 
-    ``body`` is the request's body, or None when it lies in the arena of requests at ``offset``; ``size`` is its
-    length in bytes either way.
+    ``body`` is the request's body, or None when it lies in the arena of requests at ``offset``; ``size`` is
+    its length in bytes either way.
     """
 
     __slots__ = (
@@ -65,28 +69,27 @@ class Ticket:
         "holder",
         "number",
         "offset",
-        "placed",
         "process_us",
         "queued",
         "size",
         "slot",
     )
 
+    slot: int
+    """Where in its host, once it was handed out."""
+
     def __init__(self, client: Client, head: bytes, number: int, arrived: float, deadline: float) -> None:
         self.client: Client | None = client
         self.head = head
         self.number = number
-        self.arrived = arrived
+        self.arrived = self.queued = arrived
         self.deadline = deadline
-        self.queued = arrived
         self.begun = 0.0
         self.process_us = 0
         self.body: Body | None = b""
-        self.offset = -1
         self.size = 0
-        self.holder: Holder | None = None
-        self.slot = -1
-        self.placed = True
+        self.offset = -1
+        self.holder: Holder | None = None  # once handed out, `slot` says where in the holder
 
     def __repr__(self) -> str:
         state = "ended" if self.client is None else f"held by {self.holder!r}"

@@ -1,8 +1,8 @@
 """The composition root: one engine, from its options to its exit status.
 
-``serve`` is what the command line calls. It reads and checks everything that can be checked before anything starts,
-then joins the data plane (``plane``) and the control plane (``supervisor``), which don't know each other, on one
-loop; the admin plane has a thread of its own and only reads.
+``serve`` is what the command line calls. It reads and checks everything that can be checked before anything
+starts, then joins the data plane (``plane``) and the control plane (``supervisor``), which don't know each
+other, on one loop; the admin plane has a thread of its own and only reads.
 
 The end: the first SIGTERM or SIGINT refuses new requests (503), finishes what is in flight and queued within
 ``eas.termination_grace_period``, and exits with 0; a second signal ends at once.
@@ -24,9 +24,9 @@ import uvloop
 
 from eas_engine import __version__, overview, spec
 from eas_engine.admission.gate import Limits
+from eas_engine.announce import announce
 from eas_engine.artifacts.local import resolve
 from eas_engine.clock import Clock, SystemClock, wait_until
-from eas_engine.errors import ConfigurationError
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.front import Rules
 from eas_engine.gateway.listen import listen, raise_descriptor_limit
@@ -38,7 +38,7 @@ from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.sdk import sdk_directory
 from eas_engine.supervisor.settings import Processor, Settings
 from eas_engine.telemetry.logs import Logs, StderrLogs
-from eas_engine.telemetry.metrics import Metrics
+from eas_engine.telemetry.metrics import Metrics, service_labels
 from eas_engine.telemetry.status import Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Window
 
@@ -85,9 +85,10 @@ def serve(options: ServeOptions) -> int:
         StartError: with its own exit status and a message for a person.
     """
     clock = SystemClock()
-    with StderrLogs(clock, options.log_format, debug=options.debug) as logs, _prepare(options, logs) as parts:
+    with StderrLogs(clock, options.log_format, debug=options.debug) as logs, logs.capture_stdlib():
         raise_descriptor_limit()
-        return uvloop.run(Engine(parts, logs, clock).run())
+        with _prepare(options, logs) as parts:
+            return uvloop.run(Engine(parts, logs, clock).run())
 
 
 @contextlib.contextmanager
@@ -106,7 +107,9 @@ def _prepare(options: ServeOptions, logs: Logs) -> Iterator[Parts]:
     with StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state:
         token = state.token(service.token, generate=service.generate_token)
         if token is None:
-            logs.log.warning("the service is open: whoever reaches the port may call it (generate_token is false)")
+            logs.log.warning(
+                "the service is open: whoever reaches the port may call it (generate_token is false)"
+            )
         else:
             logs.hide(token.text)
         listener = listen(options.host, options.port)
@@ -149,25 +152,27 @@ class Engine:
             self.load,
             self._window,
             version=__version__,
-            labels={"service": service.name, "workspace_id": service.metadata.workspace_id, **service.labels},
+            labels=service_labels(service.name, service.metadata.workspace_id, service.labels),
         )
         self._watch_signals()
         options = self._parts.options
-        admin = AdminServer(self, options.admin_host, options.admin_port, self._parts.state.admin_token().text)
+        admin = AdminServer(
+            self, options.admin_host, options.admin_port, self._parts.state.admin_token().text
+        )
         self._admin_port = admin.start()
         self._admin_url = f"http://{_reachable(options.admin_host)}:{self._admin_port}"
         try:
             return await self._serve()
         finally:
-            admin.stop()
+            await asyncio.to_thread(admin.stop)
 
     async def _serve(self) -> int:
         server = await self._loop.create_server(self._plane.front.connection, sock=self._parts.listener)
-        self._publish()
+        record = self._publish()
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(self._plane.tick()), tasks.create_task(self._window.run())]
             supervision = tasks.create_task(self._supervisor.run())
-            ready = tasks.create_task(self._when_ready())
+            ready = tasks.create_task(self._when_ready(record))
             ending = tasks.create_task(self._end_when_told())
             try:
                 await supervision
@@ -204,29 +209,30 @@ class Engine:
 
     # -- the beginning
 
-    def _publish(self) -> None:
+    def _publish(self) -> EngineRecord:
         parts, options = self._parts, self._parts.options
-        parts.state.publish(
-            EngineRecord(
-                name=parts.loaded.spec.name,
-                pid=os.getpid(),
-                version=__version__,
-                started=self._clock.wall(),
-                host=options.host,
-                port=parts.port,
-                admin_host=options.admin_host,
-                admin_port=self._admin_port,
-                url=parts.url,
-                admin_url=self._admin_url,
-                config=str(parts.loaded.source.absolute()),
-                admin_token_file=str(parts.state.admin_token().file),
-                token_file=str(parts.token.file) if parts.token else None,
-                workspace_id=parts.loaded.spec.metadata.workspace_id,
-            )
+        record = EngineRecord(
+            name=parts.loaded.spec.name,
+            pid=os.getpid(),
+            version=__version__,
+            started=self._clock.wall(),
+            host=options.host,
+            port=parts.port,
+            admin_host=options.admin_host,
+            admin_port=self._admin_port,
+            url=parts.url,
+            admin_url=self._admin_url,
+            config=str(parts.loaded.source.absolute()),
+            admin_token_file=str(parts.state.admin_token().file),
+            token_file=str(parts.token.file) if parts.token else None,
+            workspace_id=parts.loaded.spec.metadata.workspace_id,
         )
+        parts.state.publish(record)
+        return record
 
-    async def _when_ready(self) -> None:
+    async def _when_ready(self, record: EngineRecord) -> None:
         await self._supervisor.wait_ready()
+        announce(record, self._parts.token)
         gc.collect()
         gc.freeze()  # what is here now stays; collections need not walk it again
         gc.set_threshold(50_000, 50, 100)  # tickets die by their reference count
@@ -290,7 +296,9 @@ def _plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
     service = parts.loaded.spec
     rpc = service.metadata.rpc
     return Plane(
-        Rules(service.name, parts.token.text if parts.token else "", rpc.max_body_size, parts.options.any_path),
+        Rules(
+            service.name, parts.token.text if parts.token else "", rpc.max_body_size, parts.options.any_path
+        ),
         Limits(rpc.max_queue_size, rpc.threads, float(rpc.rate_limit), rpc.keepalive_ms / 1000),
         inflight=rpc.max_inflight_bytes,
         stuck_ms=rpc.stuck_timeout,

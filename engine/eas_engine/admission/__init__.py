@@ -1,1 +1,1 @@
-"""May this request come in? Decided at once, when its head is complete: admitted or refused, never kept waiting."""
+"""May this request come in? Decided when its head is complete: admitted or refused, never kept waiting."""

@@ -1,7 +1,7 @@
 """The one line of requests that wait for a free worker thread.
 
-Ordered by when each body was complete. Every operation is O(1), leaving from the middle included, so a request that
-timed out or whose client left never occupies a place.
+Ordered by when each body was complete. Every operation is O(1), leaving from the middle included, so a
+request that timed out or whose client left never occupies a place.
 """
 
 from __future__ import annotations
@@ -16,35 +16,38 @@ if TYPE_CHECKING:
 
 
 class Backlog:
-    """Tickets in order. It bounds nothing itself: the gate admits no more than there may be."""
+    """Tickets in order. It bounds nothing itself: the gate admits no more than there may be.
+
+    ``line`` is for looking at, on the hot path; whoever changes it does so through the methods.
+    """
 
     def __init__(self) -> None:
-        self._line: OrderedDict[Ticket, None] = OrderedDict()
+        self.line: OrderedDict[Ticket, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self.line)
 
     def __repr__(self) -> str:
-        return f"<Backlog {len(self._line)} waiting>"
+        return f"<Backlog {len(self.line)} waiting>"
 
     def put(self, ticket: Ticket) -> None:
         """To the end of the line."""
         ticket.holder = self
-        self._line[ticket] = None
+        self.line[ticket] = None
 
     def put_back(self, tickets: Iterable[Ticket]) -> None:
         """To the front of the line, keeping their order: they have waited already."""
         for ticket in sorted(tickets, key=lambda ticket: ticket.queued, reverse=True):
             ticket.holder = self
-            self._line[ticket] = None
-            self._line.move_to_end(ticket, last=False)
+            self.line[ticket] = None
+            self.line.move_to_end(ticket, last=False)
 
     def pop(self) -> Ticket:
         """The ticket that has waited longest. KeyError when the line is empty."""
-        return self._line.popitem(last=False)[0]
+        return self.line.popitem(last=False)[0]
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Its client doesn't wait any more; see ``request.Holder``."""
-        del self._line[ticket]
+        del self.line[ticket]
         ticket.holder = None
         return True

@@ -1,8 +1,10 @@
 """Whose time is over? One timer for all tickets instead of one each.
 
-Nearly all tickets arrive in the order of their deadlines (arrival + ``rpc.keepalive``), so a dict in order of arrival
-and one timer at its first entry are enough, at the price of two dict operations a request. A ticket whose deadline is
-earlier than the last one's (its head trickled in, or keepalive was lowered) gets a timer of its own.
+Nearly all tickets arrive in the order of their deadlines (arrival + ``rpc.keepalive``), so a dict in order of
+arrival and one timer at its first entry are enough, at the price of two dict operations a request. The timer
+is always set: with nobody in line it is due when the next to come can be late at the earliest. A ticket whose
+deadline is earlier than the last one's (its head trickled in, or keepalive was lowered) gets a timer of its
+own.
 """
 
 from __future__ import annotations
@@ -20,62 +22,73 @@ class Deadlines:
     """Calls `expire` for each ticket that is still here at its deadline."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], expire: Callable[[Ticket, float], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        expire: Callable[[Ticket, float], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._expire = expire
-        self._line: dict[Ticket, None] = {}
+        self.line: dict[Ticket, None] = {}
         self._own: dict[Ticket, asyncio.TimerHandle] = {}
-        self._latest = 0.0
+        self.latest = 0.0
+        self._keepalive = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._line) + len(self._own)
+        return len(self.line) + len(self._own)
 
     def __repr__(self) -> str:
         return f"<Deadlines of {len(self)} tickets>"
 
+    def configure(self, keepalive: float) -> None:
+        """No ticket will be added whose deadline is earlier than this after its arrival."""
+        self._keepalive = keepalive
+        self._sweep()
+
     def add(self, ticket: Ticket) -> None:
-        """Watch the ticket until ``discard``."""
-        deadline = ticket.deadline
-        if deadline >= self._latest:
-            self._latest = deadline
-            self._line[ticket] = None
-            if self._timer is None:
-                self._timer = self._after(deadline, self._sweep)
+        """Watch the ticket until it is discarded."""
+        if ticket.deadline >= self.latest:
+            self.latest = ticket.deadline
+            self.line[ticket] = None
         else:
-            self._own[ticket] = self._after(deadline, self._one, ticket)
+            self._own[ticket] = self._after(ticket.deadline, self._one, ticket)
 
     def discard(self, ticket: Ticket) -> None:
         """The ticket has ended."""
-        if ticket in self._line:
-            del self._line[ticket]
-        else:
-            timer = self._own.pop(ticket, None)
-            if timer is not None:
-                timer.cancel()
+        if self.line.pop(ticket, ticket) is ticket:  # the dict's values are None
+            self.discard_own(ticket)
+
+    def discard_own(self, ticket: Ticket) -> None:
+        """``discard`` for a ticket that isn't in the line."""
+        timer = self._own.pop(ticket, None)
+        if timer is not None:
+            timer.cancel()
 
     def close(self) -> None:
         """Stop watching."""
         for timer in (self._timer, *self._own.values()):
             if timer is not None:
                 timer.cancel()
-        self._line.clear()
+        self.line.clear()
         self._own.clear()
 
     def _after(self, deadline: float, call: Callable[..., None], *arguments: Ticket) -> asyncio.TimerHandle:
         return self._loop.call_later(max(0.0, deadline - self._clock()), call, *arguments)
 
     def _sweep(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
         now = self._clock()
         late = []
-        for ticket in self._line:
+        due = now + self._keepalive
+        for ticket in self.line:
             if ticket.deadline > now:
-                self._timer = self._after(ticket.deadline, self._sweep)
+                due = min(due, ticket.deadline)
                 break
             late.append(ticket)
+        self._timer = self._after(due, self._sweep)
         for ticket in late:
             self._expire(ticket, now)
 

@@ -1,8 +1,9 @@
 """The gate: admit or refuse, in the same turn of the loop, and count who is in.
 
-*Full* means that as many tickets are in the system (uploading, waiting, handed out) as the queue and the worker
-threads of the instances that admit or start can hold together. The backlog is looked at before the rate, so that a
-450 costs no token. Refusals that don't depend on load (404, 405, 403, 401, 413) were made by the gateway before.
+*Full* means that as many tickets are in the system (uploading, waiting, handed out) as the queue and the
+worker threads of the instances that admit or start can hold together. The backlog is looked at before the
+rate, so that a 450 costs no token. Refusals that don't depend on load (404, 405, 403, 401, 413) were made by
+the gateway before.
 
 Guarantees: a place taken is returned exactly once, whichever way the ticket ends; ``count`` never exceeds the
 capacity that was in force when its last ticket came in.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one instance takes. Sources: ``rpc.max_queue_size``, ``worker_threads``, ``rate_limit``, ``keepalive``."""
+    """What one instance takes (``rpc.max_queue_size``, ``worker_threads``, ``rate_limit``, ``keepalive``)."""
 
     queue: int
     threads: int
@@ -39,7 +40,8 @@ class Fleet:
     """What the gate must know of the instances.
 
     ``live``: how many admit or start. ``ever_ready``: one has been ready since the engine started.
-    ``next_start``: when none is live, the instant of the next start (None: some instance is live, or none will be).
+    ``next_start``: when none is live, the instant of the next start (None: some instance is live, or none
+    will be).
     """
 
     live: int = 1
@@ -62,7 +64,8 @@ class Gate:
         self.count = 0
         self.number = 0
         self.draining = False
-        self._open = False
+        self._open = self._usual = False
+        self._left: set[Ticket] = set()  # inside a host still, but their places are free already
         self.fleet = Fleet()
         self._clock = clock
         self._refuse = refuse
@@ -77,22 +80,78 @@ class Gate:
         """Other limits from now on."""
         self.limits = limits
         self.keepalive = limits.keepalive
+        self.deadlines.configure(limits.keepalive)
         self._resize()
 
     def observe(self, fleet: Fleet) -> None:
         """The instances have changed."""
         self.fleet = fleet
-        self._open = fleet.ever_ready and fleet.next_start is None and not fleet.hopeless
+        self._open = (
+            fleet.ever_ready and fleet.next_start is None and not fleet.hopeless and not self.draining
+        )
         self._resize()
 
     def drain(self) -> None:
         """Refuse whoever comes from now on: the engine is shutting down."""
         self.draining = True
-        self._open = False
+        self._open = self._usual = False
 
-    def admit(self, client: Client, head: bytes, arrived: float, now: float) -> Ticket | Refusal:
-        """A ticket with a place, or why not."""
-        deadline = arrived + self.keepalive
+    def admit(self, client: Client, head: bytes, first: float, now: float) -> Ticket | Refusal:
+        """A ticket with a place, or why not. `first`: when the request's first byte came, 0.0 for now."""
+        if self._usual and not first and self.count < self.capacity:
+            arrived = now
+        else:
+            arrived = first or now
+            refusal = self._refusal(arrived + self.keepalive, now)
+            if refusal is not None:
+                return refusal
+        self.count += 1
+        self.number += 1
+        ticket = Ticket(client, head, self.number, arrived, arrived + self.keepalive)
+        self.deadlines.add(ticket)
+        return ticket
+
+    def settle_all(self, tickets: list[Ticket]) -> None:
+        """A host has given these back, answered; whoever still held a place returns it."""
+        pop, ended = self.deadlines.line.pop, 0
+        for ticket in tickets:
+            ticket.client = None
+            ticket.holder = None
+            if pop(ticket, ticket) is ticket:
+                self.deadlines.discard_own(ticket)
+            if self._left and ticket in self._left:
+                self._left.discard(ticket)
+                ended += 1
+        self.count -= len(tickets) - ended
+
+    def settle(self, ticket: Ticket) -> None:
+        """The ticket has ended; its place is free."""
+        self.settle_all([ticket])
+
+    def abandon(self, ticket: Ticket) -> None:
+        """Nobody waits for the ticket any more. Its place is free unless a processor is at work on it."""
+        ticket.client = None
+        self.deadlines.discard(ticket)
+        holder = ticket.holder
+        if holder is None:
+            self.count -= 1
+        elif holder.withdraw(ticket):
+            self.count -= 1
+            if ticket.holder is not None:
+                self._left.add(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """A host has given the ticket back without an answer; the place is free, if it wasn't before."""
+        if ticket in self._left:
+            self._left.discard(ticket)
+        else:
+            self.count -= 1
+
+    def _expire(self, ticket: Ticket, now: float) -> None:
+        self._refuse(ticket, DeadlineExceeded(), now)
+
+    def _refusal(self, deadline: float, now: float) -> Refusal | None:
+        """Why not; None after all: then a token of the rate is spent."""
         if not self._open:
             refusal = self._closed(deadline)
             if refusal is not None:
@@ -105,35 +164,7 @@ class Gate:
             wait = self._bucket.take(now)
             if wait:
                 return RateLimited(retry_after=wait)
-        self.count += 1
-        self.number += 1
-        ticket = Ticket(client, head, self.number, arrived, deadline)
-        self.deadlines.add(ticket)
-        return ticket
-
-    def settle(self, ticket: Ticket) -> None:
-        """The ticket was answered; its place is free."""
-        ticket.client = None
-        self.deadlines.discard(ticket)
-        if ticket.placed:
-            ticket.placed = False
-            self.count -= 1
-
-    def abandon(self, ticket: Ticket) -> None:
-        """Nobody waits for the ticket any more. Its place is free unless a processor is at work on it."""
-        ticket.client = None
-        self.deadlines.discard(ticket)
-        if ticket.holder is None or ticket.holder.withdraw(ticket):
-            self.leave(ticket)
-
-    def leave(self, ticket: Ticket) -> None:
-        """Return the place, if the ticket still has it."""
-        if ticket.placed:
-            ticket.placed = False
-            self.count -= 1
-
-    def _expire(self, ticket: Ticket, now: float) -> None:
-        self._refuse(ticket, DeadlineExceeded(), now)
+        return None
 
     def _closed(self, deadline: float) -> Refusal | None:
         fleet = self.fleet
@@ -150,6 +181,7 @@ class Gate:
     def _resize(self) -> None:
         limits, instances = self.limits, max(1, self.fleet.live)
         self.capacity = (limits.queue + limits.threads * limits.batch) * instances
+        self._usual = self._open and not limits.rate
         if not limits.rate:
             self._bucket = None
             return

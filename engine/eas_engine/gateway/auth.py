@@ -1,15 +1,16 @@
-"""Who may call? The three ways in which clients of the service send its token.
+r"""Who may call? The three ways in which clients of the service send its token.
 
-``Authorization: <token>``; ``Authorization: Bearer <token>``; and ``Authorization: EAS <signature>``, where the
-signature is base64(HMAC-SHA1(token, message)) and the message is five lines::
+``Authorization: <token>``; ``Authorization: Bearer <token>``; and ``Authorization: EAS <signature>``, where
+the signature is base64(HMAC-SHA1(token, message)) and the message is five lines::
 
-    POST \\n Content-MD5 \\n Content-Type \\n Date \\n path
+    POST \n Content-MD5 \n Content-Type \n Date \n path
 
-The official clients differ in what they sign, so several readings are tried (all of them, always, so that the time
-taken says nothing): the path with and without query, with a slash after the service's name, and the Content-Type as
-sent or ``application/octet-stream``. Header values are taken as they came: one client drops leading zeros of the MD5,
-others write local time as GMT or replay an old Date on a retry. So neither the MD5 nor the age of the Date is
-enforced, which gives up no more than a plain token gives up: integrity and freshness are the transport's business.
+The official clients differ in what they sign, so several readings are tried (all of them, always, so that the
+time taken says nothing): the path with and without query, with a slash after the service's name, and the
+Content-Type as sent or ``application/octet-stream``. Header values are taken as they came: one client drops
+leading zeros of the MD5, others write local time as GMT or replay an old Date on a retry. So neither the MD5
+nor the age of the Date is enforced, which gives up no more than a plain token gives up: integrity and
+freshness are the transport's business.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _DEFAULT_TYPE = b"application/octet-stream"
 
 
 class Verifier:
-    """Checks requests against one token; without a token every request passes (``generate_token: "false"``)."""
+    """Checks requests against one token; without a token all pass (``generate_token: "false"``)."""
 
     def __init__(self, token: str, service_path: bytes) -> None:
         self._token = token.encode()

@@ -1,4 +1,4 @@
-"""The chunked coding (RFC 9112, 7.1): bytes in, the body out. Pure; strict for the same reason as ``head``."""
+"""The chunked coding (RFC 9112, 7.1): bytes in, the body out. Pure; strict as ``head`` is."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Chunked:
             raise BadRequest("malformed chunk size")
         size = int(match[1], 16)
         if size > self._limit - len(self.body):
-            raise BodyTooLarge()
+            raise BodyTooLarge
         if size:
             self._left = size + 2
         else:

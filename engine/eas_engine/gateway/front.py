@@ -50,7 +50,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """Which requests are for this service. ``any_path``: every path is (a processor that was started by hand)."""
+    """Which requests are for this service. ``any_path``: all (a processor that was started by hand)."""
 
     name: str
     token: str
@@ -86,7 +86,7 @@ class Front:
         self.max_body = min(rules.max_body, self.budget.limit)
         self.replies = Replies(request_prefix)
         self.buffer = memoryview(bytearray(_BUFFER))
-        self.closing = False
+        self.closing = False  # every answer says Connection: close
         self.connections: set[Connection] = set()
         self._any_path = rules.any_path
         self._path = rules.path
@@ -110,13 +110,13 @@ class Front:
         """
         path = head.path
         if not (path == self._path or path.startswith(self._below) or self._any_path):
-            raise NotFound()
+            raise NotFound
         if head.method not in _METHODS:
-            raise MethodNotAllowed()
+            raise MethodNotAllowed
         if not self._verifier.allows(head):
-            raise Unauthorized()
+            raise Unauthorized
         if head.length > self.max_body:
-            raise BodyTooLarge()
+            raise BodyTooLarge
         if head.length and head.method != b"POST":
             raise BadRequest("only a POST may have a body")
 
@@ -167,8 +167,10 @@ class Front:
         if refusal.code in _LOGGED:
             self._logged += 1
             if self._logged <= _LOGGED_A_SECOND:
-                request_id = f"{self.replies.prefix.decode()}-{ticket.number:x}"
-                self._log.warning(str(refusal), code=refusal.code, request_id=request_id, seconds=round(took / 1e6, 3))
+                request_id = f"{self.replies.prefix.decode()}-{ticket.number:04x}"
+                self._log.warning(
+                    str(refusal), code=refusal.code, request_id=request_id, seconds=round(took / 1e6, 3)
+                )
 
     def writing(self) -> bool:
         """Whether an answer is still on its way to a client."""

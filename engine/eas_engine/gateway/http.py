@@ -1,9 +1,9 @@
 """One client's connection to 8080, from its first byte to its last.
 
-A buffered protocol of our own: heads and small bodies are received into one buffer shared by all connections (its
-bytes are taken out before the loop goes on), larger bodies straight into the memory where the processor will read
-them. There is no task, no scope and no framework on this path, and a client that repeats its head byte for byte, as
-most do, has it parsed and checked only once.
+A buffered protocol of our own: heads and small bodies are received into one buffer shared by all connections
+(its bytes are taken out before the loop goes on), larger bodies straight into the memory where the processor
+will read them. There is no task, no scope and no framework on this path, and a client that repeats its head
+byte for byte, as most do, has it parsed and checked only once.
 
 States
 ------
@@ -12,7 +12,8 @@ States
 ``CHUNKED``  receiving a chunked body
 ``BUSY``     a ticket is in the system; what comes now is kept for later (pipelining), up to ``_AHEAD`` bytes
 ``SKIP``     answered already, dropping the rest of a body that nobody wants (at most ``_DRAIN``)
-``LINGER``   answered for the last time: half-closed, dropping what comes until the client closes or time is up.
+``LINGER``   answered for the last time: half-closed, dropping what comes until the client closes or time is
+up.
              Closing a socket with unread bytes in it would reset it, and the client would lose its answer.
 
 One request at a time is in the system for each connection; so answers keep their order by themselves.
@@ -38,11 +39,16 @@ if TYPE_CHECKING:
     from eas_engine.gateway.head import Head
     from eas_engine.request import Body
 
+_END = b"\r\n\r\n"
 _AHEAD = 64 * 1024
 _DRAIN = 1024 * 1024
 _LINGER_SECONDS = 5.0
 _SEPARATE = 16 * 1024
 """Answers from this size on aren't joined to their heads: two buffers of one vectored write."""
+
+
+def _nowhere(_data: object) -> None:
+    """Where a connection writes before it is made."""
 
 
 class State(enum.IntEnum):
@@ -67,6 +73,8 @@ class Connection(asyncio.BufferedProtocol):
         "_first",
         "_front",
         "_head",
+        "_length",
+        "_plain",
         "_raw",
         "_received",
         "_sent",
@@ -78,6 +86,7 @@ class Connection(asyncio.BufferedProtocol):
         "_timer",
         "_transport",
         "_waiting",
+        "_write",
         "active",
         "stalled",
     )
@@ -85,9 +94,12 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, front: Front) -> None:
         self._front = front
         self._transport: Any = None
+        self._write: Callable[[Any], None] = _nowhere
         self._state = _HEAD
-        self._raw = b""  # the last head that was admitted, as bytes and parsed
+        self._raw = b""  # the last head that was screened, as bytes and parsed
         self._head: Head | None = None
+        self._length = 0
+        self._plain = False
         self._tail = b""
         self._first = 0.0  # when the first byte of the request being read came
         self._ticket: Ticket | None = None
@@ -119,6 +131,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         self._transport = transport
+        self._write = transport.write
         self.active = monotonic()
         self._front.opened(self)
 
@@ -129,18 +142,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have come."""
+        state = self._state
+        if state is _HEAD:
+            data = self._front.buffer[:nbytes].tobytes()
+            self._take_head(self._tail + data if self._tail else data)
+            return
         if self._sink is not None:
             self._received += nbytes
             if self._received == len(self._sink):
                 self._body_complete()
             return
-        state = self._state
         if state is _LINGER:
             return
         data = self._front.buffer[:nbytes].tobytes()
-        if state is _HEAD:
-            self._take_head(self._tail + data if self._tail else data)
-        elif state is _CHUNKED:
+        if state is _CHUNKED:
             self._take_chunked(data)
         elif state is _BUSY:
             self._keep(data)
@@ -177,54 +192,55 @@ class Connection(asyncio.BufferedProtocol):
     # -- reading a request
 
     def _take_head(self, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end > heads.MAX_HEAD:
-            self._unfinished_head(data)
+        """A request begins. Nearly every request goes straight down here; everything else branches off."""
+        start = data.find(_END) + 4
+        if data[:start] != self._raw and not self._new_head(data, start):
             return
         now = monotonic()
-        start = end + 4
-        if data[:end] != self._raw and not self._check_head(data[:end], data[start:], now):
-            return
-        head, front = self._head, self._front
-        if head is None:
-            return
-        ticket = front.gate.admit(self, self._raw, self._first or now, now)
+        front, length = self._front, self._length
+        ticket = front.gate.admit(self, self._raw, self._first, now)
         if ticket.__class__ is not Ticket:
-            self._reject(ticket, head, data[start:], now)
+            self._reject(ticket, self._head, data[start:], now)
             return
         self._ticket = ticket
-        length = head.length
-        have = len(data) - start
-        if have >= length >= 0 and front.budget.take(self, length, self._room):
-            if self._timer is not None:
-                self._stop_timer()
-            ticket.size = length
-            ticket.queued = now
-            if have == length:
-                ticket.body = data[start:]
-                self._tail = b""
-                self._first = 0.0
-            else:
-                ticket.body = data[start : start + length]
-                self._tail = data[start + length :]
-                self._first = now
-            self._state = _BUSY
-            front.counters.bytes_in += length
-            front.submit(ticket)
+        budget = front.budget
+        if len(data) - start != length or budget.waiting or budget.used + length > budget.limit:
+            self._start_body(data[start:])
             return
-        self._start_body(head, data[start:], waiting=have >= length >= 0)
+        budget.used += length
+        ticket.size = length
+        ticket.body = data[start:]
+        self._state = _BUSY
+        if self._first:
+            self._started_slowly(now)
+        front.submit(ticket)
+
+    def _new_head(self, data: bytes, start: int) -> bool:
+        """The head isn't the last one again, or not complete. False: nothing more can be done with it now."""
+        if start < 4 or start > heads.MAX_HEAD:
+            self._unfinished_head(data)
+            return False
+        return self._check_head(data[:start], data[start:], monotonic())
+
+    def _started_slowly(self, now: float) -> None:
+        """The head came in pieces, or behind another request."""
+        self._stop_timer()
+        self._tail = b""
+        self._first = 0.0
+        if self._ticket is not None:
+            self._ticket.queued = now
 
     def _check_head(self, raw: bytes, behind: bytes, now: float) -> bool:
         """Parse and screen a head that wasn't seen on this connection before; False: it was refused."""
         raw = raw.lstrip(b"\r\n")
         head = None
         try:
-            head = heads.parse(raw)
+            head = heads.parse(raw[:-4])
             self._front.screen(head)
         except Refusal as refusal:
             self._reject(refusal, head, behind, now)
             return False
-        self._raw, self._head = raw, head
+        self._raw, self._head, self._length, self._plain = raw, head, head.length, head.plain
         return True
 
     def _unfinished_head(self, data: bytes) -> None:
@@ -248,20 +264,22 @@ class Connection(asyncio.BufferedProtocol):
             refusal = DeadlineExceeded("the request's head took longer than rpc.keepalive")
             self._reject(refusal, None, b"", monotonic())
 
-    def _start_body(self, head: Head, data: bytes, *, waiting: bool) -> None:
-        """The body isn't here yet, or there is no room for it (`waiting`: the budget was asked already)."""
+    def _start_body(self, data: bytes) -> None:
+        """The body isn't (all) here yet, something is behind it, or there is no room for it."""
         self._stop_timer()
+        head, front = self._head, self._front
+        if head is None:
+            return
+        self._tail = data
+        self._state = _BODY
         if head.expects and not data:
             self._transport.write(CONTINUE)
         if head.length == heads.CHUNKED:
             self._state = _CHUNKED
             self._tail = b""
-            self._chunked = Chunked(self._front.max_body)
+            self._chunked = Chunked(front.max_body)
             self._take_chunked(data)
-            return
-        self._state = _BODY
-        self._tail = data
-        if not waiting and self._front.budget.take(self, head.length, self._room):
+        elif front.budget.take(self, head.length, self._room):
             self._room()
         else:
             self._wait_for_room()
@@ -340,7 +358,6 @@ class Connection(asyncio.BufferedProtocol):
         self._state = _BUSY
         self._first = now if self._tail else 0.0
         ticket.queued = now
-        self._front.counters.bytes_in += ticket.size
         self._front.submit(ticket)
 
     def _keep(self, data: bytes) -> None:
@@ -364,9 +381,23 @@ class Connection(asyncio.BufferedProtocol):
             if rest:
                 self._take_head(rest)
 
-    # -- answers (request.Client)
+    # -- what a request.Client is told
 
-    def answered(
+    def succeeded(self, ticket: Ticket, body: bytes, now: float, begun: float, process_us: int) -> None:
+        """The processor has answered, and there is nothing special about it."""
+        size = len(body)
+        if not self._plain or size >= _SEPARATE:
+            ticket.begun, ticket.process_us = begun, process_us
+            self.answered(ticket, 200, b"", body, now, None)
+            return
+        self._ticket = None
+        self._write(self._front.replies.usual(ticket.number, body, size))
+        self._state = _HEAD
+        self.active = now
+        if self._tail:
+            self._next(now)
+
+    def answered(  # noqa: PLR0917 - see request.Client
         self,
         ticket: Ticket,
         status: int,
@@ -377,22 +408,11 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         """The processor has answered."""
         self._ticket = None
-        head, front = self._head, self._front
+        head, front, size = self._head, self._front, len(body)
         if head is None:
             return
-        counters, size = front.counters, len(body)
-        counters.statuses[status] += 1
-        took = int((now - ticket.arrived) * 1e6)
-        counters.total_us += took
-        counters.total[took.bit_length()] += 1
-        counters.bytes_out += size
-        transport = self._transport
-        if head.plain and status == 200 and not headers and size < _SEPARATE and not front.closing:
-            transport.write(b"%b%x\r\nContent-Length: %d\r\n\r\n%b" % (front.replies.usual, ticket.number, size, body))
-            self._next(now)
-            return
         keep = head.keep_alive and not front.closing
-        transport.write(front.replies.answer(head, ticket, status, headers, size, now, close=not keep))
+        self._write(front.replies.answer(head, ticket, status, headers, size, now, close=not keep))
         if size and has_body(status, head):
             self._write_body(body, sent)
         elif sent is not None:
@@ -415,7 +435,7 @@ class Connection(asyncio.BufferedProtocol):
         """Write a large body; when it lies in borrowed memory, tell when the last byte has left."""
         transport = self._transport
         if sent is None:
-            transport.write(body)
+            self._write(body)
             return
         self._sent = sent
         transport.set_write_buffer_limits(0)
@@ -455,7 +475,9 @@ class Connection(asyncio.BufferedProtocol):
         self._stop_timer()
         self._head, self._raw, self._tail = head, b"", b""
         if head is None or head.length == heads.CHUNKED or head.expects:
-            self._refuse(refusal, None, now, keep=False)  # where the next request begins can't be known cheaply
+            self._refuse(
+                refusal, None, now, keep=False
+            )  # where the next request begins can't be known cheaply
             return
         left = head.length - len(behind)
         keep = self._keeps(refusal) and left <= _DRAIN

@@ -46,7 +46,9 @@ def raise_descriptor_limit() -> int:
 
 def _refused(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is taken by another program; choose another with --port (0: any free one)"
+        return (
+            f"port {port} of {host} is taken by another program; choose another with --port (0: any free one)"
+        )
     if error.errno == errno.EACCES:
         return f"port {port} needs privileges; choose one above 1023 with --port"
     return f"can't listen on {host} port {port}: {error.strerror}"

@@ -1,8 +1,8 @@
 """What happened to requests, as plain integers.
 
-The predict path adds to these numbers and nothing else: no metrics library, no lock, no label look-up. Scrapes and
-the status page read them from other threads; a torn read of one integer can't happen, and a sum that is one request
-behind its histogram does no harm.
+The predict path adds to these numbers and nothing else: no metrics library, no lock, no label look-up.
+Scrapes and the status page read them from other threads; a torn read of one integer can't happen, and a sum
+that is one request behind its histogram does no harm.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many requests may be inside one host? Pure arithmetic over what its answers said.
 
 As many as it has worker threads; and, only while the processor is fast, a few *ahead*: so many as fit into
-``AHEAD_SECONDS`` of work, at most ``MOST_AHEAD``. They let both processes write and read many messages with one
-system call, which is what makes small requests cheap. One slow answer takes the credit away at once.
+``AHEAD_SECONDS`` of work, at most ``MOST_AHEAD``. They let both processes write and read many messages with
+one system call, which is what makes small requests cheap. One slow answer takes the credit away at once.
 """
 
 from __future__ import annotations

@@ -1,45 +1,50 @@
 """The engine's end of one host: what is inside the host, what goes there and what comes back.
 
-One socketpair carries frames both ways (``eas_host.wire``), coalesced: everything handed out in one turn of the loop
-goes in one write, and one read brings as many answers as the host had ready. A *slot* is a request's place in the
-host, from being handed out until the host gives it back; it is what frames and the shared board name.
+One socketpair carries frames both ways (``eas_host.wire``), coalesced: everything handed out in one turn of
+the loop goes in one write, and one read brings as many answers as the host had ready. A *slot* is a request's
+place in the host, from being handed out until the host gives it back; it is what frames and the shared board
+name.
 
 Theory of operation
 -------------------
 * The pool hands tickets out while ``room()``; nothing here decides who gets what.
-* A ticket that is handed out but not begun is still waiting: ``withdraw`` frees its place at once, ``take_back``
-  returns it to the caller. Both mark the board, and the host skips the slot and gives it back when it comes to it.
+* A ticket that is handed out but not begun is still waiting: ``withdraw`` frees its place at once,
+  ``take_back`` returns it to the caller. Both mark the board, and the host skips the slot and gives it back
+  when it comes to it.
 * A ticket whose client is gone while the processor works on it keeps its place until the processor returns.
-* ``lost``: answers that had left the host before it died still count; what was begun is answered 500; what was not
-  goes back to the pool.
+* ``lost``: answers that had left the host before it died still count; what was begun is answered 500; what
+  was not goes back to the pool.
 
 Reads the clock and the socket directly: this is the hot path.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Protocol
-
-from eas_host import wire
-from eas_host.arena import map_read_only
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from eas_engine.errors import InstanceCrashed, ProcessorRaised
 from eas_engine.workers.bodies import make_shared
 from eas_engine.workers.credit import Credit
+from eas_host import wire
+from eas_host.arena import map_read_only
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
     from eas_engine.admission.gate import Gate
-    from eas_engine.request import Ticket
+    from eas_engine.request import Body, Ticket
     from eas_engine.telemetry.counters import Counters
     from eas_engine.workers.bodies import Bodies
 
 _ANSWERS_BYTES = 64 << 30  # address space, not memory: the file is sparse
 _SOCKET_BYTES = 1 << 20
+_pack, _HEADER_SIZE, _CALL = wire.REQUEST.pack, wire.REQUEST.size, wire.CALL
+_REPLY, _SKIPPED = wire.REPLY, wire.SKIPPED
 
 
 class Pull(Protocol):
@@ -80,8 +85,7 @@ class Link:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         self._socket.setblocking(False)
         self._board_fd = make_shared("eas-board", wire.BOARD_BYTES)
-        self._board = _map_board(self._board_fd)
-        self._marks = memoryview(self._board)
+        self._marks = memoryview(mmap.mmap(self._board_fd, wire.BOARD_BYTES))
         self._words = self._marks.cast("H")
         self._answers_fd, self._answers = _make_answers()
         own = (self._theirs.fileno(), self._board_fd, self._answers_fd, bodies.fd)
@@ -95,7 +99,8 @@ class Link:
         }
         self._tickets: list[Ticket | None] = [None] * wire.SLOTS
         self._slots = list(range(wire.SLOTS - 1, -1, -1))
-        self.count = 0
+        self.count = 0  # slots that are taken
+        self.limit = 0  # how many may be; 0 unless the link is open
         self.credit = Credit(0)
         self._frames: list[Any] = []
         self._unsent: memoryview | None = None
@@ -104,7 +109,9 @@ class Link:
         self._open = False
         self._alive = True
         self._idle_waiters: list[asyncio.Future[None]] = []
-        self._taken_back: set[int] = set()  # slots whose tickets went elsewhere before the host gave them back
+        self._taken_back: set[int] = (
+            set()
+        )  # slots whose tickets went elsewhere before the host gave them back
         self._running_since: dict[Ticket, float] = {}  # when a call was first seen running
         self._stuck: set[Ticket] = set()  # whose calls never end
 
@@ -129,12 +136,14 @@ class Link:
         """The host is ready."""
         self.credit = Credit(threads)
         self._open = True
+        self.limit = self.credit.limit
         self._loop.add_reader(self._socket.fileno(), self._readable)
         self._pool.pull(self)
 
     def drain(self) -> None:
         """Hand out nothing new, and take back what wasn't begun."""
         self._open = False
+        self.limit = 0
         self.take_back()
 
     def idle(self) -> bool:
@@ -155,7 +164,9 @@ class Link:
         if self.credit.threads:
             self._drain_socket()
         self._close()
-        now, crashed, unbegun = self._clock(), [], []
+        now = self._clock()
+        crashed: list[Ticket] = []
+        unbegun: list[Ticket] = []
         for slot, ticket in enumerate(self._tickets):
             if ticket is not None:
                 (crashed if self._words[slot] & 0xFF else unbegun).append(ticket)
@@ -172,7 +183,7 @@ class Link:
 
     def room(self) -> int:
         """How many more tickets may be handed out."""
-        return self.credit.limit - self.count if self._open else 0
+        return self.limit - self.count
 
     def free_threads(self) -> int:
         """How many worker threads have nothing to do."""
@@ -185,37 +196,22 @@ class Link:
         self._words[slot] = 0
         ticket.holder, ticket.slot = self, slot
         self.count += 1
-        head, body, size = ticket.head, ticket.body, ticket.size
-        frames, head_size = self._frames, len(head)
+        head = ticket.head
+        head_size = len(head)
         if ticket.offset < 0:
-            frames.append(
-                wire.REQUEST.pack(
-                    44 + head_size + size, wire.CALL, 0, slot, head_size, ticket.number, ticket.deadline, 0, size
-                )
-            )
-            frames.append(head)
-            frames.append(body)
+            whole = _HEADER_SIZE + head_size + ticket.size
+            header = _pack(whole, _CALL, slot, head_size, ticket.number, ticket.deadline)
+            self._frames += (header, head, ticket.body)
         else:
-            frames.append(
-                wire.REQUEST.pack(
-                    44 + head_size,
-                    wire.CALL,
-                    wire.IN_ARENA,
-                    slot,
-                    head_size,
-                    ticket.number,
-                    ticket.deadline,
-                    ticket.offset,
-                    size,
-                )
-            )
-            frames.append(head)
+            whole = _HEADER_SIZE + wire.EXTENT.size + head_size
+            header = _pack(whole, wire.CALL_AT, slot, head_size, ticket.number, ticket.deadline)
+            self._frames += (header, wire.EXTENT.pack(ticket.offset, ticket.size), head)
         if not self._armed:
             self._armed = True
             self._loop.call_soon(self._flush)
 
     def withdraw(self, ticket: Ticket) -> bool:
-        """See ``request.Holder``. The slot stays taken until the host gives it back; the place may be free before."""
+        """See ``request.Holder``. The slot stays taken until the host gives it back."""
         slot = ticket.slot
         self._marks[2 * slot + 1] = 1
         return not self._marks[2 * slot]
@@ -284,7 +280,8 @@ class Link:
     def _release(self, offset: int) -> None:
         """The bytes of an answer in the host's arena aren't needed any more."""
         if self._alive:
-            self._frames.append(wire.REQUEST.pack(44, wire.RELEASE, 0, 0, 0, 0, 0.0, offset, 0))
+            whole = _HEADER_SIZE + wire.EXTENT.size
+            self._frames += (_pack(whole, wire.RELEASE, 0, 0, 0, 0.0), wire.EXTENT.pack(offset, 0))
             if not self._armed:
                 self._armed = True
                 self._loop.call_soon(self._flush)
@@ -324,53 +321,91 @@ class Link:
             return
 
     def _settle(self, frames: list[wire.Frame]) -> None:
-        tickets, slots, now = self._tickets, self._slots, self._clock()
-        counters, bodies, settle = self._counters, self._bodies, self._gate.settle
-        process, queue = counters.process, counters.queue
-        process_total = longest = answers = 0
-        for fields, payload in frames:
-            _, kind, flags, slot, status, _, headers_size, took, begun, offset, size = fields
+        """Tell the clients. What can be done once for all answers of a read is done at the end."""
+        tickets, free, now = self._tickets, self._slots.append, self._clock()
+        counters = self._counters
+        process, queue, total = counters.process, counters.queue, counters.total
+        process_us = queue_us = total_us = longest = freed = plain = bytes_out = 0
+        done: list[Ticket] = []
+        for (_, kind, slot, status, took, begun), payload in frames:
             ticket = tickets[slot]
-            if ticket is None or kind == wire.SKIPPED:
+            if ticket is None or kind == _SKIPPED:
                 self._skipped(slot, ticket)
                 continue
             tickets[slot] = None
-            slots.append(slot)
-            answers += 1
-            process_total += took
-            if took > longest:
-                longest = took
+            free(slot)
+            done.append(ticket)
+            process_us += took
             process[took.bit_length()] += 1
+            if took > longest:  # noqa: PLR1730 - max() costs more than the rest of the line
+                longest = took
             waited = int((begun - ticket.queued) * 1e6)
             if waited > 0:
-                counters.queue_us += waited
+                queue_us += waited
                 queue[waited.bit_length()] += 1
             else:
                 queue[0] += 1
-            ticket.holder = None
-            client = ticket.client
-            settle(ticket)
-            if ticket.offset >= 0 or ticket.size:
-                bodies.release(ticket)
-            if client is None:
-                if flags & wire.IN_ARENA:
-                    self._release(offset)
-                continue
-            ticket.begun, ticket.process_us = begun, took
-            if kind == wire.RAISED:
-                client.refused(ticket, ProcessorRaised(payload.decode("utf-8", "replace")), now)
-            elif flags & wire.IN_ARENA:
-                self._answer_in_arena(client, ticket, fields, payload, now)
-            elif headers_size:
-                client.answered(ticket, status, payload[:headers_size], payload[headers_size:], now, None)
+            if ticket.offset < 0:
+                freed += ticket.size
             else:
-                client.answered(ticket, status, b"", payload, now, None)
+                self._bodies.release(ticket)
+            client = ticket.client
+            if kind == _REPLY and status == 200 and client is not None:
+                whole = int((now - ticket.arrived) * 1e6)
+                total_us += whole
+                total[whole.bit_length()] += 1
+                plain += 1
+                bytes_out += len(payload)
+                client.succeeded(ticket, payload, now, begun, took)
+            else:
+                ticket.begun, ticket.process_us = begun, took
+                self._unusual(ticket, kind, status, payload, now)
         self.count -= len(frames)
-        if answers:
-            counters.process_us += process_total
-            self.credit.learn(answers, process_total, longest)
+        counters.statuses[200] += plain
+        counters.bytes_in += freed
+        counters.bytes_out += bytes_out
+        counters.process_us += process_us
+        counters.queue_us += queue_us
+        counters.total_us += total_us
+        self._settled(done, freed, process_us, longest)
+
+    def _settled(self, done: list[Ticket], freed: int, process_us: int, longest: int) -> None:
+        if done:
+            self._gate.settle_all(done)
+            self._bodies.budget.give(freed)
+            self.credit.learn(len(done), process_us, longest)
+            if self._open:
+                self.limit = self.credit.limit
         if self._idle_waiters and self.idle():
             self._wake()
+
+    def _unusual(self, ticket: Ticket, kind: int, status: int, payload: bytes, now: float) -> None:
+        """Nobody waits any more, or it isn't a plain 200."""
+        client = ticket.client
+        headers, body, sent = b"", cast("Body", payload), None
+        if kind == wire.RAISED:
+            if client is not None:
+                client.refused(ticket, ProcessorRaised(payload.decode("utf-8", "replace")), now)
+            return
+        if kind == wire.FULL:
+            (lines,) = wire.LINES.unpack_from(payload)
+            start = wire.LINES.size + lines
+            headers, body = payload[wire.LINES.size : start], payload[start:]
+        elif kind == wire.FULL_AT:
+            offset, size = wire.EXTENT.unpack_from(payload)
+            headers, body = payload[wire.EXTENT.size :], self._answers[offset : offset + size]
+            sent = partial(self._release, offset)
+        if client is None:
+            if sent is not None:
+                sent()
+            return
+        counters = self._counters
+        counters.statuses[status] += 1
+        total = int((now - ticket.arrived) * 1e6)
+        counters.total_us += total
+        counters.total[total.bit_length()] += 1
+        counters.bytes_out += len(body)
+        client.answered(ticket, status, headers, body, now, sent)
 
     def _skipped(self, slot: int, ticket: Ticket | None) -> None:
         """The host gave a slot back that was withdrawn."""
@@ -384,11 +419,6 @@ class Link:
             self._taken_back.discard(slot)
         else:
             raise wire.CorruptFrame(f"{self.name} answered slot {slot}, which is free")
-
-    def _answer_in_arena(self, client: Any, ticket: Ticket, fields: tuple[Any, ...], headers: bytes, now: float) -> None:
-        offset, size = fields[9], fields[10]
-        body = self._answers[offset : offset + size]
-        client.answered(ticket, fields[4], headers, body, now, lambda: self._release(offset))
 
     # -- the end
 
@@ -420,6 +450,7 @@ class Link:
 
     def _close(self) -> None:
         self._alive = self._open = False
+        self.limit = 0
         self._pool.remove(self)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
@@ -436,15 +467,9 @@ class Link:
                 waiter.set_result(None)
 
 
-def _map_board(fd: int) -> Any:
-    import mmap
-
-    return mmap.mmap(fd, wire.BOARD_BYTES)
-
-
 def _make_answers() -> tuple[int, memoryview]:
     try:
         fd = make_shared("eas-answers", _ANSWERS_BYTES)
-        return fd, map_read_only(fd, _ANSWERS_BYTES)[1]
+        return fd, map_read_only(fd, _ANSWERS_BYTES)
     except OSError:
         return -1, memoryview(b"")

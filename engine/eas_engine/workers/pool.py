@@ -1,7 +1,7 @@
-"""Who gets the next request? The hosts pull: a ticket goes where a worker thread is free, else it waits in line.
+"""Who gets the next request? A ticket goes where a worker thread is free, else it waits in line.
 
-Every free thread of any host comes before work *ahead* on one host. When a host was given work ahead and then turns
-slow while another host has a free thread, what it hasn't begun is taken back and handed out again.
+Every free thread of any host comes before work *ahead* on one host. When a host was given work ahead and then
+turns slow while another host has a free thread, what it hasn't begun is taken back and handed out again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Pool:
         self._backlog = backlog
         self._loop = loop
         self._watching = False
+        self._line = backlog.line
+        self._only: Link | None = None  # the one link there is, as most services have it
         self.links: list[Link] = []
 
     def __repr__(self) -> str:
@@ -34,33 +36,33 @@ class Pool:
     def add(self, link: Link) -> None:
         """The link may get work as soon as it is open."""
         self.links.append(link)
+        self._only = link if len(self.links) == 1 else None
 
     def remove(self, link: Link) -> None:
         """The link's host is gone."""
         if link in self.links:
             self.links.remove(link)
+            self._only = self.links[0] if len(self.links) == 1 else None
 
     def submit(self, ticket: Ticket) -> None:
         """The ticket's body is complete: hand it out or queue it."""
-        if self._backlog:
+        if self._line:
             self._backlog.put(ticket)
             return
-        link = self._roomiest()
-        if link is None:
+        link = self._only or self._roomiest()
+        if link is None or link.count >= link.limit:
             self._backlog.put(ticket)
             return
         link.hand(ticket)
-        if link.count > link.credit.threads and len(self.links) > 1:
+        if link is not self._only and link.count > link.credit.threads:
             self._watch()
 
     def pull(self, link: Link) -> None:
         """There may be room in `link`: hand out what waits."""
-        backlog = self._backlog
-        room = min(link.room(), len(backlog))
-        while room > 0:
-            link.hand(backlog.pop())
-            room -= 1
-        if link.count > link.credit.threads and len(self.links) > 1:
+        line, pop = self._line, self._backlog.pop
+        while line and link.count < link.limit:
+            link.hand(pop())
+        if link is not self._only and link.count > link.credit.threads:
             self._watch()
 
     def returned(self, tickets: Iterable[Ticket]) -> None:

@@ -1,20 +1,22 @@
 """Shared memory for large bodies: one sparse file, mapped once, cut into extents.
 
-Each side allocates in the arena that it writes: the engine in the arena of requests, each host in its own arena of
-answers. The other side maps it read-only. So no allocation ever crosses the process border; a frame names offset and
-length, and a ``RELEASE`` frame gives an answer's extent back.
+Each side allocates in the arena that it writes: the engine in the arena of requests, each host in its own
+arena of answers. The other side maps it read-only. So no allocation ever crosses the process border; a frame
+names offset and length, and a ``RELEASE`` frame gives an answer's extent back.
 
-The file is far larger than the memory it may use (it is sparse), so extents never have to be moved or merged: there
-is one free list for each power of two. What is given back stays in memory for the next body of that class, because
-page faults are what large bodies cost; above ``keep`` bytes of such reserve the pages go back to the system.
+The file is far larger than the memory it may use (it is sparse), so extents never have to be moved or merged:
+there is one free list for each power of two. What is given back stays in memory for the next body of that
+class, because page faults are what large bodies cost; above ``keep`` bytes of such reserve the pages go back
+to the system.
 
 Not thread-safe: the engine uses it from its loop, the host under the lock of its outbox.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
 _SMALLEST = 18  # 256 KiB: smaller bodies travel inside frames
 
@@ -30,12 +32,12 @@ class Arena:
         self.reserve = 0  # bytes that are back, but still in memory
         self._keep = keep
         self._next = 0
-        self._warm = {}  # type: Dict[int, List[int]]
-        self._cold = {}  # type: Dict[int, List[int]]
-        self._out = {}  # type: Dict[int, int]
+        self._warm: Dict[int, List[int]] = {}
+        self._cold: Dict[int, List[int]] = {}
+        self._out: Dict[int, int] = {}
 
     def __repr__(self) -> str:
-        return "<Arena {} bytes used, {} in reserve>".format(self.used, self.reserve)
+        return f"<Arena {self.used} bytes used, {self.reserve} in reserve>"
 
     def take(self, length: int) -> Optional[int]:
         """The offset of an extent of at least `length` bytes, or None when the address space is used up."""
@@ -68,15 +70,12 @@ class Arena:
             self._warm.setdefault(order, []).append(offset)
 
     def close(self) -> None:
-        """Unmap, unless a processor or a socket still holds a view: then the mapping goes with the last of them."""
+        """Unmap, unless somebody still holds a view: then the mapping goes with the last of them."""
         self.view.release()
-        try:
+        with contextlib.suppress(BufferError):
             self._map.close()
-        except BufferError:
-            pass
 
 
-def map_read_only(fd: int, size: int) -> Tuple[mmap.mmap, memoryview]:
-    """The other side's arena: a private reader can't write into what somebody else is reading."""
-    mapping = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
-    return mapping, memoryview(mapping)
+def map_read_only(fd: int, size: int) -> memoryview:
+    """The other side's arena; a reader can't write into what somebody else is reading."""
+    return memoryview(mmap.mmap(fd, size, access=mmap.ACCESS_READ))

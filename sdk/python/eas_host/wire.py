@@ -1,58 +1,71 @@
 """The frames between the engine and a processor host, and the marks both keep in shared memory.
 
-Nothing here touches a socket: bytes in, frames out (:class:`Inbox`), and packers that return bytes. Both sides
-import this file, so the two can't drift apart; it is standard library only and runs on Python 3.8.
+Nothing here touches a socket: bytes in, frames out (:class:`Inbox`), and packers that return bytes. Both
+sides import this file, so the two can't drift apart; it is standard library only and runs on Python 3.8.
 
-Every frame begins with a fixed header whose first field is the size of the whole frame in bytes. All numbers are
-little-endian. Times are seconds of ``CLOCK_MONOTONIC``, which all processes of a machine share.
+Every frame begins with a fixed header whose first field is the size of the whole frame in bytes. All numbers
+are little-endian. Times are seconds of ``CLOCK_MONOTONIC``, which all processes of a machine share.
 
 Engine to host (:data:`REQUEST`)::
 
-    size u32 | kind u8 | flags u8 | slot u16 | head_size u32 | number u64 | deadline f64 | offset u64 | body_size u64
-    then head_size bytes of the client's head as it came, then the body unless ``IN_ARENA`` is set
+    size u32 | kind u8 | pad u8 | slot u16 | head_size u32 | number u64 | deadline f64
+
+    CALL      head_size bytes of the client's head as it came, then the body
+    CALL_AT   an EXTENT (where the body lies in the arena of requests), then the head
+    RELEASE   an EXTENT: the answer that lay there was sent, its memory may be used again
 
 Host to engine (:data:`ANSWER`)::
 
-    size u32 | kind u8 | flags u8 | slot u16 | status u16 | pad u16 | headers_size u32 | process_us u32
-    | begun f64 | offset u64 | body_size u64
-    then headers_size bytes of header lines (each ending in CRLF), then the body unless ``IN_ARENA`` is set
+    size u32 | kind u8 | pad u8 | slot u16 | status u16 | pad u16 | process_us u32 | begun f64
 
-The *board* is one shared page range with two bytes a slot. The host writes the first (*begun*) just before it calls
-the processor, the engine writes the second (*withdrawn*) when the request must not be begun any more. Each side
-writes its own byte first and reads the other's afterwards; so when the engine looks again a little later (see
-``SETTLE_SECONDS``) and begun is still 0, the host has seen the withdrawal or will see it, and never begins.
+    REPLY     the body; no header lines
+    FULL      u32 size of the header lines, the lines (each ending in CRLF), then the body
+    FULL_AT   an EXTENT (where the body lies in the host's arena), then the header lines
+    RAISED    the processor raised: the exception's text
+    SKIPPED   nothing: the request was withdrawn before it was begun
+
+An :data:`EXTENT` is ``offset u64 | size u64``.
+
+The *board* is one shared page range with two bytes a slot. The host writes the first (*begun*) just before it
+calls the processor, the engine writes the second (*withdrawn*) when the request must not be begun any more.
+Each side writes its own byte first and reads the other's afterwards; so when the engine looks again a little
+later (see ``SETTLE_SECONDS``) and begun is still 0, the host has seen the withdrawal or will see it, and
+never begins.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
-REQUEST = struct.Struct("<IBBHIQdQQ")
-ANSWER = struct.Struct("<IBBHHHIIdQQ")
+REQUEST = struct.Struct("<IBxHIQd")
+ANSWER = struct.Struct("<IBxHHxxId")
+EXTENT = struct.Struct("<QQ")
+LINES = struct.Struct("<I")
 
 # Kinds of frames, engine to host.
-CALL = 1  # a request for the processor
-RELEASE = 2  # the answer at `offset` in the host's arena was sent; its memory may be used again
+CALL = 1
+CALL_AT = 2
+RELEASE = 3
 
 # Kinds of frames, host to engine.
-REPLY = 1  # the processor's answer
-RAISED = 2  # the processor raised; the body is the exception's text
-SKIPPED = 3  # the request was withdrawn before it was begun
-
-IN_ARENA = 1  # flag: the body lies in the arena at `offset`, `body_size` bytes long
+REPLY = 1
+FULL = 2
+FULL_AT = 3
+RAISED = 4
+SKIPPED = 5
 
 SLOTS = 4096  # requests that one host can hold; a slot is a request's place on the board
 BOARD_BYTES = 2 * SLOTS
 
-#: After this time a begun mark that raced with a withdrawal is visible to the engine: processors drain their store
-#: buffers within microseconds, and at every context switch.
+#: After this time a begun mark that raced with a withdrawal is visible to the engine: processors drain their
+#: store buffers within microseconds, and at every context switch.
 SETTLE_SECONDS = 0.001
 
 #: Bodies from this size on go through shared memory. Below it a copy through the socket is cheaper.
 SPILL_BYTES = 256 * 1024
 
-Frame = Tuple[tuple, bytes]  # the header's fields, and what follows the header
+Frame = Tuple[Tuple[Any, ...], bytes]  # the header's fields, and what follows the header
 
 
 class CorruptFrame(Exception):
@@ -62,8 +75,8 @@ class CorruptFrame(Exception):
 class Inbox:
     """Collects received bytes and cuts them into frames, whatever the reads looked like.
 
-    Read into :meth:`space`, then say how many bytes came with :meth:`feed`. The buffer grows to hold the largest
-    frame seen and is reused, so steady traffic allocates nothing but the payloads.
+    Read into :meth:`space`, then say how many bytes came with :meth:`feed`. The buffer grows to hold the
+    largest frame seen and is reused, so steady traffic allocates nothing but the payloads.
     """
 
     def __init__(self, header: struct.Struct, capacity: int = 256 * 1024, limit: int = 1 << 31) -> None:
@@ -74,7 +87,7 @@ class Inbox:
         self._replace(bytearray(capacity))
 
     def __repr__(self) -> str:
-        return "<Inbox {} of {} bytes>".format(self._fill, len(self._buffer))
+        return f"<Inbox {self._fill} of {len(self._buffer)} bytes>"
 
     def space(self) -> memoryview:
         """Where the next bytes go; never empty."""
@@ -83,7 +96,7 @@ class Inbox:
     def feed(self, count: int) -> List[Frame]:
         """`count` bytes were put into :meth:`space`; the frames that are complete now, in order."""
         end = self._fill + count
-        frames = []  # type: List[Frame]
+        frames: List[Frame] = []
         append, unpack, view, header = frames.append, self._unpack, self._view, self._header_size
         at = 0
         while end - at >= header:
@@ -92,8 +105,8 @@ class Inbox:
             if end - at < size:
                 break
             if size < header:
-                raise CorruptFrame("a frame of {} bytes is smaller than its header".format(size))
-            append((fields, bytes(view[at + header : at + size])))
+                raise CorruptFrame(f"a frame of {size} bytes is smaller than its header")
+            append((fields, view[at + header : at + size].tobytes()))
             at += size
         self._keep(at, end)
         return frames
@@ -105,7 +118,7 @@ class Inbox:
             return
         wanted = self._unpack(self._view, at)[0] if rest >= self._header_size else 0
         if wanted > self._limit:
-            raise CorruptFrame("a frame of {} bytes is over the limit of {}".format(wanted, self._limit))
+            raise CorruptFrame(f"a frame of {wanted} bytes is over the limit of {self._limit}")
         if wanted > len(self._buffer):
             larger = bytearray(wanted)
             larger[:rest] = self._view[at:end]

@@ -2,32 +2,34 @@
 
 Theory of operation
 -------------------
-There is one link to the engine and there are `threads` worker threads, and no thread in between. A thread that finds
-nothing to do becomes the *reader* (one at a time, under ``_reading``): it sends what is waiting to be sent, reads the
-link, and puts the requests that came on a deque from which every thread takes. While the processor is fast, one
-system call so brings many requests and another one takes many answers back.
+There is one link to the engine and there are `threads` worker threads, and no thread in between. A thread
+that finds nothing to do becomes the *reader* (one at a time, under ``_reading``): it sends what is waiting to
+be sent, reads the link, and puts the requests that came on a deque from which every thread takes. While the
+processor is fast, one system call so brings many requests and another one takes many answers back.
 
 Guarantees
 ~~~~~~~~~~
-* A request waits only while every worker thread is inside the processor: the reader lets go of ``_reading`` before it
-  works, and the next idle thread looks at the deque before it reads.
-* An answer is sent at once when there is nothing else to do, when it took longer than ``_SLOW`` seconds, and when
-  ``_MANY`` are waiting. One that was held back because more work was at hand, while that work turns out to be slow,
-  is sent by any idle thread, and if there is none, by the *postman* after about a millisecond.
-* Just before the processor is called the slot's begun mark is set, and a request that was withdrawn by then is
-  skipped. Setting first and looking second is what makes a withdrawal exact (see ``wire``).
+* A request waits only while every worker thread is inside the processor: the reader lets go of ``_reading``
+  before it works, and the next idle thread looks at the deque before it reads.
+* An answer is sent at once when there is nothing else to do, when it took longer than ``_SLOW`` seconds, and
+  when ``_MANY`` are waiting. One that was held back because more work was at hand, while that work turns out
+  to be slow, is sent by any idle thread, and if there is none, by the *postman* after about a millisecond.
+* Just before the processor is called the slot's begun mark is set, and a request that was withdrawn by then
+  is skipped. Setting first and looking second is what makes a withdrawal exact (see ``wire``).
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import mmap
 import os
 import socket
 import sys
 import threading
 import time
 import traceback
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, NoReturn, Optional, Tuple
 
 from eas_host import wire
 from eas_host.arena import Arena, map_read_only
@@ -37,6 +39,9 @@ _SLOW = 100e-6
 _MANY = 32
 _PATIENCE = 0.001
 _LONGEST_MESSAGE = 16 * 1024
+_LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
+_now = time.monotonic
+_pack, _HEADER_SIZE = wire.ANSWER.pack, wire.ANSWER.size
 
 #: What an adapter gives: status, body, header lines (each ending in CRLF).
 Answer = Tuple[int, Any, bytes]
@@ -51,20 +56,22 @@ class Server:
         self._link = socket.socket(fileno=channel["link"])
         self._link.setblocking(True)
         self._prefix = str(channel["request_prefix"])
-        self._inputs = _Inputs(channel)
+        self._board = memoryview(mmap.mmap(channel["board"]["fd"], wire.BOARD_BYTES))
+        arena = channel["requests"]
+        self._bodies = map_read_only(arena["fd"], arena["size"]) if arena else memoryview(b"")
         self._outbox = _Outbox(self._link, channel)
-        self._todo = collections.deque()  # type: Deque[Tuple[tuple, bytes]]
+        self._todo: Deque[wire.Frame] = collections.deque()
         self._inbox = wire.Inbox(wire.REQUEST)
         self._reading = threading.Lock()
-        self._idle = []  # type: List[None]
+        self._idle: List[None] = []
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._work, name="worker-{}".format(n), daemon=True) for n in range(threads)
+            threading.Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(threads)
         ]
         self._postman = threading.Thread(target=self._outbox.deliver_late, name="postman", daemon=True)
 
     def __repr__(self) -> str:
-        return "<Server {} threads, {} to do, {!r}>".format(len(self._threads), len(self._todo), self._outbox)
+        return f"<Server {len(self._threads)} threads, {len(self._todo)} to do, {self._outbox!r}>"
 
     def start(self) -> None:
         """Begin to take requests."""
@@ -75,10 +82,8 @@ class Server:
     def stop(self) -> None:
         """Take nothing new. The engine says so only when nothing of it is in here any more."""
         self._stopping = True
-        try:
+        with contextlib.suppress(OSError):  # the engine closed it first
             self._link.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass  # the engine closed it first
 
     def join(self, timeout: Optional[float] = None) -> None:
         """Wait for the calls that are running."""
@@ -122,52 +127,49 @@ class Server:
                 return False
             for frame in self._inbox.feed(count):
                 if frame[0][1] == wire.RELEASE:
-                    self._outbox.release(frame[0][7])
+                    self._outbox.release(wire.EXTENT.unpack(frame[1])[0])
                 else:
                     self._todo.append(frame)
             return True
 
-    def _call(self, fields: tuple, payload: bytes) -> float:
+    def _call(self, fields: Tuple[Any, ...], payload: bytes) -> float:
         """Run the processor once; how long it took, in seconds."""
-        _, _, flags, slot, head_size, number, deadline, offset, size = fields
-        board = self._inputs.board
+        _, kind, slot, head_size, number, deadline = fields
+        board = self._board
         mark = slot + slot
         board[mark] = 1
         if board[mark + 1]:
-            self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"", b"")
+            self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
             return 0.0
-        body = self._inputs.view[offset : offset + size] if flags & wire.IN_ARENA else payload[head_size:]
-        request = Request(payload[:head_size], body, deadline, self._prefix, number, board, mark + 1)
-        begun = time.monotonic()
+        if kind == wire.CALL:
+            request = Request(
+                payload[:head_size], payload[head_size:], deadline, self._prefix, number, board, mark + 1
+            )
+        else:
+            offset, size = wire.EXTENT.unpack_from(payload)
+            body = self._bodies[offset : offset + size]
+            request = Request(
+                payload[wire.EXTENT.size :], body, deadline, self._prefix, number, board, mark + 1
+            )
+        begun = _now()
         try:
             status, answer, headers = self._handle(request)
             if answer.__class__ is not bytes:
                 answer = memoryview(answer).cast("B")
             kind = wire.REPLY
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a processor raises is its answer
             kind, status, headers = wire.RAISED, 400, b""
             answer = _describe(error, request.request_id)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - sys.exit and the like
             self._outbox.flush()
             _leave(error)
-        took = time.monotonic() - begun
-        self._outbox.put(kind, slot, status, min(int(took * 1e6), 0xFFFFFFFF), begun, headers, answer)
+        took = _now() - begun
+        took_us = int(took * 1e6) if took < _LONGEST_CALL else 0xFFFFFFFF
+        if headers or len(answer) >= wire.SPILL_BYTES:
+            self._outbox.put_full(slot, status, took_us, begun, headers, answer)
+        else:
+            self._outbox.put(kind, slot, status, took_us, begun, answer)
         return took
-
-
-class _Inputs:
-    """What the engine shows this host: the board, and its arena of request bodies."""
-
-    def __init__(self, channel: Dict[str, Any]) -> None:
-        board, arena = channel["board"], channel["requests"]
-        self.board = memoryview(_map_board(board["fd"]))
-        self._mapping, self.view = map_read_only(arena["fd"], arena["size"]) if arena else (None, memoryview(b""))
-
-
-def _map_board(fd: int) -> Any:
-    import mmap
-
-    return mmap.mmap(fd, wire.BOARD_BYTES)
 
 
 class _Outbox:
@@ -177,44 +179,47 @@ class _Outbox:
         arena = channel["answers"]
         self._send = link.sendall
         self._arena = Arena(arena["fd"], arena["size"]) if arena else None
-        self.frames = []  # type: List[bytes]
+        self.frames: List[bytes] = []
         self._lock = threading.Lock()  # around sending, so that frames stay whole
         self._allocation = threading.Lock()
         self._bell = threading.Semaphore(0)
         self._called = False
 
     def __repr__(self) -> str:
-        return "<Outbox {} frames waiting>".format(len(self.frames))
+        return f"<Outbox {len(self.frames)} frames waiting>"
 
-    def put(
-        self, kind: int, slot: int, status: int, took: int, begun: float, headers: bytes, body: Any
+    def put(  # noqa: PLR0917 - the hot path passes no keywords
+        self, kind: int, slot: int, status: int, took_us: int, begun: float, body: Any
     ) -> None:
-        """Queue one answer; large bodies are copied into the arena of answers here."""
-        size = len(body)
-        if size >= wire.SPILL_BYTES and self._spill(kind, slot, status, took, begun, headers, body):
-            return
-        head = wire.ANSWER.pack(
-            wire.ANSWER.size + len(headers) + size, kind, 0, slot, status, 0, len(headers), took, begun, 0, size
-        )
+        """Queue an answer without header lines."""
+        head = _pack(_HEADER_SIZE + len(body), kind, slot, status, took_us, begun)
         # One append: another thread may flush between two of them.
-        self.frames.append(b"".join((head, headers, body)))
+        self.frames.append(b"".join((head, body)))
 
-    def _spill(
-        self, kind: int, slot: int, status: int, took: int, begun: float, headers: bytes, body: Any
-    ) -> bool:
+    def put_full(  # noqa: PLR0917 - as `put`
+        self, slot: int, status: int, took_us: int, begun: float, headers: bytes, body: Any
+    ) -> None:
+        """Queue an answer with header lines, or one so large that it goes into the arena of answers."""
+        size = len(body)
+        extent = self._spill(body) if size >= wire.SPILL_BYTES else None
+        if extent is None:
+            kind, parts = wire.FULL, (wire.LINES.pack(len(headers)), headers, body)
+        else:
+            kind, parts = wire.FULL_AT, (extent, headers, b"")
+        whole = _HEADER_SIZE + sum(map(len, parts))
+        head = _pack(whole, kind, slot, status, took_us, begun)
+        self.frames.append(b"".join((head, *parts)))
+
+    def _spill(self, body: Any) -> Optional[bytes]:
         if self._arena is None:
-            return False
+            return None
         size = len(body)
         with self._allocation:
             offset = self._arena.take(size)
         if offset is None:
-            return False
+            return None
         self._arena.view[offset : offset + size] = body
-        head = wire.ANSWER.pack(
-            wire.ANSWER.size + len(headers), kind, wire.IN_ARENA, slot, status, 0, len(headers), took, begun, offset, size
-        )
-        self.frames.append(head + headers)
-        return True
+        return wire.EXTENT.pack(offset, size)
 
     def release(self, offset: int) -> None:
         """The engine has sent the answer that lay at `offset`."""
@@ -252,19 +257,19 @@ class _Outbox:
 
 def _describe(error: Exception, request_id: str) -> bytes:
     """The trace into the log, the message to the client."""
-    text = "request {} raised\n{}".format(request_id, traceback.format_exc())
+    text = f"request {request_id} raised\n{traceback.format_exc()}"
     sys.stderr.write(text)
     sys.stderr.flush()
     message = str(error) or type(error).__name__
     return message.encode("utf-8", "replace")[:_LONGEST_MESSAGE]
 
 
-def _leave(error: BaseException) -> None:
+def _leave(error: BaseException) -> NoReturn:
     """``sys.exit`` in a processor ends the instance, as it would end any program."""
     code = error.code if isinstance(error, SystemExit) else 1
     if not isinstance(code, int):
         if code is not None:
-            sys.stderr.write("{}\n".format(code))
+            sys.stderr.write(f"{code}\n")
         code = 0 if code is None else 1
     if not isinstance(error, SystemExit):
         traceback.print_exc()
