@@ -277,6 +277,4 @@ class Life(RuleBasedStateMachine):
 
 
 def test_any_history_of_hosts() -> None:
-    run_state_machine_as_test(
-        Life, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
-    )
+    run_state_machine_as_test(Life, settings=settings(max_examples=80, stateful_step_count=40, deadline=None))

@@ -14,7 +14,9 @@ import psutil
 import pytest
 
 from eas_engine.errors import ProcessorError
-from eas_engine.supervisor.launch import ExitWatch, Program
+from eas_engine.supervisor.control import Failed
+from eas_engine.supervisor.guardian import Guardian
+from eas_engine.supervisor.launch import ExitWatch, Program, execute
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.settings import Processor, Settings
 from eas_engine.supervisor.usage import usage
@@ -150,6 +152,44 @@ async def test_an_initialize_that_fails_ends_the_engine_with_its_last_lines(tmp_
     ):
         await fleet.supervisor.run()
     fleet.channels.check_books()
+
+
+class Notes:
+    """Implements ``launch.Listener``."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def on_message(self, message: object) -> None:
+        self.heard.append(message)
+
+    def on_control_end(self, why: str) -> None:
+        self.heard.append(why)
+
+    def on_line(self, stream: str, line: str) -> None:
+        self.heard.append((stream, line))
+
+    def on_exit(self, status: int) -> None:
+        self.heard.append(status)
+
+
+async def test_the_last_words_of_a_host_come_before_the_news_of_its_death(tmp_path: Path) -> None:
+    script: list[list[Any]] = [
+        ["print", "oh"],
+        ["say", {"type": "failed", "stage": "s", "message": "m"}],
+        ["exit", 1],
+    ]
+    wanted = settings(tmp_path, *script)
+    notes, guardian = Notes(), Guardian()
+    host = execute(wanted.program, (), notes, guardian=guardian)
+    host.send({"type": "start", "model_config": wanted.processor.model_config})
+    os.waitid(os.P_PID, host.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the loop stands still until it is dead
+    assert notes.heard == []
+    host.end()
+    assert notes.heard == [Failed("s", "m"), ("stdout", "oh"), 1]
+    host.end()
+    assert len(notes.heard) == 3
+    guardian.close()
 
 
 async def test_three_crashes_before_the_first_ready_end_the_engine(tmp_path: Path) -> None:
@@ -307,7 +347,7 @@ async def test_nobody_outlives_an_engine_that_is_killed(tmp_path: Path, script: 
     engine = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", ENGINE, str(tmp_path), json.dumps(script)),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert engine.stdout is not None
     await engine.stdout.readline()
@@ -328,5 +368,5 @@ async def test_a_guardian_that_was_killed_is_replaced_with_the_next_host(tmp_pat
         await until_gone([guardians[0].pid])
         os.kill(host, signal.SIGKILL)
         await fleet.state("ready", pid_not=host)
-        assert len(psutil.Process().children()) == 2
+        assert len([child for child in psutil.Process().children() if is_alive(child.pid)]) == 2
     assert psutil.Process().children() == []

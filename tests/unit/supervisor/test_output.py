@@ -110,6 +110,8 @@ async def test_of_a_dead_host_s_flood_the_end_is_kept() -> None:
 
 
 async def test_death_during_a_pause_loses_nothing_of_the_end() -> None:
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context))
     pipe = Pipe()
     os.write(pipe.writer, b"".join(b"%d\n" % number for number in range(500)))
     await pipe.heard("10")
@@ -117,3 +119,4 @@ async def test_death_during_a_pause_loses_nothing_of_the_end() -> None:
     assert pipe.lines == [str(number) for number in range(500)]
     os.close(pipe.writer)
     await asyncio.sleep(2 * output.PAUSE)  # a forgotten timer would touch the closed descriptor
+    assert errors == []

@@ -101,7 +101,7 @@ def test_stopping_ends_when_nobody_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    "states, ready, hopeful, due",
+    ("states", "ready", "hopeful", "due"),
     [
         ([State.READY, State.READY], 2, 2, 0.0),
         ([State.WARMING, State.CRASHED], 0, 1, 0.0),

@@ -32,7 +32,7 @@ def test_failed_starts_count_until_one_succeeds() -> None:
 
 
 @pytest.mark.parametrize(
-    "ever_ready, refused, failed_starts, end",
+    ("ever_ready", "refused", "failed_starts", "end"),
     [
         (False, True, 1, True),
         (False, False, 2, False),

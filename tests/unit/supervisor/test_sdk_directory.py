@@ -7,8 +7,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from eas_engine.supervisor.launch import environment
-from eas_engine.supervisor.sdk import PACKAGES, sdk_directory
+from eas_engine.supervisor.sdk import PACKAGES, _rename_unless_taken, sdk_directory
 
 
 def test_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> None:
@@ -46,6 +48,15 @@ def test_several_engines_may_make_it_at_once(tmp_path: Path) -> None:
         made = set(threads.map(lambda _: sdk_directory(tmp_path / "state"), range(64)))
     assert len(made) == 1
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == [made.pop().name]
+
+
+def test_whoever_comes_second_takes_what_the_first_has_made(tmp_path: Path) -> None:
+    first, second = sdk_directory(tmp_path), tmp_path / "second"
+    second.mkdir()
+    _rename_unless_taken(second, first)
+    assert second.is_dir()
+    with pytest.raises(OSError, match="No such file"):
+        _rename_unless_taken(tmp_path / "absent", tmp_path / "target")
 
 
 def test_processors_get_neither_credentials_nor_the_engine_s_settings() -> None:

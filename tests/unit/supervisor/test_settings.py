@@ -16,7 +16,7 @@ def settings(**more: int) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "said, hello, threads",
+    ("said", "hello", "threads"),
     [
         ({}, Hello(), 5),
         ({}, Hello(threads=8), 8),
@@ -29,7 +29,7 @@ def test_threads(said: dict[str, int], hello: Hello, threads: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "said, property_, keepalive",
+    ("said", "property_", "keepalive"),
     [
         ({}, None, 5000),
         ({}, "60000", 60000),

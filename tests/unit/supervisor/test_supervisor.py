@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from eas_engine.errors import ProcessorError, StartError
-from eas_engine.supervisor.instance import Hooks
+from eas_engine.supervisor.host import Host
+from eas_engine.supervisor.instance import Hooks, Surroundings
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import State
-from eas_engine.supervisor.observe import FleetSnapshot
+from eas_engine.supervisor.observe import FleetSnapshot, Seat
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.settings import Processor, Settings
 from support.channel import FakeChannels
@@ -340,6 +341,17 @@ async def test_stop_while_the_start_is_on_its_way() -> None:
     assert world.hosts.alive == []
 
 
+async def test_a_host_told_to_leave_before_it_was_executed_never_is() -> None:
+    hosts = FakeHosts()
+    around = Surroundings(SETTINGS, FakeChannels(), hosts, FakeClock(), Hooks())
+    host = Host(Seat(0, 0), "s-0", "s-0", around, lambda: None)
+    host.begin()
+    host.drain(by=2000.0)
+    await host.run()
+    assert host.state is State.STOPPED
+    assert hosts.made == []
+
+
 async def test_stuck_lets_the_others_finish_then_counts_as_a_crash() -> None:
     async with started() as world:
         await world.up()
@@ -372,7 +384,7 @@ async def test_stuck_is_bounded_by_the_grace_period_and_by_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    "tell, cause",
+    ("tell", "cause"),
     [
         (lambda world: world.hosts.last.hangs_up(), "the host closed its control socket"),
         (lambda world: world.supervisor.broken("s-0", "a frame of length 0"), "a frame of length 0"),
