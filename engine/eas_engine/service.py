@@ -29,7 +29,7 @@ from eas_engine.artifacts.local import resolve
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.front import Rules
-from eas_engine.gateway.listen import listen, raise_descriptor_limit
+from eas_engine.gateway.listen import BACKLOG, listen, raise_descriptor_limit
 from eas_engine.plane import Plane, Reports
 from eas_engine.state import EngineRecord, StateDirectory, default_root
 from eas_engine.supervisor.instance import Hooks
@@ -167,7 +167,9 @@ class Engine:
             await asyncio.to_thread(admin.stop)
 
     async def _serve(self) -> int:
-        server = await self._loop.create_server(self._plane.front.connection, sock=self._parts.listener)
+        server = await self._loop.create_server(
+            self._plane.front.connection, sock=self._parts.listener, backlog=BACKLOG
+        )
         record = self._publish()
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(self._plane.tick()), tasks.create_task(self._window.run())]

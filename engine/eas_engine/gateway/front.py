@@ -185,6 +185,6 @@ class Front:
         oldest = monotonic() - _IDLE_SECONDS
         for connection in [c for c in self.connections if c.active < oldest]:
             if connection.stalled:
-                connection.abort()
+                connection.look_whether_it_reads()
             elif connection.idle:
                 connection.hang_up()

@@ -73,6 +73,7 @@ class Connection(asyncio.BufferedProtocol):
         "_first",
         "_front",
         "_head",
+        "_left",
         "_length",
         "_plain",
         "_raw",
@@ -110,6 +111,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._sent: Callable[[], None] | None = None
         self._waiting = False
+        self._left = 0  # bytes that were unsent when it was last looked at
         self.active = 0.0
         self.stalled = False
 
@@ -159,8 +161,10 @@ class Connection(asyncio.BufferedProtocol):
             self._take_chunked(data)
         elif state is _BUSY:
             self._keep(data)
-        else:
+        elif state is _SKIP:
             self._drop(data)
+        else:
+            self._tail += data  # a body that waits for room: on no account is it the next request
 
     def eof_received(self) -> bool:
         """The client will send no more: it is gone (a half-close is taken as going, too)."""
@@ -177,17 +181,25 @@ class Connection(asyncio.BufferedProtocol):
         self._front.closed(self)
 
     def pause_writing(self) -> None:
-        """The client reads slower than we write: nothing more is done for it until it catches up."""
+        """The client reads slower than we write: nothing more is done for it until it catches up.
+
+        Nothing more is read, either: answers to what it sends meanwhile would pile up without bound.
+        """
         self.stalled = True
         self.active = monotonic()
+        if self._state in {_HEAD, _BUSY}:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.stalled = False
         self.active = monotonic()
         self._all_sent()
-        if self._state is _HEAD and self._tail:
-            self._again()
+        if self._transport.is_closing():
+            return
+        if self._state is _HEAD or (self._state is _BUSY and len(self._tail) < _AHEAD):
+            self._transport.resume_reading()
+        self._again()
 
     # -- reading a request
 
@@ -454,13 +466,12 @@ class Connection(asyncio.BufferedProtocol):
         """This request is done; the next may be here already."""
         self._state = _HEAD
         self.active = now
-        if self._tail:
+        if not self._tail:
+            self._first = 0.0
+        elif not self.stalled:  # else `resume_writing` goes on
             if len(self._tail) >= _AHEAD:
                 self._transport.resume_reading()
-            if not self.stalled:
-                self._front.loop.call_soon(self._again)
-        else:
-            self._first = 0.0
+            self._front.loop.call_soon(self._again)
 
     def _again(self) -> None:
         """Take up the bytes that came while the last request was in the system."""
@@ -473,7 +484,7 @@ class Connection(asyncio.BufferedProtocol):
     def _reject(self, refusal: Any, head: Head | None, behind: bytes, now: float) -> None:
         """Refuse a request that has no ticket. `behind`: what has come behind its head."""
         self._stop_timer()
-        self._head, self._raw, self._tail = head, b"", b""
+        self._head, self._raw, self._tail, self._first = head, b"", b"", 0.0
         if head is None or head.length == heads.CHUNKED or head.expects:
             self._refuse(
                 refusal, None, now, keep=False
@@ -529,8 +540,16 @@ class Connection(asyncio.BufferedProtocol):
             self._close_gently()
 
     def abort(self) -> None:
-        """End the connection now; the client doesn't read."""
+        """End the connection now, whatever is unsent."""
         self._transport.abort()
+
+    def look_whether_it_reads(self) -> None:
+        """Called when the client has been slow for long: abort, unless it has read something since the last call."""
+        left = self._transport.get_write_buffer_size()
+        if left == self._left:
+            self.abort()
+        self._left = left
+        self.active = monotonic()
 
     # -- small things
 

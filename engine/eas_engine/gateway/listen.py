@@ -8,8 +8,11 @@ import socket
 
 from eas_engine.errors import ConfigurationError
 
-_BACKLOG = 4096
-"""Connections that wait to be accepted; the kernel cuts it to ``net.core.somaxconn``."""
+BACKLOG = 4096
+"""Connections that wait to be accepted; the kernel cuts it to ``net.core.somaxconn``.
+
+Give it to the loop, too: it calls ``listen`` once more, with 100 unless told.
+"""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -28,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigurationError(_refused(host, port, error)) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from email.utils import formatdate
 from http import HTTPStatus
+from math import ceil
 from typing import TYPE_CHECKING
 
 from eas_engine.errors import MethodNotAllowed, RateLimited, Refusal
@@ -78,7 +79,7 @@ class Replies:
     ) -> bytes:
         """The head of a processor's answer."""
         lines = [self._start(status, head, close=close)]
-        if b"content-type:" not in headers.lower():
+        if b"\ncontent-type:" not in b"\n" + headers.lower():
             lines.append(b"Content-Type: %b\r\n" % _TYPE)
         lines.append(b"X-Request-Id: %b\r\n" % self.request_id(head, ticket.number))
         lines.append(headers)
@@ -109,7 +110,7 @@ class Replies:
             % (refusal.code.encode(), b"true" if refusal.retryable else b"false"),
         ]
         if isinstance(refusal, RateLimited):
-            lines.append(b"Retry-After: %d\r\n" % max(1, round(refusal.retry_after + 0.5)))
+            lines.append(b"Retry-After: %d\r\n" % max(1, ceil(refusal.retry_after)))
         if isinstance(refusal, MethodNotAllowed):
             lines.append(b"Allow: GET, HEAD, POST\r\n")
         if ticket is not None and head is not None and head.timing:

@@ -148,7 +148,7 @@ class Link:
 
     def idle(self) -> bool:
         """Nothing is inside the host, but for calls that are stuck."""
-        return self.count <= len(self._stuck)
+        return self.count <= sum(1 for ticket in self._stuck if self._tickets[ticket.slot] is ticket)
 
     async def wait_idle(self) -> None:
         """Until nothing is inside the host, but for calls that are stuck."""

@@ -68,8 +68,11 @@ class Pool:
     def returned(self, tickets: Iterable[Ticket]) -> None:
         """Handed out, but never begun: back to the front of the line, and out again where there is room."""
         self._backlog.put_back(tickets)
-        for link in self.links:
-            self.pull(link)
+        while self._line:
+            link = self._roomiest()
+            if link is None:
+                return
+            link.hand(self._backlog.pop())
 
     def busy_threads(self) -> int:
         """Requests that processors are at work on."""
