@@ -21,7 +21,6 @@ _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/(\d)\.
 # One quantifier after the colon: were the white space around the value in the pattern, too, a value of nearly
 # nothing but spaces would take cubic time (a thousand of them two seconds).
 _FIELD = re.compile(rb"(" + _TOKEN + rb"):([^\x00-\x08\x0a-\x1f\x7f]*)")
-_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)")
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -99,8 +98,12 @@ def parse(raw: bytes) -> Head:
 
 
 def suspicious(data: bytes) -> bool:
-    """Whether an incomplete head has a bare LF or CR, so that waiting for the rest is in vain."""
-    return _BARE.search(data) is not None
+    """Whether an incomplete head has a bare LF or CR, so that it can't become valid any more.
+
+    Counting is a hundred times as fast as a pattern, which made every small piece of a long head cost 5 ms.
+    """
+    pairs = data.count(b"\r\n")
+    return data.count(b"\n") != pairs or data.count(b"\r") != pairs + data.endswith(b"\r")
 
 
 def _fields(rest: bytes, minor: int) -> dict[bytes, bytes]:

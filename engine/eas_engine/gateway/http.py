@@ -544,7 +544,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.abort()
 
     def look_whether_it_reads(self) -> None:
-        """Called when the client has been slow for long: abort, unless it has read something since the last call."""
+        """It has been slow for long: abort, unless it has read something since the last look."""
         left = self._transport.get_write_buffer_size()
         if left == self._left:
             self.abort()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eas_engine.errors import BadRequest, HeadTooLarge, LengthRequired, Refusal
 from eas_engine.gateway.head import CHUNKED, MAX_FIELDS, Head, parse, suspicious
@@ -275,3 +279,8 @@ def test_a_bare_line_ending_ends_the_wait_for_the_rest_of_a_head(data: bytes, ve
 
 def test_a_head_shows_itself() -> None:
     assert repr(parse(POST)) == "<Head b'POST' b'/api/predict/digits' 0>"
+
+
+@given(st.text("\r\na", max_size=12))
+def test_looking_for_bare_line_endings_is_the_same_as_a_pattern_but_quick(text: str) -> None:
+    assert suspicious(text.encode()) is (re.search(r"(?<!\r)\n|\r(?!\n)(?!\Z)", text) is not None)
