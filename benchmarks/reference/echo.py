@@ -8,7 +8,7 @@ from typing import cast
 import httptools
 import uvloop
 
-from reference.listening import announce, listen
+from reference.listening import BACKLOG, announce, listen
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n%b"
 
@@ -44,7 +44,7 @@ class Echo(asyncio.Protocol):
 async def main() -> None:
     """Serve until killed."""
     listener = listen()
-    server = await asyncio.get_running_loop().create_server(Echo, sock=listener)
+    server = await asyncio.get_running_loop().create_server(Echo, sock=listener, backlog=BACKLOG)
     announce(listener)
     await server.serve_forever()
 

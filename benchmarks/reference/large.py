@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 import uvloop
 
-from reference.listening import announce, listen
+from reference.listening import BACKLOG, announce, listen
 
 _HEAD_SIZE = 16 * 1024
 _BODY_SIZE = 1 << 20  # the largest body
@@ -97,7 +97,9 @@ class LargeBodies(asyncio.BufferedProtocol):
 async def main() -> None:
     """Serve until killed."""
     listener, buffers = listen(), Buffers()
-    server = await asyncio.get_running_loop().create_server(lambda: LargeBodies(buffers), sock=listener)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: LargeBodies(buffers), sock=listener, backlog=BACKLOG
+    )
     announce(listener)
     await server.serve_forever()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-BACKLOG = 1024
+BACKLOG = 1024  # to be given to create_server too, which listens again, by default with 100
 
 
 def listen(port: int = 0, *, shared: bool = False) -> socket.socket:

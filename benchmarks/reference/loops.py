@@ -14,12 +14,12 @@ import threading
 import uvloop
 
 from reference.echo import Echo
-from reference.listening import announce, listen
+from reference.listening import BACKLOG, announce, listen
 
 
 async def serve(listener: socket.socket) -> None:
     """One loop's life."""
-    server = await asyncio.get_running_loop().create_server(Echo, sock=listener)
+    server = await asyncio.get_running_loop().create_server(Echo, sock=listener, backlog=BACKLOG)
     await server.serve_forever()
 
 

@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -49,6 +50,7 @@ def main(
     ] = None,
 ) -> None:
     """Measure the engine's spine against the least that could answer the same requests."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
     try:
         if update_docs:
             _update(update_docs)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from eas_bench.spine.figures import median
+from eas_bench.spine.figures import ClosedRun, Pair, median, ratios, wavering
 
 STEADY = 1.5  # a reference that wavers by more than this factor says nothing about what is held against it
 QUIET = 0.2  # cores that others may take meanwhile
 ROUNDS = 3  # fewer show nothing of how much the reference wavers
 QUEUE = 64  # places of the queue (rpc.max_queue_size)
+REFUSED = 450  # the status of a full queue
 SLEEPS_PER_SECOND = 500  # 5 threads that sleep for 10 ms
 
 
@@ -97,7 +98,7 @@ class Verdict:
         doubts = [
             *([f"others took {taken:.2f} cores meanwhile (at most {QUIET})"] if taken > QUIET else []),
             *(
-                [f"{rounds} rounds say little (at least {ROUNDS})"]
+                [f"too few rounds: {rounds} (at least {ROUNDS})"]
                 if rounds is not None and rounds < ROUNDS
                 else []
             ),
@@ -121,3 +122,28 @@ class Verdict:
             "doubts": list(self.doubts),
             "met": self.met,
         }
+
+
+def overload(pairs: Sequence[Pair[ClosedRun]], faults: Sequence[str] = ()) -> list[Verdict]:
+    """The verdicts over pairs of runs with 60 connections (``reference``) and 256 (``engine``)."""
+    calm, flooded = [pair.reference for pair in pairs], [pair.engine for pair in pairs]
+    steady = wavering([run.success_rate for run in calm])
+    seen = list(faults)
+    if any(set(run.statuses) != {200} or run.broken for run in calm):
+        seen.append("with 60 connections not everything was answered with 200")
+    strange = {status for run in flooded for status in run.statuses} - {200, REFUSED}
+    if strange:
+        seen.append(f"statuses other than 200 and 450: {sorted(strange)}")
+    refused_at_all = all(REFUSED in run.statuses for run in flooded)
+    nobody = [] if refused_at_all else ["nobody was refused: that was no overload"]
+    return [
+        Verdict.of(
+            OVERLOAD_SUCCESSES,
+            ratios(pairs, lambda run: run.success_rate),
+            wavering=steady,
+            faults=[*seen, *nobody],
+        ),
+        Verdict.of(OVERLOAD_P99, [run.p99(200) for run in flooded], wavering=steady, faults=seen),
+        Verdict.of(OVERLOAD_REJECTIONS, [run.p99(REFUSED) for run in flooded], faults=[*seen, *nobody]),
+        Verdict.of(OVERLOAD_BROKEN, [float(max(run.broken for run in flooded))]),
+    ]

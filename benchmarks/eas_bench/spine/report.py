@@ -87,12 +87,14 @@ def markdown(record: Record) -> str:
 def _where(record: Record) -> str:
     machine, versions, settings = record["machine"], record["versions"], record["settings"]
     before, after = record["load_average"]["before"][0], record["load_average"]["after"][0]
+    taken = max(scenario["cores_taken_by_others"] for scenario in record["scenarios"].values())
     software = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"Taken on {record['taken']}: {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
         f"Python {machine['python']}; {software}. "
         f"{settings['rounds']} rounds of {settings['seconds']:g} s; {settings['pinned']}. "
-        f"Load average before {before}, after {after}."
+        f"Load average before {before}, after {after}; "
+        f"others took {taken:.2f} cores at most."
     )
 
 

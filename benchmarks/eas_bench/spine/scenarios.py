@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ LARGE_ANSWER = LARGE[:4096]
 WARM = 1.0  # seconds of load before the first counted run of a server
 STARTS = 5
 SETTLE = 3.0  # seconds without a request before an engine counts as idle
-REFUSED = 450
+LOOPS = (1, 2, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Setting:
         """How to start an engine on ``cores``."""
         return Launch(self.engine, self.directory, cores)
 
-    def reference(self, module: str, *arguments: str, like: Target, cores: frozenset[int]) -> Any:
+    def reference(
+        self, module: str, *arguments: str, like: Target, cores: frozenset[int]
+    ) -> AbstractContextManager[Target]:
         """See ``servers.reference``."""
         log = self.directory / f"reference-{module}.log"
         return servers.reference(module, *arguments, like=like, cores=cores, log=log)
@@ -161,35 +164,10 @@ def overload(setting: Setting) -> Result:
         with watch.asking(engine.admin_port, "/metrics", watch.SCRAPE_EVERY) as scrapes:
             pairs = take_turns(setting.rounds, lambda: run(60), lambda: run(256))
     result.raw = {"pairs": {"overload": _raw(pairs)}}
-    result.verdicts = overload_verdicts(pairs, scrapes.faults)
+    result.verdicts = bars.overload(pairs, scrapes.faults)
     for verdict in result.verdicts:
         setting.tell(f"{verdict.bar.title}: {verdict.value:.3f}")
     return result
-
-
-def overload_verdicts(pairs: Sequence[Pair[ClosedRun]], faults: Sequence[str] = ()) -> list[Verdict]:
-    """Of 60 connections (``reference``) and 256 (``engine``). Pure."""
-    calm, flooded = [pair.reference for pair in pairs], [pair.engine for pair in pairs]
-    steady = wavering([run.success_rate for run in calm])
-    seen = list(faults)
-    if any(set(run.statuses) != {200} or run.broken for run in calm):
-        seen.append("with 60 connections not everything was answered with 200")
-    strange = {status for run in flooded for status in run.statuses} - {200, REFUSED}
-    if strange:
-        seen.append(f"statuses other than 200 and 450: {sorted(strange)}")
-    refused_at_all = all(REFUSED in run.statuses for run in flooded)
-    nobody = [] if refused_at_all else ["nobody was refused: that was no overload"]
-    return [
-        Verdict.of(
-            bars.OVERLOAD_SUCCESSES,
-            ratios(pairs, lambda run: run.success_rate),
-            wavering=steady,
-            faults=[*seen, *nobody],
-        ),
-        Verdict.of(bars.OVERLOAD_P99, [run.p99(200) for run in flooded], wavering=steady, faults=seen),
-        Verdict.of(bars.OVERLOAD_REJECTIONS, [run.p99(REFUSED) for run in flooded], faults=[*seen, *nobody]),
-        Verdict.of(bars.OVERLOAD_BROKEN, [float(max(run.broken for run in flooded))]),
-    ]
 
 
 def health(setting: Setting) -> Result:
@@ -254,17 +232,25 @@ def start(setting: Setting) -> Result:
 
 def loops(setting: Setting) -> Result:
     """The bare loop one, two and four times in threads: no bar, but why ``rpc.io_threads`` is as it is."""
-    rates: dict[str, dict[int, list[float]]] = {"one_core": {}, "every_core": {}}
+    places = {"one_core": setting.cores.server, "every_core": setting.cores.every}
+    rates: dict[str, dict[int, list[float]]] = {place: {number: [] for number in LOOPS} for place in places}
     like = Target(0, "/", ())
-    for place, cores in (("one_core", setting.cores.server), ("every_core", setting.cores.every)):
-        for number in (1, 2, 4):
-            with setting.reference("loops", str(number), like=like, cores=cores) as bare:
-                setting.clients.run_wrk(bare, SMALL, 64, WARM)
-                runs = [
-                    setting.clients.run_wrk(bare, SMALL, 64, setting.seconds) for _ in range(setting.rounds)
-                ]
-            rates[place][number] = [run.rate for run in runs]
-            setting.tell(f"{number} loops, {place.replace('_', ' ')}: {median(rates[place][number]):,.0f}/s")
+    with ExitStack() as running:
+        bares = {
+            (place, number): running.enter_context(
+                setting.reference("loops", str(number), like=like, cores=cores)
+            )
+            for place, cores in places.items()
+            for number in LOOPS
+        }
+        for bare in bares.values():
+            setting.clients.run_wrk(bare, SMALL, 64, WARM)
+        for _ in range(setting.rounds):
+            for (place, number), bare in bares.items():
+                rates[place][number].append(setting.clients.run_wrk(bare, SMALL, 64, setting.seconds).rate)
+    for place, told in rates.items():
+        medians = ", ".join(f"{number}: {median(samples):,.0f}/s" for number, samples in told.items())
+        setting.tell(f"loops, {place.replace('_', ' ')}: {medians}")
     return Result([], {"loops": rates})
 
 
@@ -286,6 +272,7 @@ def measure(name: str, setting: Setting) -> Result:
     result = SCENARIOS[name](setting)
     taken = taken_by_others(before)
     result.raw["cores_taken_by_others"] = round(taken, 3)
-    rounds = setting.rounds if name in IN_ROUNDS else None
-    result.verdicts = [verdict.with_doubts(taken, rounds) for verdict in result.verdicts]
+    if name != "idle":  # memory doesn't care who else is busy
+        rounds = setting.rounds if name in IN_ROUNDS else None
+        result.verdicts = [verdict.with_doubts(taken, rounds) for verdict in result.verdicts]
     return result

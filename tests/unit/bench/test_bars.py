@@ -7,7 +7,7 @@ import pytest
 from eas_bench.spine import bars
 from eas_bench.spine.bars import Bar, Verdict
 from eas_bench.spine.figures import ClosedRun, Latency, Pair
-from eas_bench.spine.scenarios import overload_verdicts, resident
+from eas_bench.spine.scenarios import resident
 
 
 def closed(
@@ -23,7 +23,7 @@ def closed(
 
 def overloaded(flood: ClosedRun, calm: ClosedRun | None = None) -> dict[str, Verdict]:
     pairs = [Pair(calm or closed(successes=500), flood)] * 3
-    return {verdict.bar.key.removeprefix("overload-"): verdict for verdict in overload_verdicts(pairs)}
+    return {verdict.bar.key.removeprefix("overload-"): verdict for verdict in bars.overload(pairs)}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_so_do_others_on_the_machine_and_too_few_rounds() -> None:
     verdict = Verdict.of(bars.ECHO[64], [0.9])
     assert verdict.with_doubts(0.2, 3).reliable
     assert "others took 0.30 cores" in verdict.with_doubts(0.3, 3).doubts[0]
-    assert "2 rounds" in verdict.with_doubts(0.1, 2).doubts[0]
+    assert "too few rounds: 2" in verdict.with_doubts(0.1, 2).doubts[0]
     assert verdict.with_doubts(0.1, None).reliable
     assert verdict.with_doubts(0.3, 2).met  # a doubt isn't a fault
 

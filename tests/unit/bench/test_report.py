@@ -30,10 +30,13 @@ def record() -> dict[str, Any]:
         "scenarios": {
             "echo": {
                 "pairs": {"echo-64": [{"reference": RUN, "engine": {**RUN, "rate": 52000.0}}]},
-                "scrapes": 3,
+                "cores_taken_by_others": 0.04,
                 "faults": [],
             },
-            "loops": {"loops": {place: {1: [3.0, 1.0], 2: [900.0]} for place in ("one_core", "every_core")}},
+            "loops": {
+                "cores_taken_by_others": 0.1,
+                "loops": {place: {1: [3.0, 1.0], 2: [900.0]} for place in ("one_core", "every_core")},
+            },
         },
     }
     kept: dict[str, Any] = json.loads(json.dumps(told))  # as a --json file gives it
