@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psutil
 
@@ -41,7 +41,7 @@ COMMAND = [
 _METRIC = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
 
-def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+def eventually(look: Callable[[], T | Literal[False] | None], what: str, seconds: float = PATIENCE) -> T:
     """What ``look`` returns once it is true; asked again and again, for a condition has no event here."""
     until = time.monotonic() + seconds
     while True:
@@ -125,15 +125,12 @@ class Engine:
 
     def wait_listening(self) -> None:
         """Until it takes connections."""
-        eventually(
-            lambda: self._alive() and (self.state_dir / self.name / "engine.json").exists(), "listening"
-        )
-        self.record: dict[str, Any] = json.loads((self.state_dir / self.name / "engine.json").read_text())
-        assert self.record["pid"] == self.process.pid
+        self.record: dict[str, Any] = eventually(lambda: self._alive() and self._published(), "listening")
         self.port = int(self.record["port"])
 
     def wait_ready(self) -> None:
         """Until an instance is ready."""
+        self.wait_listening()
         eventually(lambda: self._alive() and self.get("/readyz")[0] == 200, "ready")
 
     def signal(self, number: signal.Signals) -> None:
@@ -155,6 +152,12 @@ class Engine:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE)
+
+    def _published(self) -> dict[str, Any] | None:
+        """What it tells other programs; not what one before it has left."""
+        path = self.state_dir / self.name / "engine.json"
+        record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return record if record.get("pid") == self.process.pid else None
 
     def _alive(self) -> bool:
         status = self.process.poll()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ class Engines:
         engine = Engine(directory, config, *flags, state=state)
         self.started.append(engine)
         return engine
+
+    def again(self, engine: Engine) -> Engine:
+        """Start one that was ended once more: same service.json, same state directory."""
+        config = json.loads((engine.directory / "service.json").read_text())
+        fresh = self.raw(config, state=engine.state_dir)
+        fresh.wait_ready()
+        return fresh
 
     def end(self) -> None:
         """All of them."""
