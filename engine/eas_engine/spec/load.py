@@ -21,7 +21,7 @@ from eas_engine.spec.problems import DEFAULT, ConfigurationError, Origin, Proble
 from eas_engine.spec.reading import Entry, Reading, file_entries, read
 from eas_engine.spec.validation import validate
 
-LARGEST_FILE: Final = 4 * 2**20
+LARGEST_FILE: Final = 2**20
 MOST_DUPLICATES: Final = 100
 QUOTE: Final = '"'
 
@@ -95,7 +95,7 @@ def read_text(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(path, [Problem("", None, f"can't be read: {reason}")]) from None
     if len(data) > LARGEST_FILE:
-        raise ConfigurationError(path, [Problem("", None, "larger than 4 MiB: this is no service.json")])
+        raise ConfigurationError(path, [Problem("", None, "larger than 1 MiB: this is no service.json")])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

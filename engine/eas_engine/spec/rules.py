@@ -33,11 +33,14 @@ class Complaint:
 
 def problems(spec: ServiceSpec, origins: Mapping[str, Origin], unread: frozenset[str]) -> Iterator[Problem]:
     """Every broken rule, but for those about parameters that couldn't be read."""
+    renumbered = {path.partition("[")[0] for path in unread if "[" in path}
     for rule in _RULES:
         for one in rule(spec):
             given = origins.get(one.about[0])
             if one.severity == "warning" and given is not None and given.kind == "instance_type":
                 continue  # nobody wrote it
+            if "[" in one.about[0] and one.about[0].partition("[")[0] in renumbered:
+                continue  # the broken items were taken out, so the others' numbers are wrong
             if not any(path in unread or _above(path, unread) for path in one.about):
                 yield problem_at(one.about[0], origins, one.message, one.severity)
 

@@ -17,6 +17,8 @@ from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at, shown
 
 _ROUNDS: Final = 8
+_MOST: Final = 200
+"""Complaints listed; a file with more is no service.json with a few mistakes."""
 _PLACEHOLDER: Final = "unnamed"
 
 
@@ -59,12 +61,18 @@ def validate(canonical: dict[str, Any], origins: Mapping[str, Origin]) -> Checke
         try:
             return Checked(ServiceSpec.model_validate(canonical), problems, frozenset(unread))
         except ValidationError as error:
-            for detail in error.errors(include_url=False):
+            details = error.errors(include_url=False, include_context=True)
+            for detail in details[:_MOST]:
                 path = path_of(detail["loc"])
                 if path not in unread:
                     problems.append(problem_at(path, origins, _message(detail)))
                 unread.add(path)
-                _take_out(canonical, detail["loc"])
+            if len(details) > _MOST:
+                more = f"and {len(details) - _MOST} values more that can't be read"
+                return Checked(None, [*problems, Problem("", None, more)], frozenset(unread))
+            places = dict.fromkeys(_whole_item(detail["loc"]) for detail in details)
+            for place in reversed(places):  # backwards, so that the items of a list keep their places
+                _take_out(canonical, place)
     return Checked(None, problems, frozenset(unread))
 
 
@@ -85,6 +93,12 @@ def _message(detail: ErrorDetails) -> str:
     else:
         expected = detail["msg"]
     return f"{shown(detail['input'], path_of(detail['loc']))}: {expected}"
+
+
+def _whole_item(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The outermost item of a list that ``loc`` lies in: items go as a whole."""
+    first = next((at for at, part in enumerate(loc) if isinstance(part, int)), None)
+    return loc if first is None else loc[: first + 1]
 
 
 def _take_out(canonical: dict[str, Any], loc: tuple[int | str, ...]) -> None:

@@ -420,7 +420,7 @@ class TestFiles:
             (b"[]", "expected an object"),
             (b"", "ends here"),
             (b'{\n"a": 1,}', "line 2: column 7: not JSON"),
-            (b" " * (4 * 2**20 + 1), "larger than 4 MiB"),
+            (b" " * (2**20 + 1), "larger than 1 MiB"),
             (b"{" + b'"a":{' * 10_000, "nested deeper"),
         ],
     )
@@ -509,3 +509,17 @@ def test_a_key_of_a_map_that_is_given_twice_warns(tmp_path: Path) -> None:
     assert loaded.spec.labels == {"team": "b"}
     assert [str(one) for one in loaded.warnings] == ['line 1: labels.team: given twice: "b" holds']
     assert not read(tmp_path, python_service(labels={"team": "a"}), flags=["labels.team=b"]).warnings
+
+
+def test_several_broken_items_of_one_list_are_each_named(tmp_path: Path) -> None:
+    error = problems_of(tmp_path, python_service(processor_envs=[5, {"name": "A"}, 6, {"name": "B=C"}]))
+    assert [one.path for one in error.problems] == [
+        "processor_envs[0]",
+        "processor_envs[2]",
+        "processor_envs[3].name",
+    ]
+
+
+def test_a_list_of_nonsense_is_refused_in_bounded_time(tmp_path: Path) -> None:
+    error = problems_of(tmp_path, python_service(containers=[1] * 200_000))
+    assert "more that can't be read" in str(error)
