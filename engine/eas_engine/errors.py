@@ -24,6 +24,10 @@ class Refusal(Exception):
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text or self.text)
+        self.usual = not text and self.formulaic
+
+    formulaic: ClassVar[bool] = True
+    """Whether the whole answer follows from the class, when no text of its own was given."""
 
 
 class BadRequest(Refusal):
@@ -59,7 +63,7 @@ class NotFound(Refusal):
 class MethodNotAllowed(Refusal):
     """The method isn't GET, HEAD or POST."""
 
-    status, code, text = 405, "method_not_allowed", "method not allowed"
+    status, code, text, formulaic = 405, "method_not_allowed", "method not allowed", False
 
 
 class DeadlineExceeded(Refusal):
@@ -85,6 +89,7 @@ class RateLimited(Refusal):
     """Over ``rpc.rate_limit``."""
 
     status, code, text, retryable = 429, "rate_limited", "rpc.rate_limit is exceeded", True
+    formulaic = False
 
     def __init__(self, text: str = "", *, retry_after: float = 1.0) -> None:
         super().__init__(text)

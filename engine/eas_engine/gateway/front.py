@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from eas_engine.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, Refusal, Unauthorized
+from eas_engine.gateway import head as heads
 from eas_engine.gateway.auth import Verifier
 from eas_engine.gateway.http import Connection
 from eas_engine.gateway.reply import IDLE_ANNOUNCED, Replies
@@ -26,6 +27,7 @@ _BUFFER = 32 * 1024
 _IDLE_SECONDS = IDLE_ANNOUNCED + 5
 _METHODS = frozenset({b"POST", b"GET", b"HEAD"})
 _LOGGED_A_SECOND = 10
+_REMEMBERED, _REMEMBERED_SIZE = 256, 4096
 _LOGGED = frozenset({"instance_crashed", "deadline_exceeded", "internal"})
 
 
@@ -88,6 +90,7 @@ class Front:
         self.buffer = memoryview(bytearray(_BUFFER))
         self.closing = False  # every answer says Connection: close
         self.connections: set[Connection] = set()
+        self._known: dict[bytes, Head] = {}
         self._any_path = rules.any_path
         self._path = rules.path
         self._below = rules.path + b"/"
@@ -102,23 +105,41 @@ class Front:
         """The protocol for a client that has just connected."""
         return Connection(self)
 
-    def screen(self, head: Head) -> None:
-        """The refusals that depend on the head alone, in the order of the design: 404 405 401 413.
+    def read_head(self, raw: bytes) -> tuple[Head, Refusal | None]:
+        """Parse and screen a head, unless another connection has sent the very same lately.
+
+        Only heads that passed are remembered, so nobody without the token can crowd them out; and not those
+        that won't come again (a signature, an id of the client's).
 
         Raises:
-            Refusal: one of them.
+            Refusal: it can't be read.
         """
+        known = self._known.get(raw)
+        if known is not None:
+            return known, None
+        head = heads.parse(raw[:-4])
+        refusal = self._screen(head)
+        signed = head.authorization is not None and head.authorization.startswith(b"EAS ")
+        if not (refusal or signed or head.request_id or len(raw) > _REMEMBERED_SIZE):
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[raw] = head
+        return head, refusal
+
+    def _screen(self, head: Head) -> Refusal | None:
+        """The refusals that depend on the head alone, in the order of the design: 404 405 401 413."""
         path = head.path
         if not (path == self._path or path.startswith(self._below) or self._any_path):
-            raise NotFound
+            return NotFound()
         if head.method not in _METHODS:
-            raise MethodNotAllowed
+            return MethodNotAllowed()
         if not self._verifier.allows(head):
-            raise Unauthorized
+            return Unauthorized()
         if head.length > self.max_body:
-            raise BodyTooLarge
+            return BodyTooLarge()
         if head.length and head.method != b"POST":
-            raise BadRequest("only a POST may have a body")
+            return BadRequest("only a POST may have a body")
+        return None
 
     def opened(self, connection: Connection) -> None:
         """A client has connected."""

@@ -245,12 +245,13 @@ class Connection(asyncio.BufferedProtocol):
     def _check_head(self, raw: bytes, behind: bytes, now: float) -> bool:
         """Parse and screen a head that wasn't seen on this connection before; False: it was refused."""
         raw = raw.lstrip(b"\r\n")
-        head = None
         try:
-            head = heads.parse(raw[:-4])
-            self._front.screen(head)
-        except Refusal as refusal:
-            self._reject(refusal, head, behind, now)
+            head, refused = self._front.read_head(raw)
+        except Refusal as malformed:
+            self._reject(malformed, None, behind, now)
+            return False
+        if refused is not None:
+            self._reject(refused, head, behind, now)
             return False
         self._raw, self._head, self._length, self._plain = raw, head, head.length, head.plain
         return True
@@ -432,16 +433,16 @@ class Connection(asyncio.BufferedProtocol):
         if keep:
             self._next(now)
         else:
-            self._close_gently()
+            self._end(unread=bool(self._tail))
 
     def refused(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         """The engine ends the ticket: deadline, crash, or the processor's exception."""
         self._ticket = None
         if self._state is _BUSY:
-            self._refuse(refusal, ticket, now, keep=self._keeps(refusal))
+            self._refuse(refusal, ticket, now, keep=self._keeps(refusal), unread=bool(self._tail))
         else:
             self._forget_body()
-            self._refuse(refusal, ticket, now, keep=False)
+            self._refuse(refusal, ticket, now, keep=False, unread=True)
 
     def _write_body(self, body: Body, sent: Callable[[], None] | None) -> None:
         """Write a large body; when it lies in borrowed memory, tell when the last byte has left."""
@@ -486,15 +487,14 @@ class Connection(asyncio.BufferedProtocol):
         self._stop_timer()
         self._head, self._raw, self._tail, self._first = head, b"", b"", 0.0
         if head is None or head.length == heads.CHUNKED or head.expects:
-            self._refuse(
-                refusal, None, now, keep=False
-            )  # where the next request begins can't be known cheaply
+            # Where the next request begins can't be known cheaply.
+            self._refuse(refusal, None, now, keep=False, unread=True)
             return
         left = head.length - len(behind)
         keep = self._keeps(refusal) and left <= _DRAIN
         if keep and left <= 0:
             self._tail = behind[head.length :]
-        self._refuse(refusal, None, now, keep=keep)
+        self._refuse(refusal, None, now, keep=keep, unread=left != 0)
         if keep and left > 0:
             self._state, self._skip = _SKIP, left
             self._timer = self._front.loop.call_later(_LINGER_SECONDS, self._transport.close)
@@ -504,13 +504,15 @@ class Connection(asyncio.BufferedProtocol):
         self._ticket = None
         self._front.drop(ticket)
         self._forget_body()
-        self._refuse(refusal, ticket, now, keep=False)
+        self._refuse(refusal, ticket, now, keep=False, unread=True)
 
     def _keeps(self, refusal: Refusal) -> bool:
         head = self._head
         return head is not None and head.keep_alive and not refusal.closes and not self._front.closing
 
-    def _refuse(self, refusal: Refusal, ticket: Ticket | None, now: float, *, keep: bool) -> None:
+    def _refuse(
+        self, refusal: Refusal, ticket: Ticket | None, now: float, *, keep: bool, unread: bool
+    ) -> None:
         front = self._front
         head = self._head
         number = ticket.number if ticket is not None else front.next_number()
@@ -519,7 +521,15 @@ class Connection(asyncio.BufferedProtocol):
         if keep:
             self._next(now)
         else:
+            self._end(unread=unread)
+
+    def _end(self, *, unread: bool) -> None:
+        """Close behind what was written; gently, if the client may still be sending."""
+        if unread:
             self._close_gently()
+        else:
+            self._state = _LINGER
+            self._transport.close()
 
     def _close_gently(self) -> None:
         """Half-close, then drop what still comes, so that the answer isn't lost to a reset."""

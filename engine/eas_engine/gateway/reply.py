@@ -37,6 +37,7 @@ class Replies:
         self._high = -1
         self._usual_high = b""
         self._lengths: dict[int, bytes] = {}
+        self._refusals: dict[tuple[str, bool], tuple[bytes, bytes]] = {}
         self.refresh(time.time())
 
     def refresh(self, wall: float) -> None:
@@ -48,6 +49,7 @@ class Replies:
             % (self._common, IDLE_ANNOUNCED, _TYPE, self.prefix)
         )
         self._high = -1
+        self._refusals.clear()
 
     def usual(self, number: int, body: Body, size: int) -> bytes:
         """The whole of a plain 200, joined from ready pieces: formatting would cost more than the rest."""
@@ -101,6 +103,10 @@ class Replies:
         close: bool,
     ) -> bytes:
         """A whole engine-made answer, body included: one line of text."""
+        if refusal.usual and head is not None and head.plain:
+            key = (refusal.code, close)
+            before, after = self._refusals.get(key) or self._prepare(refusal, head, key)
+            return b"%b%04x%b" % (before, number, after)
         body = _one_line(str(refusal))
         lines = [
             self._start(refusal.status, head, close=close),
@@ -119,6 +125,22 @@ class Replies:
         if head is None or head.method != b"HEAD":
             lines.append(body)
         return b"".join(lines)
+
+    def _prepare(self, refusal: Refusal, head: Head, key: tuple[str, bool]) -> tuple[bytes, bytes]:
+        """A refusal as nearly all are, but for the id: they come by the thousand when there is too much."""
+        body = _one_line(str(refusal))
+        before = b"%bContent-Type: text/plain; charset=utf-8\r\nX-Request-Id: %b-" % (
+            self._start(refusal.status, head, close=key[1]),
+            self.prefix,
+        )
+        after = b"\r\nX-EAS-Error: %b\r\nX-EAS-Retryable: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+            refusal.code.encode(),
+            b"true" if refusal.retryable else b"false",
+            len(body),
+            body,
+        )
+        self._refusals[key] = (before, after)
+        return before, after
 
     def _start(self, status: int, head: Head | None, *, close: bool) -> bytes:
         reason = _REASONS.get(status, b"Unknown")

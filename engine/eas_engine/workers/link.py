@@ -23,8 +23,9 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+import struct
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from eas_engine.errors import InstanceCrashed, ProcessorRaised
 from eas_engine.workers.bodies import make_shared
@@ -109,9 +110,10 @@ class Link:
         self._open = False
         self._alive = True
         self._idle_waiters: list[asyncio.Future[None]] = []
-        self._taken_back: set[int] = (
-            set()
-        )  # slots whose tickets went elsewhere before the host gave them back
+        # Slots whose tickets went elsewhere before the host gave them back.
+        self._taken_back: set[int] = set()
+        self._taking: dict[Ticket, list[Ticket]] = {}  # withdrawn a moment ago, and with which others
+        self._skips: list[Ticket] = []  # taken back, and given back by the host just now
         self._running_since: dict[Ticket, float] = {}  # when a call was first seen running
         self._stuck: set[Ticket] = set()  # whose calls never end
 
@@ -171,6 +173,7 @@ class Link:
             if ticket is not None:
                 (crashed if self._words[slot] & 0xFF else unbegun).append(ticket)
         self._tickets = [None] * wire.SLOTS
+        self._taking.clear()
         self.count = 0
         for ticket in crashed + unbegun:
             ticket.holder = None
@@ -218,9 +221,14 @@ class Link:
 
     def take_back(self) -> None:
         """Withdraw everything that wasn't begun and return it to the pool, once that is certain."""
-        candidates = [t for t in self._tickets if t is not None and not self._marks[2 * t.slot] and t.client]
+        candidates = [
+            t
+            for t in self._tickets
+            if t is not None and t.client and not self._marks[2 * t.slot] and t not in self._taking
+        ]
         for ticket in candidates:
             self._marks[2 * ticket.slot + 1] = 1
+            self._taking[ticket] = candidates
         if candidates:
             self._loop.call_later(2 * wire.SETTLE_SECONDS, self._collect, candidates)
 
@@ -327,47 +335,51 @@ class Link:
         process, queue, total = counters.process, counters.queue, counters.total
         process_us = queue_us = total_us = longest = freed = plain = bytes_out = 0
         done: list[Ticket] = []
-        for (_, kind, slot, status, took, begun), payload in frames:
-            ticket = tickets[slot]
-            if ticket is None or kind == _SKIPPED:
-                self._skipped(slot, ticket)
-                continue
-            tickets[slot] = None
-            free(slot)
-            done.append(ticket)
-            process_us += took
-            process[took.bit_length()] += 1
-            if took > longest:  # noqa: PLR1730 - max() costs more than the rest of the line
-                longest = took
-            waited = int((begun - ticket.queued) * 1e6)
-            if waited > 0:
-                queue_us += waited
-                queue[waited.bit_length()] += 1
-            else:
-                queue[0] += 1
-            if ticket.offset < 0:
-                freed += ticket.size
-            else:
-                self._bodies.release(ticket)
-            client = ticket.client
-            if kind == _REPLY and status == 200 and client is not None:
-                whole = int((now - ticket.arrived) * 1e6)
-                total_us += whole
-                total[whole.bit_length()] += 1
-                plain += 1
-                bytes_out += len(payload)
-                client.succeeded(ticket, payload, now, begun, took)
-            else:
-                ticket.begun, ticket.process_us = begun, took
-                self._unusual(ticket, kind, status, payload, now)
-        self.count -= len(frames)
-        counters.statuses[200] += plain
-        counters.bytes_in += freed
-        counters.bytes_out += bytes_out
-        counters.process_us += process_us
-        counters.queue_us += queue_us
-        counters.total_us += total_us
-        self._settled(done, freed, process_us, longest)
+        try:
+            for (_, kind, slot, status, took, begun), payload in frames:
+                ticket = tickets[slot]
+                if ticket is None or kind == _SKIPPED:
+                    self._skipped(slot, ticket)
+                    continue
+                waited = int((begun - ticket.queued) * 1e6)
+                if waited > 0:
+                    queue[waited.bit_length()] += 1
+                    queue_us += waited
+                else:
+                    queue[0] += 1
+                tickets[slot] = None
+                free(slot)
+                done.append(ticket)
+                process_us += took
+                process[took.bit_length()] += 1
+                if took > longest:  # noqa: PLR1730 - max() costs more than the rest of the line
+                    longest = took
+                if ticket.offset < 0:
+                    freed += ticket.size
+                else:
+                    self._bodies.release(ticket)
+                client = ticket.client
+                if kind == _REPLY and status == 200 and client is not None:
+                    whole = int((now - ticket.arrived) * 1e6)
+                    total_us += whole
+                    total[whole.bit_length()] += 1
+                    plain += 1
+                    bytes_out += len(payload)
+                    client.succeeded(ticket, payload, now, begun, took)
+                else:
+                    ticket.begun, ticket.process_us = begun, took
+                    self._unusual(ticket, kind, status, payload, now)
+        except (IndexError, ValueError, OverflowError) as error:  # a slot or an instant that can't be one
+            raise wire.CorruptFrame(f"{self.name} sent a frame that makes no sense ({error!r})") from error
+        finally:  # whoever was told must not be told again, whatever the next frame was
+            self.count -= len(frames)
+            counters.statuses[200] += plain
+            counters.bytes_in += freed
+            counters.bytes_out += bytes_out
+            counters.process_us += process_us
+            counters.queue_us += queue_us
+            counters.total_us += total_us
+            self._settled(done, freed, process_us, longest)
 
     def _settled(self, done: list[Ticket], freed: int, process_us: int, longest: int) -> None:
         if done:
@@ -376,25 +388,25 @@ class Link:
             self.credit.learn(len(done), process_us, longest)
             if self._open:
                 self.limit = self.credit.limit
+        if self._skips:
+            skips, self._skips = self._skips, []
+            self._pool.returned(skips)
         if self._idle_waiters and self.idle():
             self._wake()
 
     def _unusual(self, ticket: Ticket, kind: int, status: int, payload: bytes, now: float) -> None:
         """Nobody waits any more, or it isn't a plain 200."""
         client = ticket.client
-        headers, body, sent = b"", cast("Body", payload), None
         if kind == wire.RAISED:
             if client is not None:
                 client.refused(ticket, ProcessorRaised(payload.decode("utf-8", "replace")), now)
             return
-        if kind == wire.FULL:
-            (lines,) = wire.LINES.unpack_from(payload)
-            start = wire.LINES.size + lines
-            headers, body = payload[wire.LINES.size : start], payload[start:]
-        elif kind == wire.FULL_AT:
-            offset, size = wire.EXTENT.unpack_from(payload)
-            headers, body = payload[wire.EXTENT.size :], self._answers[offset : offset + size]
-            sent = partial(self._release, offset)
+        try:
+            headers, body, sent = self._parts(kind, payload)
+        except struct.error:
+            if client is not None:
+                client.refused(ticket, InstanceCrashed("the instance sent an answer that is none"), now)
+            raise wire.CorruptFrame(f"{self.name} sent a malformed answer") from None
         if client is None:
             if sent is not None:
                 sent()
@@ -407,24 +419,46 @@ class Link:
         counters.bytes_out += len(body)
         client.answered(ticket, status, headers, body, now, sent)
 
+    def _parts(self, kind: int, payload: bytes) -> tuple[bytes, Body, Callable[[], None] | None]:
+        """Header lines, body, and whom to tell when it was sent; struct.error: it can't be an answer."""
+        if kind == _REPLY:
+            return b"", payload, None
+        if kind == wire.FULL:
+            (lines,) = wire.LINES.unpack_from(payload)
+            start = wire.LINES.size + lines
+            return payload[wire.LINES.size : start], payload[start:], None
+        if kind != wire.FULL_AT:
+            raise struct.error
+        offset, size = wire.EXTENT.unpack_from(payload)
+        body = self._answers[offset : offset + size]
+        return payload[wire.EXTENT.size :], body, partial(self._release, offset)
+
     def _skipped(self, slot: int, ticket: Ticket | None) -> None:
         """The host gave a slot back that was withdrawn."""
+        if slot not in self._taken_back if ticket is None else not self._marks[2 * slot + 1]:
+            raise wire.CorruptFrame(f"{self.name} answered slot {slot}, which it wasn't asked to")
         self._tickets[slot] = None
         self._slots.append(slot)
-        if ticket is not None:
-            ticket.holder = None
+        if ticket is None:
+            self._taken_back.discard(slot)
+            return
+        ticket.holder = None
+        if ticket.client is None:
             self._bodies.release(ticket)
             self._gate.leave(ticket)
-        elif slot in self._taken_back:
-            self._taken_back.discard(slot)
-        else:
-            raise wire.CorruptFrame(f"{self.name} answered slot {slot}, which is free")
+        else:  # taken back, and the host came to it before `_collect` did
+            self._taking.pop(ticket, None)
+            self._skips.append(ticket)
 
     # -- the end
 
     def _collect(self, candidates: list[Ticket]) -> None:
         """What was withdrawn a moment ago and isn't begun now, never will be (see ``wire``)."""
-        ours = [t for t in candidates if t.holder is self and t.client and not self._marks[2 * t.slot]]
+        still = [t for t in candidates if self._taking.get(t) is candidates]
+        for ticket in still:
+            del self._taking[ticket]
+        # The others were answered, have lost their client, or come back by themselves: see `_skipped`.
+        ours = [t for t in still if t.holder is self and t.client and not self._marks[2 * t.slot]]
         for ticket in ours:
             ticket.holder = None
             self._tickets[ticket.slot] = None

@@ -73,6 +73,8 @@ class Pool:
             if link is None:
                 return
             link.hand(self._backlog.pop())
+            if link is not self._only and link.count > link.credit.threads:
+                self._watch()
 
     def busy_threads(self) -> int:
         """Requests that processors are at work on."""
