@@ -8,8 +8,7 @@ byte for byte, as most do, has it parsed and checked only once.
 States
 ------
 ``HEAD``     waiting for, or in the middle of, a request's head
-``BODY``     receiving a body of known length into ``_sink``
-``CHUNKED``  receiving a chunked body
+``BODY``     receiving a body (``upload``)
 ``BUSY``     a ticket is in the system; what comes now is kept for later (pipelining), up to ``_AHEAD`` bytes
 ``SKIP``     answered already, dropping the rest of a body that nobody wants (at most ``_DRAIN``)
 ``LINGER``   answered for the last time: half-closed, dropping what comes until the client closes or time is
@@ -28,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from eas_engine.errors import BadRequest, DeadlineExceeded, HeadTooLarge, Refusal
 from eas_engine.gateway import head as heads
-from eas_engine.gateway.chunked import Chunked
 from eas_engine.gateway.reply import CONTINUE, has_body
+from eas_engine.gateway.upload import Upload, upload
 from eas_engine.request import Ticket
 
 if TYPE_CHECKING:
@@ -56,20 +55,18 @@ class State(enum.IntEnum):
 
     HEAD = 0
     BODY = 1
-    CHUNKED = 2
-    BUSY = 3
-    SKIP = 4
-    LINGER = 5
+    BUSY = 2
+    SKIP = 3
+    LINGER = 4
 
 
-_HEAD, _BODY, _CHUNKED, _BUSY, _SKIP, _LINGER = State
+_HEAD, _BODY, _BUSY, _SKIP, _LINGER = State
 
 
 class Connection(asyncio.BufferedProtocol):
     """The protocol of one connection; also the ``request.Client`` of its tickets."""
 
     __slots__ = (
-        "_chunked",
         "_first",
         "_front",
         "_head",
@@ -77,16 +74,14 @@ class Connection(asyncio.BufferedProtocol):
         "_length",
         "_plain",
         "_raw",
-        "_received",
         "_sent",
-        "_sink",
         "_skip",
         "_state",
         "_tail",
         "_ticket",
         "_timer",
         "_transport",
-        "_waiting",
+        "_upload",
         "_write",
         "active",
         "stalled",
@@ -104,13 +99,10 @@ class Connection(asyncio.BufferedProtocol):
         self._tail = b""
         self._first = 0.0  # when the first byte of the request being read came
         self._ticket: Ticket | None = None
-        self._sink: memoryview | None = None
-        self._received = 0
-        self._chunked: Chunked | None = None
+        self._upload: Upload | None = None
         self._skip = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sent: Callable[[], None] | None = None
-        self._waiting = False
         self._left = 0  # bytes that were unsent when it was last looked at
         self.active = 0.0
         self.stalled = False
@@ -139,8 +131,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        sink = self._sink
-        return self._front.buffer if sink is None else sink[self._received :]
+        upload = self._upload
+        return self._front.buffer if upload is None else upload.space()
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have come."""
@@ -148,23 +140,12 @@ class Connection(asyncio.BufferedProtocol):
         if state is _HEAD:
             data = self._front.buffer[:nbytes].tobytes()
             self._take_head(self._tail + data if self._tail else data)
-            return
-        if self._sink is not None:
-            self._received += nbytes
-            if self._received == len(self._sink):
-                self._body_complete()
-            return
-        if state is _LINGER:
-            return
-        data = self._front.buffer[:nbytes].tobytes()
-        if state is _CHUNKED:
-            self._take_chunked(data)
+        elif state is _BODY:
+            self._take_body(nbytes)
         elif state is _BUSY:
-            self._keep(data)
+            self._keep(self._front.buffer[:nbytes].tobytes())
         elif state is _SKIP:
-            self._drop(data)
-        else:
-            self._tail += data  # a body that waits for room: on no account is it the next request
+            self._drop(self._front.buffer[:nbytes].tobytes())
 
     def eof_received(self) -> bool:
         """The client will send no more: it is gone (a half-close is taken as going, too)."""
@@ -280,96 +261,36 @@ class Connection(asyncio.BufferedProtocol):
     def _start_body(self, data: bytes) -> None:
         """The body isn't (all) here yet, something is behind it, or there is no room for it."""
         self._stop_timer()
-        head, front = self._head, self._front
-        if head is None:
+        head, ticket = self._head, self._ticket
+        if head is None or ticket is None:
             return
-        self._tail = data
+        self._tail = b""
         self._state = _BODY
         if head.expects and not data:
             self._transport.write(CONTINUE)
-        if head.length == heads.CHUNKED:
-            self._state = _CHUNKED
-            self._tail = b""
-            self._chunked = Chunked(front.max_body)
-            self._take_chunked(data)
-        elif front.budget.take(self, head.length, self._room):
-            self._room()
-        else:
-            self._wait_for_room()
+        self._upload = upload(self._front, ticket, head.length, self._transport, self._uploaded)
+        try:
+            self._upload.start(data)
+        except Refusal as refusal:
+            self._fail(refusal)
 
-    def _wait_for_room(self) -> None:
-        self._waiting = True
-        self._transport.pause_reading()
-
-    def _room(self) -> None:
-        """The budget has room for the body of known length."""
-        ticket, head = self._ticket, self._head
-        self._stop_waiting()
-        if ticket is None or head is None:
-            return
-        ticket.size = head.length
-        data, self._tail = self._tail, b""
-        ticket.offset, sink = self._front.bodies.place(head.length)
-        ticket.body = sink
-        have = self._received = min(len(data), head.length)
-        sink[:have] = data[:have]
-        if have < head.length:
-            self._sink = sink
-            return
-        self._tail = data[have:]
-        self._submit(monotonic())
-
-    def _stop_waiting(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self._transport.resume_reading()
-
-    def _body_complete(self) -> None:
-        self._sink = None
-        self._submit(monotonic())
-
-    def _take_chunked(self, data: bytes) -> None:
-        chunked, ticket = self._chunked, self._ticket
-        if chunked is None or ticket is None:
+    def _take_body(self, nbytes: int) -> None:
+        if self._upload is None:
             return
         try:
-            chunked.feed(data)
+            self._upload.updated(nbytes)
         except Refusal as refusal:
-            self._fail(ticket, refusal, monotonic())
-            return
-        if self._front.budget.take(self, len(chunked.body) - ticket.size, self._chunk_room):
-            self._chunk_room()
-        else:
-            self._wait_for_room()
+            self._fail(refusal)
 
-    def _chunk_room(self) -> None:
-        """The budget has room for what has come of a chunked body."""
-        chunked, ticket = self._chunked, self._ticket
-        self._stop_waiting()
-        if chunked is None or ticket is None:
-            return
-        ticket.size = len(chunked.body)
-        if chunked.rest is not None:
-            self._chunked = None
-            self._tail = chunked.rest
-            self._store(ticket, chunked.body)
-            self._submit(monotonic())
-
-    def _store(self, ticket: Ticket, body: bytearray) -> None:
-        """A chunked body is complete; a large one goes into the arena after all."""
-        ticket.offset, place = self._front.bodies.place(len(body)) if len(body) else (-1, memoryview(b""))
-        if ticket.offset >= 0:
-            place[:] = body
-            ticket.body = place
-        else:
-            ticket.body = body
-
-    def _submit(self, now: float) -> None:
-        ticket = self._ticket
+    def _uploaded(self, rest: bytes) -> None:
+        """The body is complete; `rest` came behind it."""
+        ticket, self._upload = self._ticket, None
         if ticket is None:
             return
+        now = monotonic()
         self._state = _BUSY
-        self._first = now if self._tail else 0.0
+        self._tail = rest
+        self._first = now if rest else 0.0
         ticket.queued = now
         self._front.submit(ticket)
 
@@ -499,12 +420,13 @@ class Connection(asyncio.BufferedProtocol):
             self._state, self._skip = _SKIP, left
             self._timer = self._front.loop.call_later(_LINGER_SECONDS, self._transport.close)
 
-    def _fail(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+    def _fail(self, refusal: Refusal) -> None:
         """The body of an admitted request is bad."""
-        self._ticket = None
-        self._front.drop(ticket)
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            self._front.drop(ticket)
         self._forget_body()
-        self._refuse(refusal, ticket, now, keep=False, unread=True)
+        self._refuse(refusal, ticket, monotonic(), keep=False, unread=True)
 
     def _keeps(self, refusal: Refusal) -> bool:
         head = self._head
@@ -535,7 +457,6 @@ class Connection(asyncio.BufferedProtocol):
         """Half-close, then drop what still comes, so that the answer isn't lost to a reset."""
         self._state = _LINGER
         self._tail = b""
-        self._sink = None
         transport = self._transport
         if transport.is_closing():
             return
@@ -565,10 +486,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _forget_body(self) -> None:
         """Stop receiving a body."""
-        self._sink = None
-        self._chunked = None
-        self._front.budget.forget(self)
-        self._waiting = False
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.cancel()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
