@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from eas_engine.supervisor.observe import FleetSnapshot
 
 _TICK = 1.0
-_LAST_ANSWERS = 0.5  # seconds for what is written to leave, when everything else has ended
+_LAST_MOMENT = 0.5  # seconds for clients to close connections that the engine has ended
 
 
 @dataclass(frozen=True)
@@ -124,18 +124,27 @@ class Plane:
             self.front.tick()
             self._look_for_stuck_calls()
 
+    def drain(self) -> None:
+        """Refuse whoever comes from now on; connections end behind the answers that they wait for."""
+        self.gate.drain()
+        self.front.closing = True
+
     async def wait_empty(self) -> None:
-        """Until no admitted request is left."""
-        while self.gate.count:
+        """Until no admitted request is left, and no answer on its way to a client that reads slowly."""
+        while self.gate.count or self.front.writing():
             await self._clock.sleep(0.005)
 
     async def close(self) -> None:
-        """End what is left: connections first get the last bytes of their answers."""
+        """End what is left. Nobody is listening any more.
+
+        Connections are half-closed first and given a moment: a client whose next request is on its way now sees
+        a clean end without an answer, which says that it wasn't begun, instead of a reset.
+        """
         self.front.closing = True
         for connection in tuple(self.front.connections):
             connection.hang_up()
-        left = self._clock.now() + _LAST_ANSWERS
-        while self.front.writing() and self._clock.now() < left:
+        until = self._clock.now() + _LAST_MOMENT
+        while self.front.connections and self._clock.now() < until:
             await self._clock.sleep(0.005)
         for connection in tuple(self.front.connections):
             connection.abort()

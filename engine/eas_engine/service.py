@@ -181,8 +181,9 @@ class Engine:
             finally:
                 for task in (*background, ready, ending):
                     task.cancel()
-        await self._plane.close()
+        await self._clock.sleep(0.0)  # connections that the kernel has taken become ours; the rest is reset
         server.close()
+        await self._plane.close()
         self._logs.log.info("stopped")
         return 0
 
@@ -204,7 +205,7 @@ class Engine:
         self._stopping = True
         grace = self._parts.loaded.spec.metadata.eas.termination_grace_period
         until = self._clock.now() + grace
-        self._plane.gate.drain()
+        self._plane.drain()
         if not await wait_until(self._clock, until, self._plane.wait_empty()):
             self._logs.log.warning("the grace period is over", unanswered=self._plane.gate.count)
         await self._supervisor.stop(max(0.0, until - self._clock.now()))

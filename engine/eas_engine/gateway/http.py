@@ -320,7 +320,7 @@ class Connection(asyncio.BufferedProtocol):
     def succeeded(self, ticket: Ticket, body: bytes, now: float, begun: float, process_us: int) -> None:
         """The processor has answered, and there is nothing special about it."""
         size = len(body)
-        if not self._plain or size >= _SEPARATE:
+        if not self._plain or size >= _SEPARATE or self._front.closing:
             ticket.begun, ticket.process_us = begun, process_us
             self.answered(ticket, 200, b"", body, now, None)
             return
