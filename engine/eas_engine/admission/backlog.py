@@ -36,8 +36,13 @@ class Backlog:
         self.line[ticket] = None
 
     def put_back(self, tickets: Iterable[Ticket]) -> None:
-        """To the front of the line, keeping their order: they have waited already."""
-        for ticket in sorted(tickets, key=lambda ticket: ticket.queued, reverse=True):
+        """To where they were: in front of whoever has waited for less long."""
+        back = list(tickets)
+        newest = max(map(_order, back), default=(0.0, 0))
+        while self.line and _order(first := next(iter(self.line))) < newest:
+            del self.line[first]  # it came back a moment ago
+            back.append(first)
+        for ticket in sorted(back, key=_order, reverse=True):
             ticket.holder = self
             self.line[ticket] = None
             self.line.move_to_end(ticket, last=False)
@@ -51,3 +56,7 @@ class Backlog:
         del self.line[ticket]
         ticket.holder = None
         return True
+
+
+def _order(ticket: Ticket) -> tuple[float, int]:
+    return ticket.queued, ticket.number

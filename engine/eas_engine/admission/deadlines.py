@@ -88,6 +88,8 @@ class Deadlines:
                 due = min(due, ticket.deadline)
                 break
             late.append(ticket)
+        # Whoever is due before the timer has a timer of its own: its first byte came before this sweep did.
+        self.latest = max(self.latest, due)
         self._timer = self._after(due, self._sweep)
         for ticket in late:
             self._expire(ticket, now)

@@ -328,7 +328,7 @@ class Link:
         except (OSError, wire.CorruptFrame):
             return
 
-    def _settle(self, frames: list[wire.Frame]) -> None:
+    def _settle(self, frames: list[wire.Frame]) -> None:  # noqa: PLR0915 - the hot path calls little
         """Tell the clients. What can be done once for all answers of a read is done at the end."""
         tickets, free, now = self._tickets, self._slots.append, self._clock()
         counters = self._counters

@@ -37,6 +37,8 @@ class Pool:
         """The link may get work as soon as it is open."""
         self.links.append(link)
         self._only = link if len(self.links) == 1 else None
+        if self._only is None:
+            self._watch()  # somebody may have been given work ahead while there was nobody else
 
     def remove(self, link: Link) -> None:
         """The link's host is gone."""

@@ -1,0 +1,185 @@
+"""The data plane without a network: gate, bodies, backlog, pool and links over a loop that a test turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eas_engine.admission.backlog import Backlog
+from eas_engine.admission.gate import Fleet, Gate, Limits
+from eas_engine.errors import Refusal
+from eas_engine.gateway.front import Front, Rules
+from eas_engine.request import Body, Ticket
+from eas_engine.telemetry.counters import Counters
+from eas_engine.workers.bodies import Bodies
+from eas_engine.workers.link import Link
+from eas_engine.workers.pool import Pool
+from support.loop import FakeLoop
+from support.wire_host import WireHost
+
+HEAD = b"POST /api/predict/digits HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+class Lines:
+    """A log that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def warning(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+
+class Asker:
+    """A ``request.Client`` that remembers how its ticket ended; a second ending is a failure."""
+
+    def __init__(self) -> None:
+        self.ending: tuple[Any, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Asker {self.ending!r:.60}>"
+
+    def _end(self, *ending: Any) -> None:
+        assert self.ending is None, f"{self.ending} and then {ending}"
+        self.ending = ending
+
+    def succeeded(self, ticket: Ticket, body: bytes, now: float, begun: float, process_us: int) -> None:
+        self._end(200, b"", bytes(body))
+
+    def answered(  # noqa: PLR0917 - see request.Client
+        self, ticket: Ticket, status: int, headers: bytes, body: Body, now: float, sent: Any
+    ) -> None:
+        self._end(status, headers, bytes(body))
+        if sent is not None:
+            sent()
+
+    def refused(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+        self._end(refusal.code, str(refusal))
+
+    def leave(self) -> None:
+        self._end("gone")
+
+    @property
+    def code(self) -> Any:
+        return None if self.ending is None else self.ending[0]
+
+
+class Parts:
+    """One service's data plane."""
+
+    def __init__(
+        self,
+        *,
+        queue: int = 8,
+        threads: int = 2,
+        rate: float = 0.0,
+        keepalive: float = 5.0,
+        memory: int = 64 << 20,
+        token: str = "",
+        max_body: int = 32 << 20,
+        any_path: bool = False,
+    ) -> None:
+        self.loop = FakeLoop()
+        self.counters = Counters()
+        self.bodies = Bodies(memory)
+        self.backlog = Backlog()
+        loop: Any = self.loop
+        self.pool = Pool(self.backlog, loop)
+        self.gate = Gate(
+            Limits(queue, threads, rate, keepalive), loop=loop, clock=self.loop.time, refuse=self._refuse
+        )
+        self.log = Lines()
+        self.front = Front(
+            Rules("digits", token, max_body, any_path),
+            gate=self.gate,
+            bodies=self.bodies,
+            counters=self.counters,
+            submit=self.pool.submit,
+            loop=loop,
+            log=self.log,
+            request_prefix="test",
+        )
+        self.broken: list[tuple[str, str]] = []
+        self.hosts: list[WireHost] = []
+        self.gate.observe(Fleet(live=1, ever_ready=True))
+
+    def _refuse(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
+        self.front.expire(ticket, refusal, now)
+
+    def host(self, threads: int = 2, *, opened: bool = True) -> WireHost:
+        """One more host, ready for work."""
+        loop: Any = self.loop
+        link = Link(
+            f"digits-{len(self.hosts)}",
+            pool=self.pool,
+            gate=self.gate,
+            bodies=self.bodies,
+            counters=self.counters,
+            loop=loop,
+            clock=self.loop.time,
+            request_prefix="test",
+            broken=lambda name, why: self.broken.append((name, why)),
+        )
+        self.pool.add(link)
+        host = WireHost(link)
+        self.hosts.append(host)
+        if opened:
+            link.open(threads)
+        return host
+
+    def ask(self, body: bytes = b"") -> tuple[Asker, Ticket | Refusal]:
+        """One request with its whole body. The loop isn't turned."""
+        asker = Asker()
+        ticket = self.gate.admit(asker, HEAD, 0.0, self.loop.now)
+        if isinstance(ticket, Ticket):
+            self.upload(ticket, body)
+        else:
+            asker.refused(ticket, ticket, self.loop.now)  # type: ignore[arg-type]
+        return asker, ticket
+
+    def upload(self, ticket: Ticket, body: bytes) -> None:
+        """The body of an admitted request is here."""
+        assert self.bodies.budget.take(ticket, len(body), lambda: None)
+        ticket.size = len(body)
+        ticket.offset, place = self.bodies.place(len(body))
+        place[:] = body
+        ticket.body = place
+        ticket.queued = self.loop.now
+        self.pool.submit(ticket)
+
+    def gone(self, asker: Asker, ticket: Ticket) -> None:
+        """The client leaves."""
+        asker.leave()
+        self.front.left(ticket)
+
+    def kill(self, host: WireHost) -> None:
+        """The host dies, and the supervisor sees it."""
+        self.hosts.remove(host)
+        host.die()
+        host.link.lost()
+
+    def serve_all(self) -> None:
+        """Every host answers what it gets until nothing waits."""
+        self.loop.turn()
+        while sum(host.serve() for host in self.hosts):
+            self.loop.turn()
+        self.loop.turn()
+
+    def check_empty(self) -> None:
+        """Nothing is left of any request."""
+        assert self.gate.count == 0, self.gate
+        assert len(self.gate.deadlines) == 0
+        assert len(self.backlog) == 0
+        assert self.bodies.budget.used == 0, self.bodies
+        assert not self.bodies.budget.waiting
+        assert self.bodies.arena is None or self.bodies.arena.used == 0
+        for host in self.hosts:
+            assert host.link.count == 0, host.link
+            assert host.link.idle()
+            assert host.arena.used == 0
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for host in tuple(self.hosts):
+            self.kill(host)
+        self.gate.deadlines.close()
+        self.bodies.close()

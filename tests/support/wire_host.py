@@ -1,0 +1,141 @@
+"""A processor host under a test's thumb: the host's end of a link, in the test's own process and thread.
+
+It does by hand what ``eas_host.worker`` does by threads: read requests, mark them begun or see them
+withdrawn, answer, die. What it is asked is written with ``eas_host.wire``, like everything real.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from eas_engine.workers.link import Link
+from eas_host import wire
+from eas_host.arena import Arena, map_read_only
+
+
+@dataclass(eq=False)
+class Call:
+    """A request as the host got it."""
+
+    slot: int
+    number: int
+    deadline: float
+    head: bytes
+    body: bytes
+    began: bool = False
+
+
+class WireHost:
+    """The other end of `link`."""
+
+    def __init__(self, link: Link) -> None:
+        channel: dict[str, Any] = link.describe()
+        self.link = link
+        self.socket = socket.socket(fileno=os.dup(channel["link"]))
+        self.socket.setblocking(False)
+        self._board_map = mmap.mmap(channel["board"]["fd"], wire.BOARD_BYTES)
+        self.board = memoryview(self._board_map)
+        requests, answers = channel["requests"], channel["answers"]
+        self._bodies = map_read_only(requests["fd"], requests["size"]) if requests else memoryview(b"")
+        self._answers_fd = os.dup(answers["fd"])
+        self.arena = Arena(self._answers_fd, answers["size"])
+        self.inbox = wire.Inbox(wire.REQUEST)
+        self.calls: list[Call] = []
+        self.released: list[int] = []
+        link.started()
+
+    def read(self) -> list[Call]:
+        """Take what has come; everything that isn't answered yet."""
+        while True:
+            try:
+                count = self.socket.recv_into(self.inbox.space())
+            except BlockingIOError:
+                return self.calls
+            if not count:
+                return self.calls
+            for fields, payload in self.inbox.feed(count):
+                self._take(fields, payload)
+
+    def _take(self, fields: tuple[Any, ...], payload: bytes) -> None:
+        _, kind, slot, head_size, number, deadline = fields
+        if kind == wire.RELEASE:
+            (offset, _) = wire.EXTENT.unpack(payload)
+            self.arena.give(offset)
+            self.released.append(offset)
+        elif kind == wire.CALL:
+            assert len(payload) >= head_size
+            self.calls.append(Call(slot, number, deadline, payload[:head_size], payload[head_size:]))
+        else:
+            assert kind == wire.CALL_AT
+            offset, size = wire.EXTENT.unpack_from(payload)
+            body = bytes(self._bodies[offset : offset + size])
+            self.calls.append(Call(slot, number, deadline, payload[wire.EXTENT.size :], body))
+
+    def begin(self, call: Call) -> bool:
+        """A thread takes the request. False: it was withdrawn, and its slot given back."""
+        self.board[2 * call.slot] = 1
+        if self.board[2 * call.slot + 1]:
+            self.skip(call)
+            return False
+        call.began = True
+        return True
+
+    def skip(self, call: Call) -> None:
+        self.calls.remove(call)
+        self.send(wire.SKIPPED, call.slot, status=0, begun=0.0)
+
+    def answer(
+        self, call: Call, body: bytes = b"", *, status: int = 200, headers: bytes = b"", us: int = 50
+    ) -> None:
+        """The processor returns."""
+        self.calls.remove(call)
+        begun = self.link._clock()
+        if len(body) >= wire.SPILL_BYTES:
+            offset = self.arena.take(len(body))
+            assert offset is not None
+            self.arena.view[offset : offset + len(body)] = body
+            payload = wire.EXTENT.pack(offset, len(body)) + headers
+            self.send(wire.FULL_AT, call.slot, payload, status=status, us=us, begun=begun)
+        elif headers:
+            payload = wire.LINES.pack(len(headers)) + headers + body
+            self.send(wire.FULL, call.slot, payload, status=status, us=us, begun=begun)
+        else:
+            self.send(wire.REPLY, call.slot, body, status=status, us=us, begun=begun)
+
+    def fail(self, call: Call, message: bytes) -> None:
+        """The processor raises."""
+        self.calls.remove(call)
+        self.send(wire.RAISED, call.slot, message, status=400, begun=self.link._clock())
+
+    def serve(self, body: bytes = b"") -> int:
+        """Begin and answer everything that is here; how many were answered."""
+        taken = list(self.read())
+        began = [call for call in taken if call.began or self.begin(call)]
+        for call in began:
+            self.answer(call, body or call.body)
+        return len(began)
+
+    def send(
+        self,
+        kind: int,
+        slot: int,
+        payload: bytes = b"",
+        *,
+        status: int = 200,
+        us: int = 0,
+        begun: float = 0.0,
+    ) -> None:
+        size = wire.ANSWER.size + len(payload)
+        self.socket.setblocking(True)
+        self.socket.sendall(wire.ANSWER.pack(size, kind, slot, status, us, begun) + payload)
+        self.socket.setblocking(False)
+
+    def die(self) -> None:
+        """Like ``kill -9``: everything is closed, the board stays as it was."""
+        self.socket.close()
+        self.arena.close()
+        os.close(self._answers_fd)
