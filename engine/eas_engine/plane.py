@@ -137,8 +137,8 @@ class Plane:
     async def close(self) -> None:
         """End what is left. Nobody is listening any more.
 
-        Connections are half-closed first and given a moment: a client whose next request is on its way now sees
-        a clean end without an answer, which says that it wasn't begun, instead of a reset.
+        Connections are half-closed first and given a moment: a client whose next request is on its way now
+        sees a clean end without an answer, which says that it wasn't begun, instead of a reset.
         """
         self.front.closing = True
         for connection in tuple(self.front.connections):
