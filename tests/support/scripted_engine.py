@@ -33,10 +33,18 @@ class ScriptedEngine:
         self._control, control = socket.socketpair()
         self._link, self._host_link = socket.socketpair()
         self.lifeline, lifeline = socket.socketpair()
-        self._lifeline_fd = lifeline.fileno()
         passed = (control, self._host_link, lifeline)
+        arguments = ["--control", str(control.fileno()), "--lifeline", str(lifeline.fileno())]
         self.process = subprocess.Popen(
-            [python, "-u", *(program or [str(STAND_IN)]), "--control", str(control.fileno())],
+            [
+                python,
+                "-u",
+                *(program or [str(STAND_IN)]),
+                "--control",
+                str(control.fileno()),
+                "--lifeline",
+                str(lifeline.fileno()),
+            ],
             cwd=SDK,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -79,7 +87,6 @@ class ScriptedEngine:
             "threads": None,
             "keepalive_ms": None,
             "channel": {"fd": self._link_fd},
-            "lifeline": self._lifeline_fd,
         }
         self.send("start", **{**message, **fields})
 

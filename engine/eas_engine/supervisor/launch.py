@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Protocol
 
 from eas_engine.supervisor.control import Conversation, Message
-from eas_engine.supervisor.guardian import Guardian
 from eas_engine.supervisor.output import OutputReader
 
 _NOT_FOR_PROCESSORS = ("OSS_", "EAS_")
@@ -98,7 +97,7 @@ class Running(Protocol):
 
 
 class Execute(Protocol):
-    """Executes a host; raises ``OSError`` when it can't. ``execute`` with a guardian is the real one."""
+    """Executes a host; raises ``OSError`` when it can't. ``execute`` is the real one."""
 
     def __call__(self, program: Program, fds: tuple[int, ...], listener: Listener) -> Running:
         """Execute it; ``fds`` are inherited under the same numbers."""
@@ -115,37 +114,44 @@ def environment(base: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, 
     return {**kept, **extra}
 
 
-def execute(program: Program, fds: tuple[int, ...], listener: Listener, *, guardian: Guardian) -> Running:
+def execute(program: Program, fds: tuple[int, ...], listener: Listener) -> Running:
     """Execute a host, on the running loop. Raises ``OSError``; nothing is left behind then."""
-    guardian.start()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    lifeline, their_lifeline = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    arguments = ["--control", str(theirs.fileno()), "--lifeline", str(their_lifeline.fileno())]
     try:
-        with theirs:
+        with theirs, their_lifeline:
             popen = subprocess.Popen(
-                [program.interpreter, "-u", "-m", "eas_host", "--control", str(theirs.fileno())],
+                [program.interpreter, "-u", "-m", "eas_host", *arguments],
                 cwd=program.sdk_directory,
                 env=environment(os.environ, program.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(), *fds),
+                pass_fds=(theirs.fileno(), their_lifeline.fileno(), *fds),
                 start_new_session=True,
             )
     except BaseException:
         ours.close()
+        lifeline.close()
         raise
-    guardian.watch(popen.pid)
-    return HostProcess(popen, ours, listener, guardian)
+    return HostProcess(popen, ours, lifeline, listener)
 
 
 class HostProcess:
     """The real ``Running``."""
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], control: socket.socket, listener: Listener, guardian: Guardian
+        self,
+        popen: subprocess.Popen[bytes],
+        control: socket.socket,
+        lifeline: socket.socket,
+        listener: Listener,
     ) -> None:
         self._popen = popen
-        self._guardian = guardian
+        self._lifeline = (
+            lifeline  # nothing is ever written: its end, with this process, kills the host's group
+        )
         self._listener = listener
         self._reaped = False
         self._control = Conversation(control, listener.on_message, listener.on_control_end)
@@ -185,12 +191,12 @@ class HostProcess:
         if self._reaped:
             return
         self.kill()
-        self._guardian.forget(self.pid)
         status = self._popen.wait()
         self._reaped = True
         self._exit.close()
         self._control.read_rest()
         self._control.close()
+        self._lifeline.close()
         for output in self._outputs:
             output.finish()
         self._listener.on_exit(status)

@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from eas_engine.clock import Clock, SystemClock, wait_any, wait_until
 from eas_engine.errors import ProcessorError, StartError
-from eas_engine.supervisor import launch
-from eas_engine.supervisor.guardian import Guardian
 from eas_engine.supervisor.host import LAST_STEPS, Host
 from eas_engine.supervisor.instance import Channel, Hooks, Surroundings
-from eas_engine.supervisor.launch import Execute
+from eas_engine.supervisor.launch import Execute, execute
 from eas_engine.supervisor.life import Condemned
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import FleetSnapshot, InstanceSnapshot, Seat
@@ -62,14 +59,12 @@ class Supervisor:
         *,
         clock: Clock | None = None,
         hooks: Hooks | None = None,
-        execute: Execute | None = None,
+        execute: Execute = execute,
     ) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._hooks = hooks or Hooks()
-        self._guardian = Guardian()
-        how = execute or partial(launch.execute, guardian=self._guardian)
-        self._surroundings = Surroundings(settings, channels, how, self._clock, self._hooks)
+        self._surroundings = Surroundings(settings, channels, execute, self._clock, self._hooks)
         self._policy = Policy(settings.instances, settings.crash_block, settings.grace)
         self._hosts: dict[Seat, Host] = {}
         for number in range(settings.instances):
@@ -96,7 +91,6 @@ class Supervisor:
                 while not self._ended.is_set():
                     await self._reconcile(tasks)
         finally:
-            self._guardian.close()
             self._ended.set()
         if self._failure is not None:
             raise self._failure

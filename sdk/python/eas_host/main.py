@@ -34,12 +34,14 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
     """Runs a host to its end and returns its exit status.
 
     Args:
-        arguments: ``--control FD``, the descriptor of the control socket.
+        arguments: ``--control FD --lifeline FD``, descriptors of the two sockets.
         bare: the modules that Python had imported before the host began.
         serve: what answers requests.
     """
     fd = int(arguments[arguments.index("--control") + 1])
+    lifeline = int(arguments[arguments.index("--lifeline") + 1])
     environment.adopt()
+    environment.arm(lifeline)
     control = Control(fd)
     control.watch()
     try:
@@ -47,8 +49,6 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
     except Stopped:
         control.finish("stopped")
         return 0
-    if start.get("lifeline") is not None:
-        environment.arm(start["lifeline"])
     host = Host(control, start, serve)
     _runtime.install(host)
     try:

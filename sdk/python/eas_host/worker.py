@@ -122,7 +122,7 @@ class Server:
             self._outbox.flush()  # also what others held back, counting on this thread
             if self._todo:
                 return True
-            # Whoever finds work from now on found it here, so what it held back before is held back no longer.
+            # From now on nobody finds work that isn't read here first, so nobody holds an answer back.
             self._outbox.flush()
             count = 0 if self._stopping else self._link.recv_into(self._inbox.space())
             if not count:

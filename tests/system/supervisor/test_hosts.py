@@ -15,7 +15,6 @@ import pytest
 
 from eas_engine.errors import ProcessorError
 from eas_engine.supervisor.control import Failed
-from eas_engine.supervisor.guardian import Guardian
 from eas_engine.supervisor.launch import ExitWatch, Program, execute
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.settings import Processor, Settings
@@ -180,8 +179,8 @@ async def test_the_last_words_of_a_host_come_before_the_news_of_its_death(tmp_pa
         ["exit", 1],
     ]
     wanted = settings(tmp_path, *script)
-    notes, guardian = Notes(), Guardian()
-    host = execute(wanted.program, (), notes, guardian=guardian)
+    notes = Notes()
+    host = execute(wanted.program, (), notes)
     host.send({"type": "start", "model_config": wanted.processor.model_config})
     os.waitid(os.P_PID, host.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the loop stands still until it is dead
     assert notes.heard == []
@@ -189,7 +188,6 @@ async def test_the_last_words_of_a_host_come_before_the_news_of_its_death(tmp_pa
     assert notes.heard == [Failed("s", "m"), ("stdout", "oh"), 1]
     host.end()
     assert len(notes.heard) == 3
-    guardian.close()
 
 
 async def test_three_crashes_before_the_first_ready_end_the_engine(tmp_path: Path) -> None:
@@ -285,7 +283,7 @@ async def test_what_a_host_inherits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert environment["MODEL_SIZE"] == "large"
         assert not {name for name in environment if name.startswith(("OSS_", "EAS_"))}
         assert environment["PATH"] == os.environ["PATH"]
-        assert len(fds) == 5  # stdin, stdout, stderr, control, and the listing itself
+        assert len(fds) == 6  # stdin, stdout, stderr, control, lifeline, and the listing itself
         pid = fleet.host.pid
         assert pid is not None
         assert os.getsid(pid) == os.getpgid(pid) == pid
@@ -339,9 +337,8 @@ uvloop.run(main())
         [["die with the engine", 0], *UP, ["forever", 0]],
         [*UP, ["hear", "stop"]],
         [["die with the engine", 0], ["fork", 0], *UP, ["forever", 0]],
-        [["fork", 0], *UP, ["forever", 0]],
     ],
-    ids=["PDEATHSIG", "end of control", "PDEATHSIG and a child", "deaf with a child"],
+    ids=["lifeline", "end of control", "lifeline and a child"],
 )
 async def test_nobody_outlives_an_engine_that_is_killed(tmp_path: Path, script: list[Any]) -> None:
     engine = await asyncio.create_subprocess_exec(
@@ -352,21 +349,7 @@ async def test_nobody_outlives_an_engine_that_is_killed(tmp_path: Path, script: 
     assert engine.stdout is not None
     await engine.stdout.readline()
     everyone = [child.pid for child in psutil.Process(engine.pid).children(recursive=True)]
-    assert len(everyone) >= 2  # the host, the guardian, perhaps a child
+    assert everyone  # the host, perhaps a child
     engine.kill()
     await engine.wait()
     await until_gone(everyone)
-
-
-async def test_a_guardian_that_was_killed_is_replaced_with_the_next_host(tmp_path: Path) -> None:
-    async with running(settings(tmp_path, *UP, ["forever", 0])) as fleet:
-        host = (await fleet.state("ready")).pid
-        assert host is not None
-        guardians = [child for child in psutil.Process().children() if child.pid != host]
-        assert len(guardians) == 1
-        guardians[0].kill()
-        await until_gone([guardians[0].pid])
-        os.kill(host, signal.SIGKILL)
-        await fleet.state("ready", pid_not=host)
-        assert len([child for child in psutil.Process().children() if is_alive(child.pid)]) == 2
-    assert psutil.Process().children() == []
