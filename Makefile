@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test format lint types imports unit model system fix lock image clean
+.PHONY: help serve test format lint types imports unit model system bench fix lock image clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -54,7 +54,7 @@ test: $(VENV)/.extras packages ## everything that CI runs; closes with pytest's 
 
 .PHONY: packages
 packages:
-	@scripts/debian-packages curl=curl
+	@scripts/debian-packages curl=curl cc=gcc
 
 format: $(VENV)/.dev ## is the code formatted? (`make fix` formats it)
 	$(BIN)/ruff format --check
@@ -76,6 +76,12 @@ model: $(VENV)/.dev ## the state machines
 
 system: $(VENV)/.dev packages ## real processes
 	$(BIN)/pytest tests/system $(ARGS)
+
+# --- speed ----------------------------------------------------------------------------------------------
+
+bench: $(VENV)/.dev ## the speed of the engine against a bare loop; ARGS="--only echo --json FILE" are its own
+	@scripts/debian-packages wrk=wrk cc=gcc
+	@$(BIN)/python -m eas_bench.spine $(ARGS)
 
 # --- the rest -------------------------------------------------------------------------------------------
 

@@ -36,15 +36,7 @@ class ScriptedEngine:
         passed = (control, self._host_link, lifeline)
         arguments = ["--control", str(control.fileno()), "--lifeline", str(lifeline.fileno())]
         self.process = subprocess.Popen(
-            [
-                python,
-                "-u",
-                *(program or [str(STAND_IN)]),
-                "--control",
-                str(control.fileno()),
-                "--lifeline",
-                str(lifeline.fileno()),
-            ],
+            [python, "-u", *(program or [str(STAND_IN)]), *arguments],
             cwd=SDK,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
