@@ -153,7 +153,8 @@ def test_empty_lines_open_no_door(engine: Engine, lines: bytes) -> None:
 
 WORDS = (
     rb"\r\n|\n|\r|\0| |\t|:|?|/|%|HTTP/1.1|HTTP/1.0|POST |GET |HEAD |Content-Length: |\xff\xfe|-1|\r\n\r\n"
-    rb"|5\r\n|Transfer-Encoding: chunked\r\n|Expect: 100-continue\r\n|Connection: close\r\n|0\r\n\r\n|ffffffff\r\n"
+    rb"|5\r\n|0\r\n\r\n|ffffffff\r\n"
+    rb"|Transfer-Encoding: chunked\r\n|Expect: 100-continue\r\n|Connection: close\r\n"
     rb"|99999999999999999999|Authorization: EAS AAAA\r\n|X-EAS-Timing: 1\r\n|host: b\r\n|chunked|keep-alive"
 )
 """Pieces that a parser may care about."""
@@ -207,7 +208,7 @@ def inputs(chance: random.Random, client: Client, count: int) -> Iterator[bytes]
 
 
 def attack(engine: Engine, chance: random.Random, count: int) -> int:
-    """Send so many inputs; how many connections it took. Each lives until the engine ends it, or gets bored."""
+    """Send so many inputs; how many connections it took. Each lives until the engine ends it, or a while."""
     left, connections = count, 0
     with engine.connect() as form:
         while left:
