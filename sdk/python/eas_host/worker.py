@@ -2,18 +2,23 @@
 
 Theory of operation
 -------------------
-There is one link to the engine and there are `threads` worker threads, and no thread in between. A thread
-that finds nothing to do becomes the *reader* (one at a time, under ``_reading``): it sends what is waiting to
-be sent, reads the link, and puts the requests that came on a deque from which every thread takes. While the
-processor is fast, one system call so brings many requests and another one takes many answers back.
+There is one link to the engine and there are `threads` worker threads. A thread that finds nothing to do
+becomes the *reader* (``role``): it sends what is waiting to be sent, reads the link, and puts the requests
+that came on a deque from which every thread takes. While the processor is fast, one system call so brings
+many requests and another one takes many answers back.
+
+As a rule the reader lets go of its role before it works, and the next idle thread takes it. While calls take
+less than ``_FAST`` seconds, waking that thread would cost more than the call: then the reader keeps the role
+and works alone; and if a call takes long after all, the *watch*, one more thread, takes the role away from
+it.
 
 Guarantees
 ~~~~~~~~~~
-* A request waits only while every worker thread is inside the processor: the reader lets go of ``_reading``
-  before it works, and the next idle thread looks at the deque before it reads.
+* A request waits only while every worker thread is inside the processor; or, when a call is slow right after
+  many fast ones, for the millisecond or two until the watch has noticed.
 * An answer is sent at once when there is nothing else to do, when it took longer than ``_SLOW`` seconds, and
   when ``_MANY`` are waiting. One that was held back because more work was at hand, while that work turns out
-  to be slow, is sent by any idle thread, and if there is none, by the *postman* after about a millisecond.
+  to be slow, is sent by any idle thread, and if there is none, by the watch.
 * Just before the processor is called the slot's begun mark is set, and a request that was withdrawn by then
   is skipped. Setting first and looking second is what makes a withdrawal exact (see ``wire``).
 """
@@ -32,20 +37,27 @@ import traceback
 from typing import Any, Callable, Deque, Dict, List, NoReturn, Optional, Tuple
 
 from eas_host import wire
-from eas_host.arena import Arena, map_read_only
+from eas_host.arena import map_read_only
+from eas_host.outbox import Outbox
+from eas_host.role import Hold, Role
 from eas_sdk.request import Request
 
+_FAST = 20e-6
 _SLOW = 100e-6
 _MANY = 32
-_PATIENCE = 0.001
+_PATIENCE = 0.001  # seconds between two looks of the watch
+_LOOKS = 50  # without anything new to see, before it sleeps
 _LONGEST_MESSAGE = 16 * 1024
 _LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
 _now = time.monotonic
-_pack, _HEADER_SIZE = wire.ANSWER.pack, wire.ANSWER.size
 
 #: What an adapter gives: status, body, header lines (each ending in CRLF).
 Answer = Tuple[int, Any, bytes]
 Handle = Callable[[Request], Answer]
+
+
+class Stopped(Exception):
+    """There will be no more work."""
 
 
 class Server:
@@ -59,23 +71,27 @@ class Server:
         self._board = memoryview(mmap.mmap(channel["board"]["fd"], wire.BOARD_BYTES))
         arena = channel["requests"]
         self._bodies = map_read_only(arena["fd"], arena["size"]) if arena else memoryview(b"")
-        self._outbox = _Outbox(self._link, channel)
+        self._outbox = Outbox(self._link, channel)
         self._todo: Deque[wire.Frame] = collections.deque()
         self._inbox = wire.Inbox(wire.REQUEST)
-        self._reading = threading.Lock()
-        self._idle: List[None] = []
+        self._role = Role()
+        self._idle: List[None] = []  # an element for each thread that waits to be the reader
+        self._usual = 1.0  # seconds that a call takes lately
+        self._since = 0.0  # when the last call began
+        self._bell = threading.Semaphore(0)
+        self._watching = False
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(threads)
         ]
-        self._postman = threading.Thread(target=self._outbox.deliver_late, name="postman", daemon=True)
+        self._watch = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
 
     def __repr__(self) -> str:
         return f"<Server {len(self._threads)} threads, {len(self._todo)} to do, {self._outbox!r}>"
 
     def start(self) -> None:
         """Begin to take requests."""
-        self._postman.start()
+        self._watch.start()
         for thread in self._threads:
             thread.start()
 
@@ -94,45 +110,105 @@ class Server:
 
     def _work(self) -> None:
         take, call, outbox = self._todo.popleft, self._call, self._outbox
+        hold: Optional[Hold] = None  # the role of reader, while this thread keeps it
         try:
             while True:
                 try:
                     fields, payload = take()
                 except IndexError:
-                    if not self._read():
-                        return
+                    hold = self._read(hold)
                     continue
                 took = call(fields, payload)
-                if took > _SLOW or len(outbox.frames) >= _MANY:
+                self._usual += (took - self._usual) * 0.1
+                if took > _SLOW:
+                    self._usual = took
+                    self._let_go(hold)
+                    hold = None
                     outbox.flush()
-                elif self._todo and not self._idle:
-                    outbox.call_postman()
-        except (BrokenPipeError, ConnectionResetError):
-            return  # the engine is gone, and the control socket's watcher ends this process
+                elif len(outbox.frames) >= _MANY:
+                    outbox.flush()
+                elif self._todo and not self._idle and not self._watching:
+                    self._call_watch()
+        except (Stopped, BrokenPipeError, ConnectionResetError):
+            self._let_go(hold)  # no more work; or the engine is gone, and the control socket's watcher acts
         except wire.CorruptFrame:
             traceback.print_exc()
             os._exit(70)
 
-    def _read(self) -> bool:
-        """Become the reader until something came; False when no more will."""
+    def _read(self, hold: Optional[Hold]) -> Optional[Hold]:
+        """Be the reader until something came. Returns the role if this thread keeps it.
+
+        Raises:
+            Stopped: nothing will come any more.
+        """
         self._outbox.flush()
+        if hold is None or not self._role.regain(hold):
+            hold = self._become_reader()
+            if hold is None:
+                return None
+        # From now on nobody finds work that isn't read here first, so nobody holds an answer back.
+        count = 0 if self._stopping else self._link.recv_into(self._inbox.space())
+        if not count:
+            self._role.release()
+            raise Stopped
+        for frame in self._inbox.feed(count):
+            if frame[0][1] == wire.RELEASE:
+                self._outbox.release(wire.EXTENT.unpack(frame[1])[0])
+            else:
+                self._todo.append(frame)
+        if self._usual >= _FAST:
+            self._role.release()
+            return None
+        self._role.lend(hold)
+        if not self._watching:
+            self._call_watch()
+        return hold
+
+    def _become_reader(self) -> Optional[Hold]:
+        """Wait for the role; None: there is work already, so the role is free again."""
         self._idle.append(None)
-        with self._reading:
-            self._idle.pop()
-            self._outbox.flush()  # also what others held back, counting on this thread
-            if self._todo:
-                return True
-            # From now on nobody finds work that isn't read here first, so nobody holds an answer back.
-            self._outbox.flush()
-            count = 0 if self._stopping else self._link.recv_into(self._inbox.space())
-            if not count:
-                return False
-            for frame in self._inbox.feed(count):
-                if frame[0][1] == wire.RELEASE:
-                    self._outbox.release(wire.EXTENT.unpack(frame[1])[0])
-                else:
-                    self._todo.append(frame)
-            return True
+        hold = self._role.acquire()
+        self._idle.pop()
+        self._outbox.flush()  # also what others held back, counting on this thread
+        if self._todo:
+            self._role.release()
+            return None
+        self._outbox.flush()
+        return hold
+
+    def _let_go(self, hold: Optional[Hold]) -> None:
+        """Give up the role, if this thread keeps it and nobody took it away."""
+        if hold is not None and self._role.regain(hold):
+            self._role.release()
+
+    # -- the watch
+
+    def _call_watch(self) -> None:
+        """Somebody must look in a moment whether a call takes long after all."""
+        self._watching = True
+        self._bell.release()
+
+    def _keep_watch(self) -> None:
+        try:
+            while True:
+                self._bell.acquire()
+                self._look_around()
+                self._watching = False
+                if self._role.lent or self._todo or self._outbox.frames:  # since the last look
+                    self._call_watch()
+        except OSError:
+            return  # the engine is gone
+
+    def _look_around(self) -> None:
+        """While there is something to see: answers that wait, or a role that is lent, behind a long call."""
+        seen, quiet = 0.0, 0
+        while quiet < _LOOKS:
+            time.sleep(_PATIENCE)
+            if _now() - self._since > _PATIENCE / 2:
+                self._role.revoke()
+                self._outbox.flush()
+            quiet = quiet + 1 if self._since == seen else 0
+            seen = self._since
 
     def _call(self, fields: Tuple[Any, ...], payload: bytes) -> float:
         """Run the processor once; how long it took, in seconds."""
@@ -153,7 +229,7 @@ class Server:
             request = Request(
                 payload[wire.EXTENT.size :], body, deadline, self._prefix, number, board, mark + 1
             )
-        begun = _now()
+        begun = self._since = _now()
         try:
             status, answer, headers = self._handle(request)
             if answer.__class__ is not bytes:
@@ -172,89 +248,6 @@ class Server:
         else:
             self._outbox.put(kind, slot, status, took_us, begun, answer)
         return took
-
-
-class _Outbox:
-    """Answers on their way to the engine: many at a time, whole, in any order of threads."""
-
-    def __init__(self, link: socket.socket, channel: Dict[str, Any]) -> None:
-        arena = channel["answers"]
-        self._send = link.sendall
-        self._arena = Arena(arena["fd"], arena["size"]) if arena else None
-        self.frames: List[bytes] = []
-        self._lock = threading.Lock()  # around sending, so that frames stay whole
-        self._allocation = threading.Lock()
-        self._bell = threading.Semaphore(0)
-        self._called = False
-
-    def __repr__(self) -> str:
-        return f"<Outbox {len(self.frames)} frames waiting>"
-
-    def put(  # noqa: PLR0917 - the hot path passes no keywords
-        self, kind: int, slot: int, status: int, took_us: int, begun: float, body: Any
-    ) -> None:
-        """Queue an answer without header lines."""
-        head = _pack(_HEADER_SIZE + len(body), kind, slot, status, took_us, begun)
-        # One append: another thread may flush between two of them.
-        self.frames.append(b"".join((head, body)))
-
-    def put_full(  # noqa: PLR0917 - as `put`
-        self, slot: int, status: int, took_us: int, begun: float, headers: bytes, body: Any
-    ) -> None:
-        """Queue an answer with header lines, or one so large that it goes into the arena of answers."""
-        size = len(body)
-        extent = self._spill(body) if size >= wire.SPILL_BYTES else None
-        if extent is None:
-            kind, parts = wire.FULL, (wire.LINES.pack(len(headers)), headers, body)
-        else:
-            kind, parts = wire.FULL_AT, (extent, headers, b"")
-        whole = _HEADER_SIZE + sum(map(len, parts))
-        head = _pack(whole, kind, slot, status, took_us, begun)
-        self.frames.append(b"".join((head, *parts)))
-
-    def _spill(self, body: Any) -> Optional[bytes]:
-        if self._arena is None:
-            return None
-        size = len(body)
-        with self._allocation:
-            offset = self._arena.take(size)
-        if offset is None:
-            return None
-        self._arena.view[offset : offset + size] = body
-        return wire.EXTENT.pack(offset, size)
-
-    def release(self, offset: int) -> None:
-        """The engine has sent the answer that lay at `offset`."""
-        if self._arena is not None:
-            with self._allocation:
-                self._arena.give(offset)
-
-    def flush(self) -> None:
-        """Send what is waiting. Threads append meanwhile, so only what was seen is taken off the list."""
-        if not self.frames:
-            return
-        with self._lock:
-            ready = self.frames[:]
-            if ready:
-                del self.frames[: len(ready)]
-                self._send(b"".join(ready))
-
-    def call_postman(self) -> None:
-        """Somebody must look in a moment whether the answers are still here."""
-        if not self._called:
-            self._called = True
-            self._bell.release()
-
-    def deliver_late(self) -> None:
-        """The postman's thread."""
-        try:
-            while True:
-                self._bell.acquire()
-                time.sleep(_PATIENCE)
-                self._called = False
-                self.flush()
-        except OSError:
-            return  # the engine is gone
 
 
 def _describe(error: Exception, request_id: str) -> bytes:
