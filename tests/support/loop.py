@@ -8,7 +8,6 @@ do; ``advance`` lets time pass from timer to timer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 import select
@@ -81,15 +80,21 @@ class FakeLoop:
             while self._ready:
                 call, arguments = self._ready.popleft()
                 call(*arguments)
-            readable, writable, _ = select.select(list(self.readers), list(self.writers), [], 0)
-            if not readable and not writable:
+            events = self._poll()
+            if not events:
                 return
-            for fd in readable:
-                with contextlib.suppress(KeyError):  # removed by one before
+            for fd, event in events:
+                # Neither, when one before has removed it.
+                if event & ~select.POLLOUT and fd in self.readers:
                     self.readers[fd]()
-            for fd in writable:
-                with contextlib.suppress(KeyError):
+                if event & ~select.POLLIN and fd in self.writers:
                     self.writers[fd]()
+
+    def _poll(self) -> list[tuple[int, int]]:
+        poll = select.poll()
+        for fd in self.readers.keys() | self.writers.keys():
+            poll.register(fd, select.POLLIN * (fd in self.readers) | select.POLLOUT * (fd in self.writers))
+        return poll.poll(0)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

@@ -139,3 +139,6 @@ class WireHost:
         self.socket.close()
         self.arena.close()
         os.close(self._answers_fd)
+        self.board.release()
+        self._board_map.close()
+        self._bodies.release()

@@ -181,6 +181,7 @@ class Link:
             self._end(ticket, InstanceCrashed, now)
         self._give_back(unbegun)
         self._wake()
+        self._answers = memoryview(b"")  # its memory goes with the last answer that is still being sent
 
     # -- the pool's side
 

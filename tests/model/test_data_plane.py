@@ -1,0 +1,221 @@
+"""Everything that can happen to requests, in any order: the real gate, backlog, pool, links and bodies.
+
+Only the network, the processors and the time are played. What must hold whatever happens:
+
+* every admitted ticket ends exactly once, and a request is begun at most once;
+* who left or was answered before a processor began is never begun;
+* the gate never lets in more than its capacity, and its count is exact at every moment;
+* nothing waits while a thread is free;
+* at the end every place, byte, extent and slot has been given back.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from eas_engine.admission.gate import Fleet
+from eas_engine.errors import Refusal
+from eas_engine.request import Ticket
+from eas_host import wire
+from support.parts import HEAD, Asker, Parts
+from support.wire_host import Call, WireHost
+
+QUEUE, THREADS, KEEPALIVE = 6, 2, 5.0
+SIZES = st.sampled_from([0, 1, 700, wire.SPILL_BYTES - 1, wire.SPILL_BYTES, wire.SPILL_BYTES + 1])
+pick = st.integers(0, 50)
+
+
+class DataPlane(RuleBasedStateMachine):
+    """The machine; its model is `waiting`: whose ticket hasn't ended, and `inside`: who must be counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = Parts(queue=QUEUE, threads=THREADS, keepalive=KEEPALIVE, memory=8 << 20)
+        self.tickets: dict[int, tuple[Asker, Ticket]] = {}
+        self.uploading: dict[Ticket, int] = {}
+        self.begun: set[int] = set()
+        self.ended_before: set[int] = set()
+
+    @initialize(hosts=st.integers(0, 2))
+    def start(self, hosts: int) -> None:
+        for _ in range(hosts):
+            self.parts.host(THREADS)
+        self.see()
+
+    def see(self) -> None:
+        """What the supervisor tells the gate."""
+        self.parts.gate.observe(Fleet(live=max(1, len(self.parts.hosts)), ever_ready=True))
+
+    def waiting(self) -> list[tuple[Asker, Ticket]]:
+        return [pair for pair in self.tickets.values() if pair[0].ending is None]
+
+    # -- clients
+
+    @rule(size=SIZES, slow=st.booleans(), late=st.sampled_from([0.0, 0.0, 1.0, 6.0]))
+    def arrive(self, size: int, slow: bool, late: float) -> None:
+        gate, asker = self.parts.gate, Asker()
+        before = gate.count
+        first = self.parts.loop.now - late if late else 0.0
+        ticket = gate.admit(asker, HEAD, first, self.parts.loop.now)
+        if isinstance(ticket, Refusal):
+            assert gate.count == before
+            assert ticket.code in ("queue_full", "deadline_exceeded", "draining")
+            assert (ticket.code == "queue_full") <= (before >= gate.capacity)
+            return
+        assert before < gate.capacity
+        assert not gate.draining
+        self.tickets[ticket.number] = (asker, ticket)
+        if slow:
+            self.uploading[ticket] = size
+        else:
+            self.submit(ticket, size)
+
+    def submit(self, ticket: Ticket, size: int) -> None:
+        self.parts.upload(ticket, bytes([ticket.number % 256]) * size)
+
+    def uploads(self) -> list[Ticket]:
+        return [ticket for ticket in self.uploading if ticket.client is not None]
+
+    @precondition(lambda self: self.uploads())
+    @rule(n=pick)
+    def body_complete(self, n: int) -> None:
+        uploads = self.uploads()
+        ticket = uploads[n % len(uploads)]
+        self.submit(ticket, self.uploading.pop(ticket))
+
+    @precondition(lambda self: self.waiting())
+    @rule(n=pick)
+    def client_leaves(self, n: int) -> None:
+        waiting = self.waiting()
+        asker, ticket = waiting[n % len(waiting)]
+        self.parts.gone(asker, ticket)
+
+    # -- hosts
+
+    def calls(self, *, began: bool) -> list[tuple[WireHost, Call]]:
+        return [(h, c) for h in self.parts.hosts for c in h.read() if c.began is began]
+
+    @precondition(lambda self: self.calls(began=False))
+    @rule(n=pick)
+    def thread_takes(self, n: int) -> None:
+        calls = self.calls(began=False)
+        host, call = calls[n % len(calls)]
+        asker, ticket = self.tickets[call.number]
+        ended = asker.ending is not None
+        if host.begin(call):
+            assert not ended, "nobody waits for it"
+            assert call.number not in self.begun, "begun twice"
+            assert call.body == bytes([call.number % 256]) * len(call.body)
+            assert call.deadline == ticket.deadline
+            self.begun.add(call.number)
+
+    @precondition(lambda self: self.calls(began=True))
+    @rule(n=pick, size=SIZES, us=st.sampled_from([1, 40, 400, 5000]), raises=st.booleans())
+    def processor_returns(self, n: int, size: int, us: int, raises: bool) -> None:
+        calls = self.calls(began=True)
+        host, call = calls[n % len(calls)]
+        if raises:
+            host.fail(call, b"no")
+        else:
+            host.answer(call, bytes(size), us=us)
+
+    @precondition(lambda self: len(self.parts.hosts) < 3)
+    @rule()
+    def host_opens(self) -> None:
+        self.parts.host(THREADS)
+        self.see()
+
+    @precondition(lambda self: self.parts.hosts)
+    @rule(n=pick, turned=st.booleans())
+    def host_dies(self, n: int, turned: bool) -> None:
+        if turned:
+            self.parts.loop.turn()
+        self.parts.kill(self.parts.hosts[n % len(self.parts.hosts)])
+        self.see()
+
+    @precondition(lambda self: self.parts.hosts)
+    @rule(n=pick, drained=st.booleans())
+    def taken_back(self, n: int, drained: bool) -> None:
+        link = self.parts.hosts[n % len(self.parts.hosts)].link
+        if drained:
+            link.drain()
+        else:
+            link.take_back()
+
+    # -- the engine
+
+    @rule()
+    def loop_turns(self) -> None:
+        self.parts.loop.turn()
+
+    @rule(seconds=st.sampled_from([0.0005, 0.001, 0.002, 0.003, 1.0, 4.9, 5.1]), late=st.booleans())
+    def time_passes(self, seconds: float, late: bool) -> None:
+        (self.parts.loop.jump if late else self.parts.loop.advance)(seconds)
+        for asker, ticket in self.waiting():
+            assert ticket.deadline > self.parts.loop.now - 1e-6, f"{asker} should have had its 408"
+
+    @rule()
+    def engine_drains(self) -> None:
+        if len(self.tickets) > 12:  # else nearly every run would be about nothing but this
+            self.parts.gate.drain()
+            self.see()
+
+    # -- what must hold
+
+    @invariant()
+    def count_is_exact(self) -> None:
+        left = [t for asker, t in self.tickets.values() if asker.ending is not None and t.holder is not None]
+        # Who left while the processor had it keeps its place until the processor returns; who left while its
+        # slot was on its way back may.
+        running = [ticket for ticket in left if ticket.number in self.begun]
+        count = self.parts.gate.count - len(self.waiting())
+        assert len(running) <= count <= len(left)
+        for _, ticket in self.waiting():
+            assert ticket.client is not None
+
+    @invariant()
+    def the_line_is_in_order(self) -> None:
+        queued = [ticket.queued for ticket in self.parts.backlog.line]
+        assert queued == sorted(queued)
+
+    @invariant()
+    def nobody_waits_while_there_is_room(self) -> None:
+        if self.parts.backlog:
+            assert all(host.link.room() <= 0 for host in self.parts.hosts)
+
+    @invariant()
+    def bytes_are_counted(self) -> None:
+        held = sum(
+            ticket.size
+            for asker, ticket in self.tickets.values()
+            if asker.ending is None or ticket.holder is not None
+        )
+        assert self.parts.bodies.budget.used == held
+
+    def teardown(self) -> None:
+        for ticket in self.uploads():
+            self.submit(ticket, 0)
+        self.finish()
+        self.parts.close()
+
+    def finish(self) -> None:
+        self.parts.host(THREADS)
+        self.parts.loop.turn()
+        for _ in range(100):
+            if not self.parts.gate.count and not any(host.read() for host in self.parts.hosts):
+                break
+            for host in self.parts.hosts:
+                host.serve()
+            self.parts.loop.advance(0.01)
+        for host in self.parts.hosts:
+            host.read()
+        assert not self.waiting()
+        self.parts.check_empty()
+
+
+DataPlane.TestCase.settings = settings(
+    max_examples=200, stateful_step_count=50, deadline=None, report_multiple_bugs=False
+)
+TestDataPlane = DataPlane.TestCase
