@@ -1,53 +1,57 @@
-"""The memory of request bodies."""
+"""Where request bodies lie."""
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 
 import pytest
 
-from eas_engine.workers.bodies import Bodies
-from eas_host.arena import Arena
+from eas_engine.request import Ticket
+from eas_engine.workers.bodies import Bodies, make_shared
+from eas_host import wire
+from support.parts import Asker
 
 
-def test_what_is_over_the_reserve_goes_back_to_the_system() -> None:
-    """A seal against the hosts' writing forbade this, too: the first body over the reserve was the last."""
-    bodies = Bodies(8 << 20)
-    arena = bodies.arena
-    assert arena is not None
-    offset, place = bodies.place(6 << 20)
-    place[:] = b"y" * len(place)
-    taken = os.fstat(bodies.fd).st_blocks
-    arena.give(offset)
-
-    assert taken * 512 >= 6 << 20
-    assert os.fstat(bodies.fd).st_blocks * 512 < 1 << 20
-    place.release()
-    bodies.close()
-
-
-def test_hosts_cannot_write_into_requests() -> None:
+def test_small_bodies_lie_in_the_process_large_ones_in_the_arena() -> None:
     bodies = Bodies(1 << 20)
-    described = bodies.describe()
-    assert described is not None
-
-    with pytest.raises(PermissionError):
-        mmap.mmap(described["fd"], 4096)
-    assert mmap.mmap(described["fd"], 4096, access=mmap.ACCESS_READ)[:1] == b"\0"
+    assert bodies.place(0) == (-1, memoryview(b""))
+    assert bodies.place(wire.SPILL_BYTES - 1)[0] == -1
+    offset, view = bodies.place(wire.SPILL_BYTES)
+    assert offset >= 0
+    assert len(view) == wire.SPILL_BYTES
+    assert not view.readonly
     bodies.close()
 
 
-def test_an_extent_is_given_back_once() -> None:
-    fd = os.memfd_create("test")
-    os.ftruncate(fd, 1 << 30)
-    arena = Arena(fd, 1 << 30)
-    offset = arena.take(300_000)
-    assert offset is not None
-    arena.give(offset)
+def test_releasing_gives_back_once() -> None:
+    bodies = Bodies(1 << 20)
+    ticket = Ticket(Asker(), b"", 1, 0.0, 1.0)
+    assert bodies.budget.take(ticket, wire.SPILL_BYTES, lambda: None)
+    ticket.size = wire.SPILL_BYTES
+    ticket.offset, ticket.body = bodies.place(ticket.size)
+    for _ in range(2):
+        bodies.release(ticket)
+        assert bodies.budget.used == 0
+        assert bodies.arena is not None
+        assert bodies.arena.used == 0
+    bodies.close()
 
-    with pytest.raises(KeyError):
-        arena.give(offset)
-    assert (arena.used, arena.reserve) == (0, 1 << 19)
-    arena.close()
+
+def test_the_memory_can_not_shrink_under_a_reader_and_hosts_can_not_write_into_it() -> None:
+    """Whoever has a truncated file mapped gets a SIGBUS; and no processor may change another's input."""
+    bodies = Bodies(1 << 20)
+    with pytest.raises(OSError, match=r"Errno"):
+        os.ftruncate(bodies.fd, 0)
+    assert os.fstat(bodies.fd).st_size == 16 << 30
+    with pytest.raises(PermissionError):
+        mmap.mmap(bodies.fd, 4096)
+    assert bodies.describe() == {"fd": bodies.fd, "size": 16 << 30}
+    bodies.close()
+
+
+def test_shared_memory_is_not_inherited_by_accident() -> None:
+    fd = make_shared("test", 4096)
+    assert fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
     os.close(fd)

@@ -1,0 +1,129 @@
+"""Admitted or refused: in which order it is asked, and that every place comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from eas_engine.admission.gate import Fleet, Gate, Limits
+from eas_engine.errors import DeadlineExceeded, Draining, NotReady, QueueFull, RateLimited
+from eas_engine.request import Ticket
+from support.parts import HEAD, Asker, Parts
+
+
+@pytest.fixture
+def parts() -> Iterator[Parts]:
+    parts = Parts(queue=2, threads=1)
+    yield parts
+    parts.close()
+
+
+def ask(gate: Gate, now: float, *, first: float = 0.0) -> object:
+    return gate.admit(Asker(), HEAD, first, now)
+
+
+def test_full_counts_the_queue_and_the_threads_of_every_instance(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    assert gate.capacity == 3
+    gate.observe(Fleet(live=2, ever_ready=True))
+    assert gate.capacity == 6
+    gate.observe(Fleet(live=0, ever_ready=True))
+    assert gate.capacity == 3  # as if there were one: it will be started
+    assert [isinstance(ask(gate, now), Ticket) for _ in range(3)] == [True] * 3
+    assert isinstance(ask(gate, now), QueueFull)
+    assert gate.count == 3
+
+
+def test_fewer_instances_leave_those_who_are_in_and_let_nobody_in_before_there_is_room(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    gate.observe(Fleet(live=2, ever_ready=True))
+    tickets = [ticket for _ in range(6) if isinstance(ticket := ask(gate, now), Ticket)]
+    gate.observe(Fleet(live=1, ever_ready=True))
+    for ticket in tickets[:4]:
+        assert isinstance(ask(gate, now), QueueFull)
+        gate.settle(ticket)
+    assert isinstance(ask(gate, now), Ticket)
+
+
+def test_a_full_queue_costs_no_rate(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    gate.configure(Limits(queue=0, threads=1, rate=10.0, keepalive=5.0))
+    ticket = ask(gate, now)
+    assert isinstance(ticket, Ticket)
+    assert isinstance(ask(gate, now), QueueFull)
+    gate.settle(ticket)
+    assert isinstance(ask(gate, now), RateLimited)  # burst: a tenth of a second's worth, and at least one
+    assert isinstance(ask(gate, now + 0.11), Ticket)
+
+
+def test_the_rate_is_that_of_all_instances_and_none_is_unlimited(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    gate.configure(Limits(queue=1000, threads=1, rate=100.0, keepalive=5.0))
+    gate.observe(Fleet(live=3, ever_ready=True))
+    later = now + 1.0
+    assert sum(isinstance(ask(gate, later), Ticket) for _ in range(50)) == 30
+    refusal = ask(gate, later)
+    assert isinstance(refusal, RateLimited)
+    assert 0.0 < refusal.retry_after <= 1 / 300
+    gate.configure(Limits(queue=1000, threads=1, rate=0.0, keepalive=5.0))
+    assert all(isinstance(ask(gate, later), Ticket) for _ in range(50))
+
+
+def test_time_counts_from_the_first_byte(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    ticket = ask(gate, now, first=now - 4.0)
+    assert isinstance(ticket, Ticket)
+    assert (ticket.arrived, ticket.deadline) == (now - 4.0, now + 1.0)
+    assert isinstance(ask(gate, now, first=now - 5.0), DeadlineExceeded)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "text"),
+    [
+        (Fleet(live=1, ever_ready=False), "no healthy upstream"),
+        (Fleet(live=0, ever_ready=True, hopeless="blocked"), "no healthy upstream: blocked"),
+    ],
+)
+def test_who_can_not_be_served_is_told_at_once(parts: Parts, fleet: Fleet, text: str) -> None:
+    parts.gate.observe(fleet)
+    refusal = ask(parts.gate, parts.loop.now)
+    assert isinstance(refusal, NotReady)
+    assert str(refusal) == text
+
+
+def test_the_next_start_may_be_waited_for_if_it_is_due_in_time(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    gate.observe(Fleet(live=0, ever_ready=True, next_start=now + 4.9))
+    assert isinstance(ask(gate, now), Ticket)
+    gate.observe(Fleet(live=0, ever_ready=True, next_start=now + 5.1))
+    assert isinstance(ask(gate, now), NotReady)
+    gate.observe(Fleet(live=1, ever_ready=True))
+    assert isinstance(ask(gate, now), Ticket)
+
+
+def test_draining_is_for_good_whatever_the_fleet_does(parts: Parts) -> None:
+    """The supervisor goes on reporting during the drain; its reports once opened the gate again."""
+    gate, now = parts.gate, parts.loop.now
+    gate.drain()
+    assert isinstance(ask(gate, now), Draining)
+    gate.observe(Fleet(live=1, ever_ready=True))
+    gate.configure(gate.limits)
+    assert isinstance(ask(gate, now), Draining)
+
+
+def test_the_deadline_refuses_and_returns_the_place(parts: Parts) -> None:
+    asker, _ = parts.ask(b"body")
+    parts.loop.advance(4.9)
+    assert asker.ending is None
+    parts.loop.advance(0.2)
+    assert asker.code == "deadline_exceeded"
+    parts.check_empty()
+
+
+def test_a_keepalive_that_becomes_known_later_holds_from_then_on(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    gate.configure(Limits(queue=2, threads=1, rate=0.0, keepalive=1.0))
+    ticket = ask(gate, now)
+    assert isinstance(ticket, Ticket)
+    assert ticket.deadline == now + 1.0
