@@ -10,7 +10,6 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _LONGEST_LINE = 4096
 _LONGEST_TRAILER = 16 * 1024
-_LINES_PER_KIB = 64
 
 
 class Chunked:
