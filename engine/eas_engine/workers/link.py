@@ -210,7 +210,11 @@ class Link:
             whole = _HEADER_SIZE + wire.EXTENT.size + head_size
             header = _pack(whole, wire.CALL_AT, slot, head_size, ticket.number, ticket.deadline)
             self._frames += (header, wire.EXTENT.pack(ticket.offset, ticket.size), head)
-        if not self._armed:
+        if self._armed:
+            return
+        if self.count == 1:  # nothing to coalesce with: who comes alone doesn't wait for the loop's next turn
+            self._flush()
+        else:
             self._armed = True
             self._loop.call_soon(self._flush)
 
