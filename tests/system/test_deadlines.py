@@ -92,6 +92,22 @@ def test_a_late_answer_is_dropped_and_its_thread_serves_again(engines: Engines, 
     assert engine.metric("eas_in_flight") == 0
 
 
+def test_server_timing_of_a_408_says_where_the_time_went(engines: Engines) -> None:
+    engine = engines({"keepalive": 500, "worker_threads": 1, "stuck_timeout": 600_000})
+    busy, behind = engine.connect(), engine.connect()
+    busy.post("do=hang")
+    eventually(lambda: engine.metric("eas_busy_threads") == 1, "busy")
+    behind.post(headers={"X-EAS-Timing": "1", "X-Request-Id": "late"})
+    answer = behind.read()
+
+    assert_late(answer)
+    assert answer.headers["x-request-id"] == "late"
+    timing = answer.timing()
+    assert timing["queue"] >= 400
+    assert timing["total"] >= 500
+    assert timing["process"] == 0
+
+
 def test_who_timed_out_in_the_queue_never_reaches_the_processor(engines: Engines, latch: Latch) -> None:
     engine = engines({"keepalive": 700, "worker_threads": 1, "stuck_timeout": 600_000})
     first = engine.connect()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import select
+import signal
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -238,3 +240,20 @@ def test_bodies_that_do_not_fit_wait_for_room(engines: Engines, latch: Latch) ->
         assert second.read().body == body
         writer.join()
     eventually(lambda: engine.metric("eas_body_bytes") == 0, "all given back")
+
+
+def test_a_burst_of_connections_waits_to_be_accepted(engines: Engines) -> None:
+    """While the engine is busy (here: stopped) the kernel keeps a thousand connections for it."""
+    longest = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    if longest < 1000:
+        pytest.skip(f"net.core.somaxconn is {longest}; 1000 are needed")
+    engine = engines({"max_queue_size": 2000})
+    engine.signal(signal.SIGSTOP)
+    try:
+        clients = [engine.connect() for _ in range(1000)]
+        for client in clients:
+            client.post(body=b"patient")
+    finally:
+        engine.signal(signal.SIGCONT)
+
+    assert Counter(client.read().body for client in clients) == {b"patient": 1000}
