@@ -171,9 +171,11 @@ class Front:
     def expire(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         """The engine ends the ticket, wherever it is."""
         client = ticket.client
-        self.drop(ticket)
-        if client is not None:
+        self.gate.abandon(ticket)
+        if client is not None:  # first: else what the ticket gives back would be given to its own upload
             client.refused(ticket, refusal, now)
+        if ticket.holder is None:
+            self.bodies.release(ticket)
 
     def refused(self, refusal: Refusal, ticket: Ticket | None, now: float) -> None:
         """Count an answer that the engine made, and log the few kinds that somebody must look into."""

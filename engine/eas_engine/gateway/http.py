@@ -154,10 +154,10 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is closed, whoever did it."""
         self._stop_timer()
+        self._forget_body()  # first: else the room that the ticket gives back would be given to its own upload
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             self._front.left(ticket)
-        self._forget_body()
         self._all_sent()
         self._front.closed(self)
 
@@ -422,10 +422,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fail(self, refusal: Refusal) -> None:
         """The body of an admitted request is bad."""
+        self._forget_body()
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             self._front.drop(ticket)
-        self._forget_body()
         self._refuse(refusal, ticket, monotonic(), keep=False, unread=True)
 
     def _keeps(self, refusal: Refusal) -> bool:
