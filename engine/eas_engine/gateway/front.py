@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from eas_engine.request import Ticket
     from eas_engine.telemetry.counters import Counters
 
-_BUFFER = 32 * 1024
+_BUFFER = 64 * 1024
+_HEAD_BUFFER = 8 * 1024
+"""What is read at once while a head is expected: what comes along of a large body is copied."""
 _IDLE_SECONDS = IDLE_ANNOUNCED + 5
 _METHODS = frozenset({b"POST", b"GET", b"HEAD"})
 _LOGGED_A_SECOND = 10
@@ -88,6 +90,7 @@ class Front:
         self.max_body = min(rules.max_body, self.budget.limit)
         self.replies = Replies(request_prefix)
         self.buffer = memoryview(bytearray(_BUFFER))
+        self.head_buffer = self.buffer[:_HEAD_BUFFER]
         self.closing = False  # every answer says Connection: close
         self.connections: set[Connection] = set()
         self._known: dict[bytes, Head] = {}

@@ -131,8 +131,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
+        if self._state is _HEAD:
+            return self._front.head_buffer
         upload = self._upload
-        return self._front.buffer if upload is None else upload.space()
+        return self._front.buffer if upload is None else upload.space
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have come."""

@@ -119,7 +119,7 @@ class Replies:
             lines.append(b"Retry-After: %d\r\n" % max(1, ceil(refusal.retry_after)))
         if isinstance(refusal, MethodNotAllowed):
             lines.append(b"Allow: GET, HEAD, POST\r\n")
-        if ticket is not None and head is not None and head.timing:
+        if head is not None and head.timing:
             lines.append(server_timing(ticket, now))
         lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
         if head is None or head.method != b"HEAD":
@@ -158,14 +158,20 @@ def has_body(status: int, head: Head) -> bool:
     return status not in _BODILESS and head.method != b"HEAD"
 
 
-def server_timing(ticket: Ticket, now: float) -> bytes:
-    """``Server-Timing`` (W3C): milliseconds spent waiting, in a batch, in the processor, and in total."""
-    begun = ticket.begun
-    queue = (begun or now) - ticket.queued
+def server_timing(ticket: Ticket | None, now: float) -> bytes:
+    """``Server-Timing`` (W3C): milliseconds waiting, in a batch, in the processor, and in total.
+
+    Without a ticket the request was refused at once, when its head was complete: all are 0.
+    """
+    queue = process = total = 0.0
+    if ticket is not None:
+        queue = max(0.0, (ticket.begun or now) - ticket.queued) * 1e3
+        process = ticket.process_us / 1e3 if ticket.begun else 0.0
+        total = (now - ticket.arrived) * 1e3
     return b"Server-Timing: queue;dur=%.3f, batch;dur=0.000, process;dur=%.3f, total;dur=%.3f\r\n" % (
-        max(0.0, queue) * 1e3,
-        ticket.process_us / 1e3 if begun else 0.0,
-        (now - ticket.arrived) * 1e3,
+        queue,
+        process,
+        total,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Upload(ABC):
     """What both kinds share. ``done`` is called once, with what came behind the body."""
 
-    __slots__ = ("_done", "_front", "_ticket", "_transport", "_waiting")
+    __slots__ = ("_done", "_front", "_ticket", "_transport", "_waiting", "space")
 
     def __init__(self, front: Front, ticket: Ticket, transport: Any, done: Callable[[bytes], None]) -> None:
         self._front = front
@@ -31,14 +31,12 @@ class Upload(ABC):
         self._transport = transport
         self._done = done
         self._waiting = False
+        self.space = front.buffer
+        """Where the next bytes go."""
 
     @abstractmethod
     def start(self, data: bytes) -> None:
         """Begin with what has come together with the head. Errors: as ``updated``."""
-
-    def space(self) -> memoryview:
-        """Where the next bytes go."""
-        return self._front.buffer
 
     @abstractmethod
     def updated(self, count: int) -> None:
@@ -69,7 +67,7 @@ class Upload(ABC):
 class Sized(Upload):
     """A body of known length."""
 
-    __slots__ = ("_early", "_length", "_received", "_sink")
+    __slots__ = ("_early", "_length", "_placed")
 
     def __init__(
         self, front: Front, ticket: Ticket, transport: Any, done: Callable[[bytes], None], length: int
@@ -77,25 +75,20 @@ class Sized(Upload):
         super().__init__(front, ticket, transport, done)
         self._length = length
         self._early = b""  # what came before there was room
-        self._sink: memoryview | None = None
-        self._received = 0
+        self._placed = False
 
     def start(self, data: bytes) -> None:
         """See ``Upload``."""
         self._early = data
         self._reserve(self._length, self._place)
 
-    def space(self) -> memoryview:
-        """See ``Upload``."""
-        return self._front.buffer if self._sink is None else self._sink[self._received :]
-
     def updated(self, count: int) -> None:
         """See ``Upload``."""
-        if self._sink is None:
+        if not self._placed:
             self._early += self._front.buffer[:count].tobytes()
             return
-        self._received += count
-        if self._received == self._length:
+        self.space = self.space[count:]
+        if not self.space:
             self._done(b"")
 
     def _place(self) -> None:
@@ -104,11 +97,11 @@ class Sized(Upload):
         ticket.size = length
         ticket.offset, sink = self._front.bodies.place(length)
         ticket.body = sink
-        have = self._received = min(len(data), length)
+        have = min(len(data), length)
         sink[:have] = data[:have]
         self._early = b""
         if have < length:
-            self._sink = sink
+            self._placed, self.space = True, sink[have:]
         else:
             self._done(data[have:])
 
