@@ -67,6 +67,7 @@ class Plane:
             bodies=self.bodies,
             counters=self.counters,
             submit=self.pool.submit,
+            look=self.pool.look,
             loop=loop,
             log=log,
             request_prefix=prefix,

@@ -94,6 +94,7 @@ class Parts:
             bodies=self.bodies,
             counters=self.counters,
             submit=self.pool.submit,
+            look=self.pool.look,
             loop=loop,
             log=self.log,
             request_prefix="test",

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_QUEUE_FULL = QueueFull()
+"""Always the same: it is needed most when there is no time to make another."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one instance takes (``rpc.max_queue_size``, ``worker_threads``, ``rate_limit``, ``keepalive``)."""
@@ -159,7 +163,7 @@ class Gate:
         if deadline <= now:
             return DeadlineExceeded()
         if self.count >= self.capacity:
-            return QueueFull()
+            return _QUEUE_FULL
         if self._bucket is not None:
             wait = self._bucket.take(now)
             if wait:

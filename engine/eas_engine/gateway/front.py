@@ -29,6 +29,7 @@ _HEAD_BUFFER = 8 * 1024
 _IDLE_SECONDS = IDLE_ANNOUNCED + 5
 _METHODS = frozenset({b"POST", b"GET", b"HEAD"})
 _LOGGED_A_SECOND = 10
+_LOOK_EVERY = 4
 _REMEMBERED, _REMEMBERED_SIZE = 256, 4096
 _LOGGED = frozenset({"instance_crashed", "deadline_exceeded", "internal"})
 
@@ -78,6 +79,7 @@ class Front:
         bodies: Bodies,
         counters: Counters,
         submit: Callable[[Ticket], None],
+        look: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
         log: Log,
         request_prefix: str,
@@ -86,6 +88,8 @@ class Front:
         self.bodies, self.budget = bodies, bodies.budget
         self.counters = counters
         self.submit = submit
+        self._look = look
+        self._turned_away = 0
         self.loop = loop
         self.max_body = min(rules.max_body, self.budget.limit)
         self.replies = Replies(request_prefix)
@@ -186,6 +190,10 @@ class Front:
         counters.statuses[refusal.status] += 1
         counters.refusals[refusal.code] += 1
         if ticket is None:
+            # Under a flood a turn of the loop is many refusals long, and worker threads mustn't wait for its end.
+            self._turned_away += 1
+            if not self._turned_away % _LOOK_EVERY:
+                self._look()
             return
         took = int((now - ticket.arrived) * 1e6)
         counters.total_us += took

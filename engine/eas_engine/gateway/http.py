@@ -156,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is closed, whoever did it."""
         self._stop_timer()
-        self._forget_body()  # first: else the room that the ticket gives back would be given to its own upload
+        self._forget_body()  # first: else the room that the ticket gives back is given to its own upload
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             self._front.left(ticket)

@@ -301,6 +301,11 @@ class Link:
 
     # -- frames in
 
+    def look(self) -> None:
+        """Take what the host has sent, if anything."""
+        if self._open and self.count:
+            self._readable()
+
     def _readable(self) -> None:
         inbox = self._inbox
         try:

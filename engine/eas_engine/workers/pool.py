@@ -67,6 +67,11 @@ class Pool:
         if link is not self._only and link.count > link.credit.threads:
             self._watch()
 
+    def look(self) -> None:
+        """Take the answers that are here, without waiting for the loop to come round."""
+        for link in tuple(self.links):
+            link.look()
+
     def returned(self, tickets: Iterable[Ticket]) -> None:
         """Handed out, but never begun: back to the front of the line, and out again where there is room."""
         self._backlog.put_back(tickets)
