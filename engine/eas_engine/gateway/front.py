@@ -190,7 +190,7 @@ class Front:
         counters.statuses[refusal.status] += 1
         counters.refusals[refusal.code] += 1
         if ticket is None:
-            # Under a flood a turn of the loop is many refusals long, and worker threads mustn't wait for its end.
+            # Under a flood a turn of the loop is many refusals long; worker threads mustn't wait for its end.
             self._turned_away += 1
             if not self._turned_away % _LOOK_EVERY:
                 self._look()
