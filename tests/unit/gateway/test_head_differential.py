@@ -1,8 +1,8 @@
 """Whatever our parser accepts, two independent ones must read in the same way.
 
 A proxy in front and the engine behind it must agree where a request ends and what its fields say; their
-disagreement is what smuggling lives on. The other direction isn't asked: we refuse much that others take. Known
-differences, and why they do no harm:
+disagreement is what smuggling lives on. The other direction isn't asked: we refuse much that others take.
+Known differences, and why they do no harm:
 
 * a target with bytes above 0x7f, and a minor version other than 0 and 1: h11 and httptools refuse them;
 * absolute-form: the others hand the target out whole, we take off scheme and authority;

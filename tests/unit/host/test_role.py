@@ -11,9 +11,9 @@ def test_a_lent_role_is_regained_when_nobody_took_it() -> None:
     role = Role()
     hold = role.acquire()
     role.lend(hold)
-    assert role.lent
+    assert repr(role) == "<Role lent>"
     assert role.regain(hold)
-    assert not role.lent
+    assert repr(role) == "<Role held>"
     role.release()
     role.acquire()
 
