@@ -1,0 +1,120 @@
+"""The engine's end of a link, in the test's own process; the other end is a real ``eas_host.worker``."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from eas_host import wire
+from eas_host.arena import Arena, map_read_only
+from eas_host.worker import Server, serve
+
+LONG = 60.0
+"""Seconds until a test gives up on something that happens within milliseconds."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer as the engine got it."""
+
+    kind: int
+    slot: int
+    status: int
+    headers: bytes
+    body: bytes
+    offset: int = -1
+
+
+class EngineEnd:
+    """Hands requests to `threads` threads that call `handle`."""
+
+    def __init__(
+        self, handle: Callable[[Any], tuple[int, Any, bytes]], threads: int = 1, *, arenas: bool = True
+    ) -> None:
+        self.socket, theirs = socket.socketpair()
+        self.socket.settimeout(LONG)
+        self._fds = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("board", "requests", "answers")]
+        size = 64 << 20
+        for fd, length in zip(self._fds, (wire.BOARD_BYTES, size, size), strict=True):
+            os.ftruncate(fd, length)
+        board, requests, answers = self._fds
+        self.board = memoryview(mmap.mmap(board, wire.BOARD_BYTES))
+        self.requests = Arena(requests, size)
+        self.answers = map_read_only(answers, size)
+        self._inbox = wire.Inbox(wire.ANSWER)
+        self.here: list[Answered] = []
+        channel: dict[str, Any] = {
+            "link": theirs.detach(),
+            "board": {"fd": board},
+            "requests": {"fd": requests, "size": size} if arenas else None,
+            "answers": {"fd": answers, "size": size} if arenas else None,
+            "request_prefix": "test",
+        }
+        self.server: Server = serve(handle, channel, threads)
+
+    def frame(self, slot: int, body: bytes = b"", *, head: bytes = b"POST / HTTP/1.1") -> bytes:
+        """A request; its slot is new on the board."""
+        self.board[2 * slot] = self.board[2 * slot + 1] = 0
+        if len(body) < wire.SPILL_BYTES:
+            size = wire.REQUEST.size + len(head) + len(body)
+            return wire.REQUEST.pack(size, wire.CALL, slot, len(head), slot, 1e9) + head + body
+        offset = self.requests.take(len(body))
+        assert offset is not None
+        self.requests.view[offset : offset + len(body)] = body
+        extent = wire.EXTENT.pack(offset, len(body))
+        size = wire.REQUEST.size + len(extent) + len(head)
+        return wire.REQUEST.pack(size, wire.CALL_AT, slot, len(head), slot, 1e9) + extent + head
+
+    def hand(self, *bodies: bytes, first: int = 0) -> None:
+        """One write with a request for each body, in slots from `first` on."""
+        self.socket.sendall(b"".join(self.frame(first + n, body) for n, body in enumerate(bodies)))
+
+    def withdraw(self, slot: int) -> None:
+        self.board[2 * slot + 1] = 1
+
+    def begun(self, slot: int) -> bool:
+        return bool(self.board[2 * slot])
+
+    def release(self, offset: int) -> None:
+        """The answer there was sent."""
+        size = wire.REQUEST.size + wire.EXTENT.size
+        frame = wire.REQUEST.pack(size, wire.RELEASE, 0, 0, 0, 0.0)
+        self.socket.sendall(frame + wire.EXTENT.pack(offset, 0))
+
+    def take(self, count: int = 1) -> list[Answered]:
+        """The next `count` answers."""
+        while len(self.here) < count:
+            got = self.socket.recv_into(self._inbox.space())
+            assert got, "the host hung up"
+            self.here += [self._answer(fields, payload) for fields, payload in self._inbox.feed(got)]
+        taken, self.here = self.here[:count], self.here[count:]
+        return taken
+
+    def _answer(self, fields: tuple[Any, ...], payload: bytes) -> Answered:
+        _, kind, slot, status, _, _ = fields
+        if kind == wire.FULL:
+            (lines,) = wire.LINES.unpack_from(payload)
+            start = wire.LINES.size + lines
+            return Answered(kind, slot, status, payload[wire.LINES.size : start], payload[start:])
+        if kind == wire.FULL_AT:
+            offset, size = wire.EXTENT.unpack_from(payload)
+            body = bytes(self.answers[offset : offset + size])
+            return Answered(kind, slot, status, payload[wire.EXTENT.size :], body, offset)
+        return Answered(kind, slot, status, b"", payload)
+
+    def stop(self) -> None:
+        """Stop the threads, which must end."""
+        self.server.stop()
+        self.server.join(LONG)
+        assert not any(thread.is_alive() for thread in self.server._threads)
+
+    def close(self) -> None:
+        self.stop()
+        self.socket.close()
+        self.requests.close()
+        for fd in self._fds:
+            os.close(fd)
