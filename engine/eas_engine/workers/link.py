@@ -316,16 +316,21 @@ class Link:
             count = 0
         if not count:
             # The host closed its end, or died: then the supervisor has seen, or will see, its exit status.
-            self._loop.remove_reader(self._socket.fileno())
-            self._broken(self.name, "the link was closed")
+            self._give_up("the link was closed")
             return
         try:
             self._settle(inbox.feed(count))
         except wire.CorruptFrame as error:
-            self._loop.remove_reader(self._socket.fileno())
-            self._broken(self.name, str(error))
+            self._give_up(str(error))
             return
         self._pool.pull(self)
+
+    def _give_up(self, why: str) -> None:
+        """Nothing that comes from the host is believed any more, and nothing is handed to it."""
+        self._open = False
+        self.limit = 0
+        self._loop.remove_reader(self._socket.fileno())
+        self._broken(self.name, why)
 
     def _drain_socket(self) -> None:
         """Take the answers that left the host before it died."""
