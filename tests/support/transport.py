@@ -13,8 +13,37 @@ from typing import Any
 
 from eas_engine.gateway.http import Connection
 from support.parts import Parts
+from support.wire_host import Call, WireHost
 
 HIGH = 64 * 1024
+PATH = b"/api/predict/digits"
+START = b"POST " + PATH + b" HTTP/1.1\r\nHost: h\r\n"
+
+
+def post(body: bytes, *lines: bytes) -> bytes:
+    """A request with a body of known length."""
+    fields = b"".join(line + b"\r\n" for line in (*lines, b"Content-Length: %d" % len(body)))
+    return START + fields + b"\r\n" + body
+
+
+def chunked(*chunks: bytes) -> bytes:
+    """A request with a body in chunks."""
+    coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return START + b"Transfer-Encoding: chunked\r\n\r\n" + coded + b"0\r\n\r\n"
+
+
+def next_call(host: WireHost) -> Call:
+    """The one request that is in the host, begun."""
+    host.link._loop.turn()  # type: ignore[attr-defined]
+    (call,) = host.read()
+    assert host.begin(call)
+    return call
+
+
+def only(browser: Browser) -> Answer:
+    """The one answer that has come."""
+    (answer,) = browser.answers()
+    return answer
 
 
 @dataclass(frozen=True)
