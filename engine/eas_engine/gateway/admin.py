@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import ipaddress
 import logging
 import socket
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from eas_engine.errors import ConfigurationError
+from eas_engine.gateway.listen import listen
 from eas_engine.telemetry.status import Readiness, ServiceStatus
 
 if TYPE_CHECKING:
     import uvicorn
 
-BACKLOG = 256
 STOP_PATIENCE = 2.0  # seconds for answers that are under way when the engine ends
 
 
@@ -74,7 +72,7 @@ class AdminServer:
         """
         with contextlib.suppress(RuntimeError):
             self._asked = asyncio.get_running_loop()
-        self._socket = listen(self._host, self._port)
+        self._socket = listen(self._host, self._port, option="admin-")
         self._port = int(self._socket.getsockname()[1])
         self._thread.start()
         return self._port
@@ -125,28 +123,3 @@ class AdminServer:
         self._server = uvicorn.Server(config)
         if not self._stopping.is_set():
             await self._server.serve([self._socket])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Errors: ConfigurationError, naming the address and the flag."""
-    if not 0 <= port <= 65535:  # getaddrinfo would wrap it round
-        raise ConfigurationError(f"--admin-port {port}: not a port (0 to 65535)")
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:
-        raise ConfigurationError(f"--admin-host {host!r}: no such address ({error})") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            why = f"port {port} is taken by another program; choose another with --admin-port (0 = any free)"
-        else:
-            why = str(error)
-        raise ConfigurationError(f"the admin plane can't listen on {host}:{port}: {why}") from None
-    return listener

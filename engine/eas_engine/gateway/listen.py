@@ -1,4 +1,4 @@
-"""The listening socket of 8080."""
+"""Listening sockets, and the descriptors for who comes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ Give it to the loop, too: it calls ``listen`` once more, with 100 unless told.
 """
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, option: str = "") -> socket.socket:
     """A listening socket; port 0 takes a free one.
+
+    Args:
+        host: address or name of this machine.
+        port: 0 to 65535.
+        option: which flags were meant: ``""`` for --host and --port, ``"admin-"`` for --admin-host ...
 
     Raises:
         ConfigurationError: the address can't be had, with what to do.
     """
+    if not 0 <= port <= 65535:  # getaddrinfo would wrap it round
+        raise ConfigurationError(f"--{option}port {port}: not a port (0 to 65535)")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (socket.gaierror, OverflowError) as error:
-        raise ConfigurationError(f"--host {host}: not an address of this machine ({error})") from None
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"--{option}host {host}: not an address of this machine ({error})") from None
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +41,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigurationError(_refused(host, port, error)) from None
+        raise ConfigurationError(_refused(host, port, option, error)) from None
     listener.setblocking(False)
     return listener
 
@@ -47,11 +54,9 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def _refused(host: str, port: int, error: OSError) -> str:
+def _refused(host: str, port: int, option: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} of {host} is taken by another program; choose another with --port (0: any free one)"
-        )
+        return f"port {port} is taken by another program; choose another with --{option}port (0: any free)"
     if error.errno == errno.EACCES:
-        return f"port {port} needs privileges; choose one above 1023 with --port"
+        return f"port {port} needs privileges; choose one above 1023 with --{option}port"
     return f"can't listen on {host} port {port}: {error.strerror}"

@@ -20,18 +20,14 @@ Reads the clock and the socket directly: this is the hot path.
 
 from __future__ import annotations
 
-import mmap
-import os
-import socket
 import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eas_engine.errors import InstanceCrashed, ProcessorRaised
-from eas_engine.workers.bodies import make_shared
 from eas_engine.workers.credit import Credit
+from eas_engine.workers.ends import Ends
 from eas_host import wire
-from eas_host.arena import map_read_only
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,8 +38,6 @@ if TYPE_CHECKING:
     from eas_engine.telemetry.counters import Counters
     from eas_engine.workers.bodies import Bodies
 
-_ANSWERS_BYTES = 64 << 30  # address space, not memory: the file is sparse
-_SOCKET_BYTES = 1 << 20
 _pack, _HEADER_SIZE, _CALL = wire.REQUEST.pack, wire.REQUEST.size, wire.CALL
 _REPLY, _SKIPPED = wire.REPLY, wire.SKIPPED
 
@@ -81,23 +75,10 @@ class Link:
         self._broken = broken
         self._pool, self._gate, self._bodies, self._counters = pool, gate, bodies, counters
         self._loop, self._clock = loop, clock
-        self._socket, self._theirs = socket.socketpair()
-        for end in (self._socket, self._theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-        self._socket.setblocking(False)
-        self._board_fd = make_shared("eas-board", wire.BOARD_BYTES)
-        self._marks = memoryview(mmap.mmap(self._board_fd, wire.BOARD_BYTES))
-        self._words = self._marks.cast("H")
-        self._answers_fd, self._answers = _make_answers()
-        own = (self._theirs.fileno(), self._board_fd, self._answers_fd, bodies.fd)
-        self.fds = tuple(fd for fd in own if fd >= 0)  # what the host inherits
-        self._description: dict[str, object] = {
-            "link": self._theirs.fileno(),
-            "board": {"fd": self._board_fd},
-            "requests": bodies.describe(),
-            "answers": {"fd": self._answers_fd, "size": _ANSWERS_BYTES} if self._answers_fd >= 0 else None,
-            "request_prefix": request_prefix,
-        }
+        self._ends = Ends(bodies, request_prefix)
+        self._socket = self._ends.socket
+        self._marks, self._words = self._ends.marks, self._ends.words
+        self._answers = self._ends.answers
         self._tickets: list[Ticket | None] = [None] * wire.SLOTS
         self._slots = list(range(wire.SLOTS - 1, -1, -1))
         self.count = 0  # slots that are taken
@@ -122,17 +103,18 @@ class Link:
 
     # -- the supervisor's side
 
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What the host inherits."""
+        return self._ends.fds
+
     def describe(self) -> dict[str, object]:
         """What the host must know of ``fds``."""
-        return dict(self._description)
+        return self._ends.describe()
 
     def started(self) -> None:
         """The host has its copies; ours would keep the link open after its death."""
-        self._theirs.close()
-        for fd in (self._board_fd, self._answers_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._board_fd = self._answers_fd = -1
+        self._ends.started()
 
     def open(self, threads: int) -> None:
         """The host is ready."""
@@ -503,22 +485,12 @@ class Link:
         self._pool.remove(self)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
-        self._socket.close()
+        self._ends.close()
         self._frames.clear()
         self._unsent = None
-        if self._theirs.fileno() >= 0:
-            self.started()
 
     def _wake(self) -> None:
         waiters, self._idle_waiters = self._idle_waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-
-def _make_answers() -> tuple[int, memoryview]:
-    try:
-        fd = make_shared("eas-answers", _ANSWERS_BYTES)
-        return fd, map_read_only(fd, _ANSWERS_BYTES)
-    except OSError:
-        return -1, memoryview(b"")
