@@ -1,4 +1,7 @@
-"""``eas-engine check`` and ``schema``: what ``spec.check`` says, for a person or a machine."""
+"""``eas-engine check`` and ``schema``: what ``spec.check`` says, for a person or a machine.
+
+``spec`` knows the file alone; whether the processor and the model are where it says, ``artifacts`` knows.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from eas_engine import spec
-from eas_engine.spec.check import failure, report
+from eas_engine.artifacts.local import resolve
+from eas_engine.errors import StartError
+from eas_engine.spec.check import as_data, failure, report
+from eas_engine.spec.load import Loaded
+from eas_engine.spec.problems import Problem, problem_at
 
 _COLOURS = {"in effect": "", "not in effect yet": "yellow", "not yet: refused": "red"}
 
@@ -16,7 +23,7 @@ _COLOURS = {"in effect": "", "not in effect yet": "yellow", "not yet: refused": 
 def run(config: Path, define: Sequence[str], *, strict: bool, as_json: bool) -> bool:
     """Print it. Could the service be started here?"""
     try:
-        found = report(spec.load(config, overrides=define, strict=strict))
+        found = _report(spec.load(config, overrides=define, strict=strict))
     except spec.ConfigurationError as error:
         found = failure(error)
     if as_json:
@@ -26,6 +33,26 @@ def run(config: Path, define: Sequence[str], *, strict: bool, as_json: bool) -> 
     else:
         _show(found)
     return bool(found["startable"])
+
+
+def _report(loaded: Loaded) -> dict[str, Any]:
+    found = report(loaded)
+    if found["startable"] and (absent := _absent(loaded)) is not None:
+        found["refusals"] = [as_data(absent)]
+        found["startable"] = False
+    return found
+
+
+def _absent(loaded: Loaded) -> Problem | None:
+    """Why the processor or the model can't be had, by the parameter that names it; as ``serve`` finds out."""
+    try:
+        resolve(loaded.spec, loaded.base)
+    except StartError as error:
+        parameter, colon, message = str(error).partition(": ")
+        if colon and parameter in loaded.origins:
+            return problem_at(parameter, loaded.origins, message)
+        return Problem("", None, str(error))
+    return None
 
 
 def print_schema() -> None:

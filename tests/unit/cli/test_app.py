@@ -212,6 +212,20 @@ def test_check_for_machines(config: Path) -> None:
     assert {"path", "value", "origin", "effect", "here"} <= found["parameters"][0].keys()
 
 
+def test_check_looks_whether_processor_and_model_are_there(config: Path) -> None:
+    config.write_text(json.dumps(SERVICE | {"model_path": "model"}, indent=0))
+    result = eas("check", "--config", str(config))
+    assert result.exit_code == 2
+    assert "can't be started here" in result.stdout
+    assert f"line 5: model_path: {config.parent / 'model'} is not there" in result.stdout
+    config.with_name("app.py").unlink()
+    found = json.loads(eas("check", "--config", str(config), "--json").stdout)
+    assert not found["startable"]
+    (refusal,) = found["refusals"]
+    assert (refusal["path"], refusal["line"]) == ("processor_entry", 4)
+    assert "app.py is not there" in refusal["message"]
+
+
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
 def test_check_says_no_with_exit_2(config: Path, as_json: list[str]) -> None:
     config.write_text('{"name": "echo",\n"token": "Tell-Nobody",\n"metadata": {"rpc.keepalive": "soon"}}')
