@@ -140,6 +140,7 @@ class Engine:
             clock=self._clock,
             hooks=Hooks(
                 log=self._logs.log.info,
+                warn=self._logs.log.warning,
                 output=lambda instance, stream, line: self._logs.output(instance, [line], stream),
                 on_change=self._changed,
                 on_properties=self._plane.keep_alive,

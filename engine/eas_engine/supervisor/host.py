@@ -310,7 +310,7 @@ class Host:
             self._all.hooks.log("host_stopped", **fields)
         else:
             self._remember(life, Crash(cause, kind, self._clock.wall(), before))
-            self._all.hooks.log("host_crashed", **fields, next_start_in=self._deaths.back_off)
+            self._all.hooks.warn("host_crashed", **fields, next_start_in=self._deaths.back_off)
         self._tell()
 
     def _remember(self, life: Life | None, crash: Crash) -> None:

@@ -50,7 +50,7 @@ class Channel(Protocol):
 
 
 def _no_log(event: str, **fields: object) -> None:
-    """The default of ``Hooks.log``."""
+    """The default of ``Hooks.log`` and ``Hooks.warn``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,14 @@ class Hooks:
 
     Attributes:
         log: an event and its fields, as structlog's ``info``.
+        warn: the same for what should not happen, a crash: as structlog's ``warning``.
         output: a line that a processor printed: instance, stream (stdout or stderr), text.
         on_change: after every transition of a host.
         on_properties: the effective keepalive, milliseconds, when a host has said what its code asks for.
     """
 
     log: Callable[..., None] = _no_log
+    warn: Callable[..., None] = _no_log
     output: Callable[[str, str, str], None] = lambda _instance, _stream, _line: None
     on_change: Callable[[FleetSnapshot], None] = lambda _snapshot: None
     on_properties: Callable[[int], None] = lambda _keepalive_ms: None

@@ -38,12 +38,14 @@ class World:
         self.seen: list[FleetSnapshot] = []
         self.keepalives: list[int] = []
         self.output: list[tuple[str, str, str]] = []
+        self.warned: list[str] = []
         self.supervisor = Supervisor(
             settings,
             self.channels,
             clock=self.clock,
             execute=self.hosts,
             hooks=Hooks(
+                warn=lambda event, **_fields: self.warned.append(event),
                 output=lambda *line: self.output.append(line),
                 on_change=self.seen.append,
                 on_properties=self.keepalives.append,
@@ -140,6 +142,7 @@ async def test_a_crash_is_answered_remembered_and_repaired_at_once() -> None:
         assert (crash.cause, crash.kind, crash.state) == ("signal 9 (SIGKILL)", "signal", State.READY)
         assert crash.lines == world.supervisor.last_lines("s-0") == ("so long",)
         assert crash.at == world.clock.wall()
+        assert world.warned == ["host_crashed"]
         assert world.output == [("s-0", "stdout", "so long")]
         await settle()
         assert world.states == ["starting"]
