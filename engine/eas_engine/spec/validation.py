@@ -6,6 +6,7 @@ again: the spec that comes out then serves only for finding further problems.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -19,6 +20,7 @@ from eas_engine.spec.problems import Origin, Problem, problem_at, shown
 _ROUNDS: Final = 8
 _MOST: Final = 200
 """Complaints listed; a file with more is no service.json with a few mistakes."""
+_QUOTED: Final = re.compile(r"'([^']*)'")
 _PLACEHOLDER: Final = "unnamed"
 
 
@@ -42,7 +44,6 @@ _EXPECTED: Final = {
     "greater_than_equal": _Words("expected at least {}", "ge"),
     "greater_than": _Words("expected more than {}", "gt"),
     "less_than_equal": _Words("expected at most {}", "le"),
-    "literal_error": _Words("expected {}", "expected"),
     "string_pattern_mismatch": _Words("expected text that matches {}", "pattern"),
     "string_too_short": _Words("expected text that isn't empty"),
     "too_short": _Words("expected at least {} item(s)", "min_length"),
@@ -86,13 +87,28 @@ def _message(detail: ErrorDetails) -> str:
         return "required, and not set"
     context = detail.get("ctx") or {}
     words = _EXPECTED.get(detail["type"])
-    if words is not None:
+    if detail["type"] == "literal_error":
+        expected = _one_of(str(context.get("expected", "")), detail["input"])
+    elif words is not None:
         expected = words.text.format(context.get(words.figure, ""))
     elif detail["type"] == "value_error":
         expected = str(context.get("error", detail["msg"]))
     else:
         expected = detail["msg"]
     return f"{shown(detail['input'], path_of(detail['loc']))}: {expected}"
+
+
+def _one_of(allowed: str, given: object) -> str:
+    """The values there are, pydantic's ``'a', 'b' or 'c'``, and the nearest; not the empty one, a default."""
+    from difflib import get_close_matches  # only for a file with mistakes
+
+    values = [one for one in _QUOTED.findall(allowed) if one]
+    if not values:
+        return f"expected {allowed}"
+    quoted = [f"'{one}'" for one in values]
+    expected = " or ".join(part for part in (", ".join(quoted[:-1]), quoted[-1]) if part)
+    near = get_close_matches(given.lower(), values, n=1) if isinstance(given, str) else []
+    return f"expected {expected}" + (f", did you mean {near[0]}?" if near else "")
 
 
 def _whole_item(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
