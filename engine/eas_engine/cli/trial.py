@@ -59,11 +59,23 @@ def run(
     """
     body, clock = _body(text, data), SystemClock()
     began = clock.now()
+    if not debug:  # else the engine's own log shows them
+        _warn(config, define)
     with _engine(config, define, debug=debug) as found:
         _tell(f"{found.record.name}: ready after {clock.now() - began:.2f} s")
         results = _send(found, body, count, clock)
     _show(results)
     return results.good
+
+
+def _warn(config: Path, define: Sequence[str]) -> None:
+    """What ``serve`` would say about the file: unknown keys, parameters not in effect. Errors are serve's."""
+    from eas_engine import spec
+
+    with contextlib.suppress(ConfigurationError):
+        loaded = spec.load(config, overrides=define)
+        for problem in (*loaded.warnings, *spec.startable(loaded)[1]):
+            _tell(f"warning: {problem}")
 
 
 def _body(text: str | None, data: Path | None) -> bytes:

@@ -60,6 +60,13 @@ def test_many_and_from_stdin(service: Path) -> None:
     assert b"p99" in done.stderr
 
 
+def test_warnings_about_the_file_are_shown(service: Path) -> None:
+    done = trial(service, "--text", "x", "-D", "metadata.rpc.max_que_size=1")
+    assert done.returncode == 0, done.stderr
+    assert b"warning: metadata.rpc.max_que_size: " in done.stderr
+    assert b"did you mean max_queue_size?" in done.stderr
+
+
 def test_any_other_status_is_exit_1(service: Path) -> None:
     done = trial(service, "--text", "bad")
     assert (done.returncode, done.stdout) == (1, b"not that")
