@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
             duration(one["uptime_seconds"]),
             f"{one['threads']['busy']}/{one['threads']['all']}",
             _process(one),
-            ", ".join(f"{cause}: {count}" for cause, count in one["restarts"].items()),
+            ", ".join(f"{count} ({cause})" for cause, count in one["restarts"].items()),
             one["reason"],
         )
         for one in instances
@@ -128,15 +129,16 @@ def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
     out.print(table(("instance", "state", "pid", "up", "busy", "process", "restarts", "reason"), rows))
     for one in instances:
         if one["last_crash"]:
-            crash = ", ".join(f"{key} {value}" for key, value in one["last_crash"].items() if _short(value))
-            out.print(plain(f"{one['name']} crashed last: {crash}", "red"))
+            out.print(plain(f"{one['name']}: last crash: {_crash(one['last_crash'])}", "red"))
         if one["state"] != "READY" or one["last_crash"]:
             for line in one["log"][-_LOG_LINES:]:
                 out.print(plain(f"  {one['name']} | {line}"))
 
 
-def _short(value: object) -> bool:
-    return isinstance(value, str | int | float) and value != "" and "\n" not in str(value)
+def _crash(crash: Mapping[str, Any]) -> str:
+    """``exit 3 at 2026-01-31 16:40:12 (it was READY)``, in the time of this machine."""
+    at = datetime.fromtimestamp(crash["at"]).astimezone()
+    return f"{crash['cause']} at {at:%Y-%m-%d %H:%M:%S} (it was {crash['state']})"
 
 
 def _process(of: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -43,9 +44,16 @@ class Source:
             state="CRASHED",
             reason="[red]starts again in 1 s",
             pids=(os.getpid(),),
-            restarts={"crash": 2},
+            restarts={"signal": 2},
             log=("old", "Segmentation \x1b[2Jfault"),
-            last_crash={"cause": "SIGSEGV", "log": ["x"]},
+            last_crash={
+                "cause": "signal 11 (SIGSEGV)",
+                "kind": "signal",
+                "at": datetime(2026, 1, 31, 16, 40, 12).astimezone().timestamp(),
+                "state": "READY",
+                "lines": ["x"],
+                "traceback": "",
+            },
         )
         return ServiceStatus(
             name="digits",
@@ -109,10 +117,10 @@ def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
             "digits-0 is CRASHED",
             "p50 1 ms, p99 12.5 ms",
             "200: 7",
-            "crash: 2",
+            "2 (signal)",
             "digits-0 | Segmentation \\x1b[2Jfault",
             "[red]starts again",
-            "cause SIGSEGV",
+            "digits-0: last crash: signal 11 (SIGSEGV) at 2026-01-31 16:40:12 (it was READY)",
             "1 h 1 min",
         ):
             assert shown in result.stdout
