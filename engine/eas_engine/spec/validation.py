@@ -100,7 +100,7 @@ def _message(detail: ErrorDetails) -> str:
 
 def _one_of(allowed: str, given: object) -> str:
     """The values there are, pydantic's ``'a', 'b' or 'c'``, and the nearest; not the empty one, a default."""
-    from difflib import get_close_matches  # only for a file with mistakes
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a file with mistakes
 
     values = [one for one in _QUOTED.findall(allowed) if one]
     if not values:
