@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from eas_engine.request import Ticket
 
 
+_IDLE_SECONDS = 0.02
+"""With nobody in line the timer isn't due earlier than this, however short ``rpc.keepalive`` is."""
+
+
 class Deadlines:
     """Calls `expire` for each ticket that is still here at its deadline."""
 
@@ -82,7 +86,7 @@ class Deadlines:
             self._timer.cancel()
         now = self._clock()
         late = []
-        due = now + self._keepalive
+        due = now + max(self._keepalive, _IDLE_SECONDS)
         for ticket in self.line:
             if ticket.deadline > now:
                 due = min(due, ticket.deadline)

@@ -141,7 +141,9 @@ class Connection(asyncio.BufferedProtocol):
         state = self._state
         if state is _HEAD:
             data = self._front.buffer[:nbytes].tobytes()
-            self._take_head(self._tail + data if self._tail else data)
+            if self._tail:  # taken up once and for all: whoever still wants to take it up finds nothing
+                data, self._tail = self._tail + data, b""
+            self._take_head(data)
         elif state is _BODY:
             self._take_body(nbytes)
         elif state is _BUSY:
@@ -180,7 +182,8 @@ class Connection(asyncio.BufferedProtocol):
         self._all_sent()
         if self._transport.is_closing():
             return
-        if self._state is _HEAD or (self._state is _BUSY and len(self._tail) < _AHEAD):
+        full = self._state is _BUSY and len(self._tail) >= _AHEAD
+        if not full and self._state is not _BODY:  # an upload pauses and resumes by itself
             self._transport.resume_reading()
         self._again()
 
@@ -199,7 +202,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._ticket = ticket
         budget = front.budget
-        if len(data) - start != length or budget.waiting or budget.used + length > budget.limit:
+        full = length and (budget.waiting or budget.used + length > budget.limit)
+        if full or len(data) - start != length:
             self._start_body(data[start:])
             return
         budget.used += length

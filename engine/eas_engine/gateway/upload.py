@@ -52,10 +52,11 @@ class Upload(ABC):
 
     def _reserve(self, size: int, then: Callable[[], None]) -> None:
         """Call `then` when the budget has room for `size` bytes: now, or later."""
-        if self._front.budget.take(self, size, then):
+        self._waiting = True
+        if self._front.budget.take(self, size, then, held=self._ticket.size):
+            self._waiting = False
             then()
-        else:
-            self._waiting = True
+        elif self._waiting:  # else it was called meanwhile
             self._transport.pause_reading()
 
     def _go_on(self) -> None:
@@ -130,6 +131,7 @@ class Decoded(Upload):
         ticket.size = len(body)
         if rest is None:
             return
+        self._front.budget.forget(self)
         ticket.body = body
         if body:  # a large one goes into the arena after all
             offset, place = self._front.bodies.place(len(body))

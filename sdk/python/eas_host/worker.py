@@ -48,6 +48,7 @@ _MANY = 32
 _PATIENCE = 0.001  # seconds between two looks of the watch
 _LOOKS = 50  # without anything new to see, before it sleeps
 _LONGEST_MESSAGE = 16 * 1024
+_SOFTWARE = 70  # sysexits.h
 _LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
 _now = time.monotonic
 
@@ -131,9 +132,10 @@ class Server:
                     self._call_watch()
         except (Stopped, BrokenPipeError, ConnectionResetError):
             self._let_go(hold)  # no more work; or the engine is gone, and the control socket's watcher acts
-        except wire.CorruptFrame:
-            traceback.print_exc()
-            os._exit(70)
+        except BaseException:  # noqa: BLE001 - a thread that ended unnoticed would be missed by every request
+            with contextlib.suppress(Exception):
+                traceback.print_exc()
+            os._exit(_SOFTWARE)
 
     def _read(self, hold: Optional[Hold]) -> Optional[Hold]:
         """Be the reader until something came. Returns the role if this thread keeps it.
@@ -235,12 +237,12 @@ class Server:
             if answer.__class__ is not bytes:
                 answer = memoryview(answer).cast("B")
             kind = wire.REPLY
-        except Exception as error:  # noqa: BLE001 - whatever a processor raises is its answer
+        except (SystemExit, KeyboardInterrupt) as leaving:
+            self._outbox.flush()
+            _leave(leaving)
+        except BaseException as error:  # noqa: BLE001 - whatever else a processor raises is its answer
             kind, status, headers = wire.RAISED, 400, b""
             answer = _describe(error, request.request_id)
-        except BaseException as error:  # noqa: BLE001 - sys.exit and the like
-            self._outbox.flush()
-            _leave(error)
         took = _now() - begun
         took_us = int(took * 1e6) if took < _LONGEST_CALL else 0xFFFFFFFF
         if headers or len(answer) >= wire.SPILL_BYTES:
@@ -250,27 +252,29 @@ class Server:
         return took
 
 
-def _describe(error: Exception, request_id: str) -> bytes:
-    """The trace into the log, the message to the client."""
-    text = f"request {request_id} raised\n{traceback.format_exc()}"
-    sys.stderr.write(text)
-    sys.stderr.flush()
-    message = str(error) or type(error).__name__
-    return message.encode("utf-8", "replace")[:_LONGEST_MESSAGE]
+def _describe(error: BaseException, request_id: str) -> bytes:
+    """The trace into the log, the message to the client; neither can fail, whatever was raised."""
+    with contextlib.suppress(Exception):  # the processor may have closed stderr
+        sys.stderr.write(f"request {request_id} raised\n{traceback.format_exc()}")
+        sys.stderr.flush()
+    message = ""
+    with contextlib.suppress(Exception):  # its __str__ is the processor's code, too
+        message = str(error)
+    return (message or type(error).__name__).encode("utf-8", "replace")[:_LONGEST_MESSAGE]
 
 
-def _leave(error: BaseException) -> NoReturn:
+def _leave(leaving: BaseException) -> NoReturn:
     """``sys.exit`` in a processor ends the instance, as it would end any program."""
-    code = error.code if isinstance(error, SystemExit) else 1
-    if not isinstance(code, int):
-        if code is not None:
+    code = leaving.code if isinstance(leaving, SystemExit) else 1
+    with contextlib.suppress(Exception):
+        if not isinstance(code, int) and code is not None:
             sys.stderr.write(f"{code}\n")
-        code = 0 if code is None else 1
-    if not isinstance(error, SystemExit):
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        if not isinstance(leaving, SystemExit):
+            traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(0 if code is None else code & 0xFF if isinstance(code, int) else 1)
 
 
 def serve(handle: Handle, channel: Dict[str, Any], threads: int) -> Server:

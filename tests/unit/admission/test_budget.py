@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -46,12 +47,34 @@ def test_whoever_is_resumed_may_give_back_at_once() -> None:
     assert (budget.used, len(budget.waiting)) == (0, 0)
 
 
-def test_nothing_takes_no_room_but_keeps_its_place_in_the_line() -> None:
+def test_nothing_takes_no_room_and_waits_for_nobody() -> None:
     budget = Budget(1)
     assert budget.take("a", 1, lambda: None)
-    assert budget.take("b", 0, lambda: None)
     assert not budget.take("c", 1, lambda: None)
-    assert not budget.take("d", 0, lambda: None)
+    assert budget.take("d", 0, lambda: None)
+
+
+def test_bodies_that_grow_do_not_wait_for_one_another_for_ever() -> None:
+    """Two chunked uploads, each holding what the other needed, both ended as 408s."""
+    budget, went_on = Budget(10), list[str]()
+    assert budget.take("a", 6, lambda: None)
+    assert budget.take("b", 4, lambda: None)
+    assert not budget.take("a", 3, lambda: went_on.append("a"), held=6)
+    assert not budget.take("b", 3, lambda: went_on.append("b"), held=4)
+    assert went_on == ["a"], "the first of them, once nobody else can go on"
+    assert budget.take("a", 5, lambda: None, held=9)  # and to its end
+    budget.forget("a")
+    assert went_on == ["a"]  # `b` waits for the memory of `a`, which is in use
+    budget.give(14)
+    assert went_on == ["a", "b"]
+    assert budget.used == 7
+
+
+def test_a_body_that_is_alone_and_over_the_limit_goes_on_at_once() -> None:
+    budget = Budget(10)
+    assert budget.take("a", 8, lambda: None)
+    assert budget.take("a", 5, pytest.fail, held=8), "and isn't told a second time"
+    assert (budget.used, len(budget.waiting)) == (13, 0)
 
 
 class Bodies(RuleBasedStateMachine):
@@ -70,7 +93,7 @@ class Bodies(RuleBasedStateMachine):
     def take(self, size: int) -> None:
         who, self.who = self.who, self.who + 1
         if self.budget.take(who, size, lambda: self.resumed(who)):
-            assert not self.line
+            assert not self.line or not size
             self.held[who] = size
         else:
             self.line.append((who, size))

@@ -135,3 +135,26 @@ def test_too_fast_is_told_with_a_time_and_the_connection_is_kept(parts: Parts) -
     assert browser.statuses == [200, 429]
     assert browser.answers()[1].headers["retry-after"] == "2"
     assert browser.connection.idle
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        (b"POST /api/predict/nobody HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 404),
+        (b"PUT " + PATH + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 405),
+    ],
+)
+def test_what_is_pipelined_behind_a_refusal_is_read_once(parts: Parts, refused: bytes, status: int) -> None:
+    """Its first bytes were taken up twice, and later requests became the body of the second."""
+    parts.host()
+    browser = Browser(parts)
+    large = post(b"x" * 9_000)
+    browser.send(refused + large)
+    for _ in range(4):
+        parts.loop.turn()
+        parts.serve_all()
+    browser.send(post(b"y"))
+    parts.serve_all()
+    assert browser.statuses == [status, 200, 200]
+    assert [answer.body for answer in browser.answers()][1:] == [b"x" * 9_000, b"y"]
+    parts.check_empty()

@@ -179,3 +179,22 @@ def test_a_chunked_body_over_the_limit_is_413_at_the_chunk_too_much(
     assert only(browser).status == 413
     assert browser.half_closed
     parts.check_empty()
+
+
+def test_two_chunked_bodies_that_fit_alone_both_get_through(make: Callable[..., Parts]) -> None:
+    """Each held what the other needed, until both were 408."""
+    parts = make(memory=MEGABYTE, keepalive=5.0)
+    host = parts.host(threads=4)
+    first, second = Browser(parts), Browser(parts)
+    whole = chunked(b"x" * 700_000)
+    for start in range(0, len(whole), 50_000):
+        for browser in (first, second):
+            if not browser.paused:
+                browser.send(whole[start : start + 50_000])
+    assert first.paused != second.paused, "one goes on, one waits"
+    going, waiting = (second, first) if first.paused else (first, second)
+    assert parts.gate.count == 2
+    host.answer(next_call(host), b"done")
+    parts.loop.turn()
+    assert going.statuses == [200]
+    assert not waiting.paused

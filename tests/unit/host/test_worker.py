@@ -116,6 +116,13 @@ def test_an_exception_is_its_message_and_its_trace_is_in_the_log_with_the_id(
     assert "in handle" in log
 
 
+class Unprintable(Exception):
+    """An exception of a processor's own whose message can't be had."""
+
+    def __str__(self) -> str:
+        return None  # type: ignore[return-value]  # noqa: PLE0307 - that is what is wrong with it
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -124,17 +131,22 @@ def test_an_exception_is_its_message_and_its_trace_is_in_the_log_with_the_id(
         (ValueError("\udcff"), b"?"),
         (MemoryError("m"), b"m"),
         (StopIteration("s"), b"s"),
+        (GeneratorExit("g"), b"g"),
+        (Unprintable(), b"Unprintable"),
     ],
 )
 def test_whatever_is_raised_has_a_message(
-    start: Callable[..., EngineEnd], error: Exception, message: bytes
+    start: Callable[..., EngineEnd], error: BaseException, message: bytes
 ) -> None:
+    """One that can't be printed ended its thread unnoticed, and five of them the service."""
+
     def handle(request: Any) -> tuple[int, Any, bytes]:
         raise error
 
-    end = start(handle)
-    end.hand(b"")
-    assert end.take()[0].body == message
+    end = start(handle, threads=1)
+    for _ in range(2):
+        end.hand(b"")
+        assert end.take()[0].body == message
 
 
 @pytest.mark.parametrize("answer", [(200, "text", b""), (200, None, b""), None, (200, b"")])
