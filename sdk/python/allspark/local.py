@@ -33,9 +33,9 @@ def become_engine(endpoint: Optional[str]) -> NoReturn:
     """Replaces this process by an engine that serves the script; exits with 1 when there is no engine.
 
     Args:
-        endpoint: ``"host:port"``, ``":port"``, or None for 127.0.0.1:8080.
+        endpoint: ``"host:port"``, ``":port"``, or None for 127.0.0.1 and the port in EAS_PORT, else 8080.
     """
-    host, port = parse_endpoint(endpoint)
+    host, port = parse_endpoint(endpoint or by_environment())
     script = main_script()
     start = engine_command()
     if start is None:
@@ -46,11 +46,28 @@ def become_engine(endpoint: Optional[str]) -> NoReturn:
         )
     config = write_config(script, port, endpoint)
     command = [*start, "serve", "--config", config, "--any-path", "--host", host, "--port", str(port)]
-    if port != 8080:
+    if port != 8080 and not os.environ.get("EAS_ADMIN_PORT"):
         command += ["--admin-port", "0"]  # 9090 belongs to the engine on 8080
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(command[0], command)
+
+
+def by_environment() -> Optional[str]:
+    """The endpoint for code that names none: the port in EAS_PORT, as for ``eas-engine serve``; None without.
+
+    Exits with 2, as ``serve`` does, when that is no port.
+    """
+    port = os.environ.get("EAS_PORT", "")
+    if not port:
+        return None
+    endpoint = f"127.0.0.1:{port}"
+    try:
+        parse_endpoint(endpoint)
+    except ValueError:
+        print(f"allspark: EAS_PORT must be a port (0 to 65535), not {port!r}", file=sys.stderr)
+        sys.exit(2)
+    return endpoint
 
 
 def parse_endpoint(endpoint: Optional[str]) -> Tuple[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -312,3 +313,16 @@ def test_a_script_starts_it_for_any_path(served: list[ServeOptions]) -> None:
     """``python app.py`` starts the engine so (see allspark)."""
     assert eas("serve", "--config", "s.json", "--any-path", "--admin-port", "0").exit_code == 0
     assert served[0].any_path
+
+
+def test_a_script_on_a_taken_port_is_told_what_it_can_change(config: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        flags = ["--config", str(config), "--host", "127.0.0.1", "--port", port]
+        flags += ["--state-dir", str(tmp_path / "state")]
+        code = "from eas_engine.cli import main; main()"
+        by_hand, served = run(code, *flags, "--any-path"), run(code, *flags)
+    assert (by_hand.returncode, served.returncode) == (2, 2)
+    assert 'EAS_PORT, or with endpoint="127.0.0.1:8081" in the code' in by_hand.stderr
+    assert "--port" not in by_hand.stderr
+    assert "--port" in served.stderr

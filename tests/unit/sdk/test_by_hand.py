@@ -85,6 +85,27 @@ def test_endpoint_and_model_path(write: Write, installed: Path) -> None:
     assert told["config"]["model_path"] == str(script.parent / "m")
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "environment", "flags"),
+    [
+        (None, {"EAS_PORT": "8081"}, ["--port", "8081", "--admin-port", "0"]),
+        (None, {"EAS_PORT": ""}, ["--port", "8080"]),
+        (":8079", {"EAS_PORT": "8081"}, ["--port", "8079", "--admin-port", "0"]),
+        (None, {"EAS_PORT": "8081", "EAS_ADMIN_PORT": "9091"}, ["--port", "8081"]),
+    ],
+)
+def test_the_ports_of_the_environment(
+    write: Write, installed: Path, endpoint: str | None, environment: dict[str, str], flags: list[str]
+) -> None:
+    out = run(write(SCRIPT.format(endpoint=endpoint)), installed, **environment)[1]
+    assert json.loads(out)["argv"][6:] == flags
+
+
+def test_a_port_of_the_environment_that_is_none(write: Write, installed: Path) -> None:
+    process, _, err = run(write(SCRIPT.format(endpoint=None)), installed, EAS_PORT="x")
+    assert (process.returncode, err) == (2, "allspark: EAS_PORT must be a port (0 to 65535), not 'x'\n")
+
+
 def test_nothing_piles_up(write: Write, installed: Path) -> None:
     script = write(SCRIPT.format(endpoint=None))
     first, second = (json.loads(run(script, installed)[1])["path"] for _ in range(2))
