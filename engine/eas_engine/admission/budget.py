@@ -30,7 +30,7 @@ class Budget:
 
         `held`: bytes that were reserved before for the same body, which grows. When everything in use is held
         by bodies that wait to grow, they would wait for one another for ever: then the first of them is
-        favoured and goes over the limit, until it says ``forget``. So False may come after `resume` was called.
+        favoured and goes over the limit, until it says ``forget``. So False may come after `resume`.
         """
         if not size or who is self._favoured or (not self.waiting and self.used + size <= self.limit):
             self.used += size
