@@ -27,7 +27,6 @@ from eas_engine.admission.gate import Limits
 from eas_engine.announce import announce
 from eas_engine.artifacts.local import resolve
 from eas_engine.clock import Clock, SystemClock, wait_until
-from eas_engine.errors import ConfigurationError
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.front import Rules
 from eas_engine.gateway.listen import BACKLOG, listen, raise_descriptor_limit
@@ -121,13 +120,8 @@ def _prepare(options: ServeOptions, logs: Logs) -> Iterator[Parts]:
 
 def _listen(options: ServeOptions) -> socket.socket:
     """As ``listen``; who started a script by hand (``any_path``) has no flag, but its code and EAS_PORT."""
-    try:
-        return listen(options.host, options.port)
-    except ConfigurationError as error:
-        if not options.any_path:
-            raise
-        instead = 'EAS_PORT, or with endpoint="127.0.0.1:8081" in the code'
-        raise ConfigurationError(str(error).replace("--port", instead)) from None
+    instead = 'EAS_PORT, or with endpoint="127.0.0.1:8081" in the code' if options.any_path else ""
+    return listen(options.host, options.port, instead=instead)
 
 
 class Engine:

@@ -15,13 +15,14 @@ Give it to the loop, too: it calls ``listen`` once more, with 100 unless told.
 """
 
 
-def listen(host: str, port: int, *, option: str = "") -> socket.socket:
+def listen(host: str, port: int, *, option: str = "", instead: str = "") -> socket.socket:
     """A listening socket; port 0 takes a free one.
 
     Args:
         host: address or name of this machine.
         port: 0 to 65535.
         option: which flags were meant: ``""`` for --host and --port, ``"admin-"`` for --admin-host ...
+        instead: how to choose another port for who has no such flag.
 
     Raises:
         ConfigurationError: the address can't be had, with what to do.
@@ -41,7 +42,7 @@ def listen(host: str, port: int, *, option: str = "") -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigurationError(_refused(host, port, option, error)) from None
+        raise ConfigurationError(_refused(host, port, instead or f"--{option}port", error)) from None
     listener.setblocking(False)
     return listener
 
@@ -54,9 +55,9 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def _refused(host: str, port: int, option: str, error: OSError) -> str:
+def _refused(host: str, port: int, how: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken by another program; choose another with --{option}port (0: any free)"
+        return f"port {port} is taken by another program; choose another with {how} (0: any free)"
     if error.errno == errno.EACCES:
-        return f"port {port} needs privileges; choose one above 1023 with --{option}port"
+        return f"port {port} needs privileges; choose one above 1023 with {how}"
     return f"can't listen on {host} port {port}: {error.strerror}"
