@@ -10,6 +10,7 @@ Two trees, split by who is told:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -110,10 +111,70 @@ class QueueFull(Refusal):
 
 
 class InstanceCrashed(Refusal):
-    """The instance died while the processor had this request."""
+    """The instance was ended by a signal while the processor had this request; other deaths are below."""
 
     status, code, retryable = 500, "instance_crashed", True
     text = "the instance crashed while it had this request"
+
+
+class InstanceAborted(InstanceCrashed):
+    """``abort()``: the processor's code, or a library of it, gave up."""
+
+    code, text = "instance_aborted", "the instance aborted while it had this request"
+
+
+class InstanceCppException(InstanceCrashed):
+    """A C++ exception escaped from the processor (``std::terminate``)."""
+
+    code, text = "instance_cpp_exception", "a C++ exception escaped from the processor and ended the instance"
+
+
+class InstanceExited(InstanceCrashed):
+    """``sys.exit``, ``System.exit``, ``os._exit``, ``exit``: the processor ended its own process."""
+
+    code, text = "instance_exited", "the processor ended its process while it had this request"
+
+
+class InstanceJvmCrashed(InstanceCrashed):
+    """The Java virtual machine died and left an ``hs_err`` file."""
+
+    code, text = "instance_jvm_crashed", "the Java virtual machine crashed while it had this request"
+
+
+class InstanceOutOfMemory(InstanceCrashed):
+    """The kernel ended the instance for want of memory."""
+
+    code, text = "instance_out_of_memory", "the instance ran out of memory while it had this request"
+
+
+class InstanceKilled(InstanceCrashed):
+    """SIGKILL, and neither the engine nor the kernel's want of memory was it."""
+
+    code, text = "instance_killed", "the instance was killed while it had this request"
+
+
+class InstanceStuck(InstanceCrashed):
+    """A call took longer than ``rpc.stuck_timeout``, and the instance was ended because of it."""
+
+    code, text = "instance_stuck", "a call of the instance never ended (rpc.stuck_timeout)"
+
+
+class InstanceLinkBroken(InstanceCrashed):
+    """The instance closed the connection on which it gets requests, or sent nonsense on it."""
+
+    code, text = "instance_link_broken", "the instance broke its connection to the engine"
+
+
+class InstanceControlBroken(InstanceCrashed):
+    """The instance closed its control socket, or broke the control protocol."""
+
+    code, text = "instance_control_broken", "the instance broke its control connection to the engine"
+
+
+class InstanceStopped(InstanceCrashed):
+    """It was to leave, and the request wasn't done when its time was over."""
+
+    code, text = "instance_stopped", "the instance was stopped before it was done with this request"
 
 
 class NotReady(Refusal):
@@ -127,6 +188,13 @@ class Draining(Refusal):
 
     status, code, text = 503, "draining", "the service is shutting down"
     retryable, closes = True, True
+
+
+def kinds_of(base: type[Refusal]) -> Iterator[type[Refusal]]:
+    """``base`` and everything derived from it."""
+    yield base
+    for kind in base.__subclasses__():
+        yield from kinds_of(kind)
 
 
 class StartError(Exception):

@@ -8,7 +8,7 @@ afterwards.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,22 @@ class Holder(Protocol):
 
         False: a processor has it, and its place is taken until the processor is done with it.
         """
+
+
+class Held(NamedTuple):
+    """A request that a host had inside when it died, copied for whoever looks into the crash."""
+
+    number: int
+    head: bytes
+    """As the client sent it: whoever keeps it takes the credentials out."""
+    body: bytes
+    """Its first bytes, all of them where the limit allowed it."""
+    size: int
+    """Bytes that the body had."""
+    begun: bool
+    """Whether the processor was at work on it."""
+    age: float
+    """Seconds since its first byte."""
 
 
 class Ticket:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from eas_engine.errors import InstanceCrashed
+from eas_engine.request import Held
+
 
 class FakeChannel:
     """Records what it is told. ``busy()`` puts a request inside the host, ``done()`` takes it out."""
@@ -12,6 +15,8 @@ class FakeChannel:
         self.host = host
         self.fds = fds
         self.calls: list[str] = []
+        self.inside: list[Held] = []
+        self.crash: InstanceCrashed | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -43,7 +48,15 @@ class FakeChannel:
     async def wait_idle(self) -> None:
         await self._idle.wait()
 
-    def lost(self) -> None:
+    def held(self, limit: int) -> list[Held]:
+        left, copies = limit, []
+        for one in self.inside:
+            copies.append(one._replace(body=one.body[:left]))
+            left = max(0, left - len(one.body))
+        return copies
+
+    def lost(self, crash: InstanceCrashed) -> None:
+        self.crash = crash
         self.calls.append("lost")
         self._idle.set()
 

@@ -22,6 +22,7 @@ from dataclasses import asdict, replace
 from types import MappingProxyType
 
 from eas_engine.clock import wait_any
+from eas_engine.errors import InstanceCrashed
 from eas_engine.supervisor.control import Failed, Hello, Message, Ready
 from eas_engine.supervisor.instance import Channel, Surroundings
 from eas_engine.supervisor.life import Condemned, Life
@@ -188,7 +189,7 @@ class Host:
             running = self._all.execute(self._all.settings.program, channel.fds, self)
         except (OSError, ValueError) as error:  # ValueError: a NUL in a path or in the environment
             channel.started()
-            channel.lost()
+            channel.lost(InstanceCrashed())
             self._not_executed(error)
             return None
         return Life(channel, running, self._clock.now(), self._clock.wall())
@@ -269,7 +270,7 @@ class Host:
         self._life = None
         life.dead.set()
         life.leaving.set()
-        life.channel.lost()
+        life.channel.lost(InstanceCrashed())
         kind, cause = life.why_dead(status)
         self._died(life, kind, cause)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from eas_engine.clock import Clock
+from eas_engine.errors import InstanceCrashed
+from eas_engine.request import Held
 from eas_engine.supervisor.launch import Execute
 from eas_engine.supervisor.observe import FleetSnapshot
 from eas_engine.supervisor.settings import Settings
@@ -44,8 +46,12 @@ class Channel(Protocol):
         """Until ``idle``, or ``lost``."""
         ...
 
-    def lost(self) -> None:
-        """The host is dead: begun requests are answered, others taken back, everything is freed."""
+    def held(self, limit: int) -> list[Held]:
+        """The requests inside a dead host, with at most ``limit`` bytes of bodies. Before ``lost``."""
+        ...
+
+    def lost(self, crash: InstanceCrashed) -> None:
+        """The host is dead: begun requests are answered with ``crash``, others taken back, all is freed."""
         ...
 
 

@@ -53,6 +53,13 @@ class Bodies:
                 return offset, self.arena.view[offset : offset + size]
         return -1, memoryview(bytearray(size))
 
+    def copy(self, ticket: Ticket, limit: int) -> bytes:
+        """The ticket's body, or the first ``limit`` bytes of it."""
+        size = min(ticket.size, limit)
+        if ticket.offset >= 0 and self.arena is not None:
+            return bytes(self.arena.view[ticket.offset : ticket.offset + size])
+        return bytes(memoryview(ticket.body or b"")[:size])
+
     def release(self, ticket: Ticket) -> None:
         """Nobody reads the ticket's body any more."""
         size, ticket.size, ticket.body = ticket.size, 0, None

@@ -25,6 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eas_engine.errors import InstanceCrashed, ProcessorRaised
+from eas_engine.request import Held
 from eas_engine.workers.credit import Credit
 from eas_engine.workers.ends import Ends
 from eas_host import wire
@@ -141,8 +142,21 @@ class Link:
             self._idle_waiters.append(waiter)
             await waiter
 
-    def lost(self) -> None:
-        """The host is dead. Says so to everybody who waits for it; harmless when called again."""
+    def held(self, limit: int) -> list[Held]:
+        """Copies of the requests inside; their bodies until ``limit`` bytes are reached. Before ``lost``."""
+        copies, now, left = [], self._clock(), limit
+        for slot, ticket in enumerate(self._tickets):
+            if ticket is not None:
+                body = self._bodies.copy(ticket, left)
+                left -= len(body)
+                begun = bool(self._words[slot] & 0xFF)
+                copies.append(
+                    Held(ticket.number, bytes(ticket.head), body, ticket.size, begun, now - ticket.arrived)
+                )
+        return copies
+
+    def lost(self, crash: InstanceCrashed | None = None) -> None:
+        """The host is dead, of ``crash``. Tells everybody who waits for it; harmless when called again."""
         if not self._alive:
             return
         if self.credit.threads:
@@ -160,7 +174,7 @@ class Link:
         for ticket in crashed + unbegun:
             ticket.holder = None
         for ticket in crashed:
-            self._end(ticket, InstanceCrashed, now)
+            self._end(ticket, crash or InstanceCrashed(), now)
         self._give_back(unbegun)
         self._wake()
         self._answers = memoryview(b"")  # its memory goes with the last answer that is still being sent
@@ -462,12 +476,12 @@ class Link:
             self._taken_back.add(ticket.slot)
         self._pool.returned(ours)
 
-    def _end(self, ticket: Ticket, refusal: type[InstanceCrashed], now: float) -> None:
+    def _end(self, ticket: Ticket, crash: InstanceCrashed, now: float) -> None:
         self._bodies.release(ticket)
         client = ticket.client
         self._gate.settle(ticket)
         if client is not None:
-            client.refused(ticket, refusal(), now)
+            client.refused(ticket, crash, now)
 
     def _give_back(self, tickets: list[Ticket]) -> None:
         waiting = []
