@@ -22,7 +22,7 @@ import allspark
 PIXELS = 64
 BLACK = 16
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
 class NotScansError(ValueError):
@@ -30,19 +30,23 @@ class NotScansError(ValueError):
 
 
 class Classifier:
-    """Kernel ridge regression over the training scans (train.py)."""
+    """Kernel ridge regression over the training scans (train.py).
+
+    Computed with 53 bits, so that the last digit of an answer doesn't depend on the order of a sum: the
+    processors in other languages beside this file answer the same to the last character.
+    """
 
     def __init__(self, path: Path) -> None:
         with np.load(path, allow_pickle=False) as arrays:
-            self._centres = arrays["centres"]
-            self._weights = arrays["weights"]
+            self._centres = arrays["centres"].astype(np.float64)
+            self._weights = arrays["weights"].astype(np.float64)
             self._gamma = float(arrays["gamma"])
             self._sharpness = float(arrays["sharpness"])
         self._squares = (self._centres**2).sum(1)
 
     def probabilities(self, scans: Floats) -> Floats:
         """Of each digit for each scan: (n, 64), pixels 0..16, to (n, 10)."""
-        scans = scans / np.float32(BLACK)
+        scans = scans / BLACK
         squares = (scans**2).sum(1)[:, None] + self._squares - 2 * scans @ self._centres.T
         scores = self._sharpness * (np.exp(-self._gamma * squares) @ self._weights)
         raised: Floats = np.exp(scores - scores.max(1, keepdims=True))
@@ -58,7 +62,7 @@ def read_scans(data: bytes) -> Floats:
         raw = np.frombuffer(data, np.uint8)
         # JSON can't look like this: its brackets and digits are characters above 16.
         if raw.max() <= BLACK:
-            return raw.reshape(-1, PIXELS).astype(np.float32)
+            return raw.reshape(-1, PIXELS).astype(np.float64)
     return _read_json(data)
 
 
@@ -75,7 +79,7 @@ def _read_json(data: bytes) -> Floats:
         raise NotScansError(f"a scan has 64 pixels; these lists have the shape {scans.shape}")
     if not ((scans >= 0) & (scans <= BLACK)).all():
         raise NotScansError("pixels must be numbers of 0..16")
-    return scans.reshape(-1, PIXELS).astype(np.float32)
+    return scans.reshape(-1, PIXELS).astype(np.float64)
 
 
 class DigitsProcessor(allspark.BaseProcessor):

@@ -12,6 +12,9 @@ Writes into DIRECTORY (default: model/ beside this file), each file whole or not
 
 * ``digits.npz``: ``centres`` (n, 64) and ``weights`` (n, 10), float32, and the two numbers ``gamma`` and
   ``sharpness``. Plain arrays: loading them runs no code.
+* ``digits.bin``: the same numbers for programs that aren't Python (java/, cpp/), little-endian, without gaps:
+  the 8 characters ``DIGITS01``, n as uint32, ``gamma`` and ``sharpness`` as float32, then the rows of
+  ``centres`` and those of ``weights`` as float32.
 * ``held_out.npz``: the third that was set aside: ``pixels`` (m, 64) and ``truth`` (m,), uint8.
 * ``one.bin``: one of those scans, a seven, as 64 raw bytes for curl.
 """
@@ -68,8 +71,16 @@ def save_arrays(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
     unfinished.replace(path)
 
 
+def save_plain(path: Path, model: dict[str, NDArray[np.float32]]) -> None:
+    """The model without numpy's container; a reader never sees half a file."""
+    unfinished = path.with_name(f"{path.name}-{os.getpid()}")
+    numbers = [model[name].astype("<f4").tobytes() for name in ("gamma", "sharpness", "centres", "weights")]
+    unfinished.write_bytes(b"".join([b"DIGITS01", len(model["centres"]).to_bytes(4, "little"), *numbers]))
+    unfinished.replace(path)
+
+
 def main(directory: Path) -> None:
-    """Train, measure on what was set aside, and write the three files."""
+    """Train, measure on what was set aside, and write the four files."""
     pixels, labels = load_digits(return_X_y=True)
     known, held_out, truth, held_out_truth = train_test_split(
         pixels, labels, test_size=1 / 3, stratify=labels, random_state=SEED
@@ -82,11 +93,10 @@ def main(directory: Path) -> None:
     raw = held_out.astype(np.uint8)
     save_arrays(directory / "held_out.npz", {"pixels": raw, "truth": held_out_truth.astype(np.uint8)})
     (directory / "one.bin").write_bytes(raw[held_out_truth == SEVEN][0].tobytes())
-    model = {"centres": known / 16, "weights": weights, "gamma": GAMMA, "sharpness": sharpness}
-    # Last: whoever finds it finds the others too.
-    save_arrays(
-        directory / "digits.npz", {name: np.asarray(value, np.float32) for name, value in model.items()}
-    )
+    numbers = {"centres": known / 16, "weights": weights, "gamma": GAMMA, "sharpness": sharpness}
+    model = {name: np.asarray(value, np.float32) for name, value in numbers.items()}
+    save_plain(directory / "digits.bin", model)
+    save_arrays(directory / "digits.npz", model)  # last: whoever finds it finds the others too
     print(f"trained on {len(known)} scans, {right.mean():.1%} of {len(right)} others are right: {directory}")
 
 

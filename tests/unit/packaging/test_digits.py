@@ -128,6 +128,19 @@ def test_no_scan_is_on_both_sides(model: Path, held_out: tuple[NDArray[np.uint8]
     assert not known & {scan.tobytes() for scan in held_out[0]}
 
 
+def test_the_plain_file_holds_the_same_model(model: Path) -> None:
+    plain = (model / "digits.bin").read_bytes()
+    count = int.from_bytes(plain[8:12], "little")
+    numbers = np.frombuffer(plain, "<f4", offset=12)
+    centres, weights = np.split(numbers[2:], [count * 64])
+
+    assert plain[:8] == b"DIGITS01"
+    with np.load(model / "digits.npz", allow_pickle=False) as arrays:
+        assert (numbers[0], numbers[1]) == (arrays["gamma"], arrays["sharpness"])
+        assert (centres.reshape(-1, 64) == arrays["centres"]).all()
+        assert (weights.reshape(-1, 10) == arrays["weights"]).all()
+
+
 # --- the client -----------------------------------------------------------------------------------------
 
 
