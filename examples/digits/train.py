@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +65,14 @@ def log_loss(scores: Floats, truth: Labels, sharpness: float) -> float:
     return float((np.log(np.exp(scaled).sum(1)) - chosen).mean())
 
 
-def save_arrays(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """As numpy.savez, but a reader never sees half a file."""
     unfinished = path.with_name(f"{path.stem}-{os.getpid()}.npz")
     np.savez(unfinished, allow_pickle=False, **arrays)
     unfinished.replace(path)
 
 
-def save_plain(path: Path, model: dict[str, NDArray[np.float32]]) -> None:
+def save_plain(path: Path, model: Mapping[str, NDArray[np.float32]]) -> None:
     """The model without numpy's container; a reader never sees half a file."""
     unfinished = path.with_name(f"{path.name}-{os.getpid()}")
     numbers = [model[name].astype("<f4").tobytes() for name in ("gamma", "sharpness", "centres", "weights")]
