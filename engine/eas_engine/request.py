@@ -8,7 +8,7 @@ afterwards.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 Body = bytes | bytearray | memoryview
 
+UNKNOWN = -1.0
+"""``Ticket.begun`` of one that ended before its processor was done: only the host knew when it was begun."""
 
-class Client(Protocol):
+
+class Client:
     """Who asked. Told the ending of its ticket, once."""
+
+    __slots__ = ()
 
     def succeeded(self, ticket: Ticket, body: bytes, now: float, begun: float, process_us: int) -> None:
         """The processor's answer, as nearly all are: status 200, no headers of its own, not large."""
+        raise NotImplementedError
 
     def answered(  # noqa: PLR0917 - the hot path passes no keywords
         self,
@@ -37,19 +43,24 @@ class Client(Protocol):
 
         `sent`, if given, must be called when the bytes of `body` aren't needed any more.
         """
+        raise NotImplementedError
 
     def refused(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         """The engine's answer."""
+        raise NotImplementedError
 
 
-class Holder(Protocol):
+class Holder:
     """Who has the ticket now: the backlog, or the link it was handed out on."""
+
+    __slots__ = ()
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Its client doesn't wait for it any more. True: it holds nothing any longer.
 
         False: a processor has it, and its place is taken until the processor is done with it.
         """
+        raise NotImplementedError
 
 
 class Held(NamedTuple):

@@ -6,13 +6,14 @@ from typing import Any
 
 from eas_engine.admission.backlog import Backlog
 from eas_engine.admission.gate import Fleet, Gate, Limits
-from eas_engine.errors import Refusal
+from eas_engine.errors import InstanceCrashed, Refusal
 from eas_engine.gateway.front import Front, Rules
-from eas_engine.request import Body, Ticket
+from eas_engine.request import Body, Client, Ticket
 from eas_engine.telemetry.counters import Counters
 from eas_engine.workers.bodies import Bodies
 from eas_engine.workers.link import Link
 from eas_engine.workers.pool import Pool
+from eas_engine.workers.quarantine import Quarantine
 from support.loop import FakeLoop
 from support.wire_host import WireHost
 
@@ -29,7 +30,7 @@ class Lines:
         self.lines.append((event, fields))
 
 
-class Asker:
+class Asker(Client):
     """A ``request.Client`` that remembers how its ticket ended; a second ending is a failure."""
 
     def __init__(self) -> None:
@@ -77,6 +78,7 @@ class Parts:
         token: str = "",
         max_body: int = 32 << 20,
         any_path: bool = False,
+        retry: bool = False,
     ) -> None:
         self.loop = FakeLoop()
         self.counters = Counters()
@@ -88,6 +90,10 @@ class Parts:
             Limits(queue, threads, rate, keepalive), loop=loop, clock=self.loop.time, refuse=self._refuse
         )
         self.log = Lines()
+        if retry:
+            self.pool.quarantine = Quarantine(
+                self.pool, loop=loop, clock=self.loop.time, counters=self.counters, log=self.log
+            )
         self.front = Front(
             Rules("digits", token, max_body, any_path),
             gate=self.gate,
@@ -152,11 +158,17 @@ class Parts:
         asker.leave()
         self.front.left(ticket)
 
-    def kill(self, host: WireHost) -> None:
+    def kill(self, host: WireHost, crash: InstanceCrashed | None = None) -> None:
         """The host dies, and the supervisor sees it."""
         self.hosts.remove(host)
         host.die()
-        host.link.lost()
+        host.link.lost(crash)
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """Where suspects are; only with `retry`."""
+        assert self.pool.quarantine is not None
+        return self.pool.quarantine
 
     def serve_all(self) -> None:
         """Every host answers what it gets until nothing waits."""

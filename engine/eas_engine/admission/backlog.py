@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from eas_engine.request import Holder, Ticket
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from eas_engine.request import Ticket
 
-
-class Backlog:
+class Backlog(Holder):
     """Tickets in order. It bounds nothing itself: the gate admits no more than there may be.
 
     ``line`` is for looking at, on the hot path; whoever changes it does so through the methods.

@@ -9,7 +9,7 @@ own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eas_engine.request import Ticket
 
 
-_IDLE_SECONDS = 0.02
+_IDLE_SECONDS: Final = 0.02
 """With nobody in line the timer isn't due earlier than this, however short ``rpc.keepalive`` is."""
 
 

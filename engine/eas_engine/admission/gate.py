@@ -12,19 +12,19 @@ capacity that was in force when its last ticket came in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eas_engine.admission.deadlines import Deadlines
 from eas_engine.admission.rate import TokenBucket
 from eas_engine.errors import DeadlineExceeded, Draining, NotReady, QueueFull, RateLimited, Refusal
-from eas_engine.request import Client, Ticket
+from eas_engine.request import UNKNOWN, Client, Ticket
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
 
-_QUEUE_FULL = QueueFull()
+_QUEUE_FULL: Final = QueueFull()
 """Always the same: it is needed most when there is no time to make another."""
 
 
@@ -143,6 +143,8 @@ class Gate:
             self.count -= 1
             if ticket.holder is not None:
                 self._left.add(ticket)
+        else:
+            ticket.begun = UNKNOWN
 
     def leave(self, ticket: Ticket) -> None:
         """A host has given the ticket back without an answer; the place is free, if it wasn't before."""

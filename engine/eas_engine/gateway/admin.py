@@ -51,7 +51,11 @@ class AdminSource(Protocol):
 class AdminServer:
     """Serves ``source`` between ``start`` and ``stop``."""
 
-    def __init__(self, source: AdminSource, host: str, port: int, admin_token: str) -> None:
+    def __init__(
+        self, source: AdminSource, host: str, port: int, admin_token: str, *, connections: int = 64
+    ) -> None:
+        """``connections``: how many there may be at once."""
+        self._connections = connections
         self._source = source
         self._host = host
         self._port = port
@@ -101,6 +105,7 @@ class AdminServer:
         import uvicorn  # noqa: PLC0415
 
         from eas_engine.gateway.admin_app import admin_app  # noqa: PLC0415
+        from eas_engine.gateway.admin_connection import limited  # noqa: PLC0415
 
         with contextlib.suppress(Exception):  # so that its imports are done before there is load
             await asyncio.to_thread(self._source.metrics, "")
@@ -111,7 +116,7 @@ class AdminServer:
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=limited(self._connections),
             ws="none",
             lifespan="off",
             log_config=None,

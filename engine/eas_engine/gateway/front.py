@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eas_engine.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, Refusal, Unauthorized
 from eas_engine.gateway import head as heads
 from eas_engine.gateway.auth import Verifier
 from eas_engine.gateway.http import Connection
 from eas_engine.gateway.reply import IDLE_ANNOUNCED, Replies
+from eas_engine.gateway.room import Room
+from eas_engine.gateway.unread import Unread
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,15 +25,16 @@ if TYPE_CHECKING:
     from eas_engine.request import Ticket
     from eas_engine.telemetry.counters import Counters
 
-_BUFFER = 64 * 1024
-_HEAD_BUFFER = 8 * 1024
+_BUFFER: Final = 64 * 1024
+_HEAD_BUFFER: Final = 8 * 1024
 """What is read at once while a head is expected: what comes along of a large body is copied."""
-_IDLE_SECONDS = IDLE_ANNOUNCED + 5
-_METHODS = frozenset({b"POST", b"GET", b"HEAD"})
-_LOGGED_A_SECOND = 10
-_LOOK_EVERY = 4
-_REMEMBERED, _REMEMBERED_SIZE = 256, 4096
-_LOGGED = frozenset({"instance_crashed", "deadline_exceeded", "internal"})
+_IDLE_SECONDS: Final = IDLE_ANNOUNCED + 5
+_METHODS: Final = frozenset({b"POST", b"GET", b"HEAD"})
+_LOGGED_A_SECOND: Final = 10
+_LOOK_EVERY: Final = 4
+_REMEMBERED: Final = 256
+_REMEMBERED_SIZE: Final = 4096
+_LOGGED: Final = frozenset({408, 500})
 
 
 class Bodies(Protocol):
@@ -83,7 +86,9 @@ class Front:
         loop: asyncio.AbstractEventLoop,
         log: Log,
         request_prefix: str,
+        descriptors: int = 1 << 30,
     ) -> None:
+        """``descriptors``: how many the whole process may have; clients get their share (``room``)."""
         self.gate = gate
         self.bodies, self.budget = bodies, bodies.budget
         self.counters = counters
@@ -104,12 +109,19 @@ class Front:
         self._verifier = Verifier(rules.token, b"" if rules.any_path else rules.path)
         self._log = log
         self._logged = 0
+        self.room = Room(descriptors, counters, log)
+        self.unread = Unread(self.budget.limit, counters)
+        self._cut = 0
 
     def __repr__(self) -> str:
         return f"<Front {self._path!r} {len(self.connections)} connections, {self.gate!r}>"
 
-    def connection(self) -> Connection:
-        """The protocol for a client that has just connected."""
+    def connection(self) -> Any:
+        """The protocol for a client that has just connected; what a loop's ``create_server`` calls.
+
+        To uvloop a class with these methods is an ``asyncio.BufferedProtocol`` (asyncio's own loops ask for
+        the base class, too, but that would cost the compiled connection its fast attributes).
+        """
         return Connection(self)
 
     def read_head(self, raw: bytes) -> tuple[Head, Refusal | None]:
@@ -153,6 +165,8 @@ class Front:
         self.connections.add(connection)
         self.counters.connections += 1
         self.counters.accepted += 1
+        if self.counters.connections > self.room.limit:
+            self.room.make(connection, self.connections)
 
     def closed(self, connection: Connection) -> None:
         """The connection is gone."""
@@ -198,7 +212,7 @@ class Front:
         took = int((now - ticket.arrived) * 1e6)
         counters.total_us += took
         counters.total[took.bit_length()] += 1
-        if refusal.code in _LOGGED:
+        if refusal.status in _LOGGED:
             self._logged += 1
             if self._logged <= _LOGGED_A_SECOND:
                 request_id = f"{self.replies.prefix.decode()}-{ticket.number:04x}"
@@ -213,12 +227,26 @@ class Front:
     def tick(self) -> None:
         """Once a second: the date, connections that were idle for too long, log lines that were left out."""
         self.replies.refresh(time.time())
-        if self._logged > _LOGGED_A_SECOND:
-            self._log.warning("requests failed, not logged one by one", count=self._logged - _LOGGED_A_SECOND)
-        self._logged = 0
-        oldest = monotonic() - _IDLE_SECONDS
+        self._tell()
+        now = monotonic()
+        self.room.tick(now, self.connections)
+        oldest = now - _IDLE_SECONDS
         for connection in [c for c in self.connections if c.active < oldest]:
             if connection.stalled:
                 connection.look_whether_it_reads()
             elif connection.idle:
                 connection.hang_up()
+
+    def _tell(self) -> None:
+        """What was counted since the last time, and isn't logged one by one."""
+        if self._logged > _LOGGED_A_SECOND:
+            self._log.warning("requests failed, not logged one by one", count=self._logged - _LOGGED_A_SECOND)
+        self._logged = 0
+        cut = self.counters.answers_cut - self._cut
+        if cut:
+            self._cut += cut
+            self._log.warning(
+                "answers that clients didn't read took more than rpc.max_inflight_bytes: cut off",
+                connections=cut,
+                limit=self.unread.limit,
+            )

@@ -9,21 +9,22 @@ codings other than exactly ``chunked`` are all refused.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from eas_engine.errors import BadRequest, HeadTooLarge, LengthRequired
 
-MAX_HEAD = 64 * 1024
-MAX_FIELDS = 256
-CHUNKED = -1
+MAX_HEAD: Final = 64 * 1024
+MAX_FIELDS: Final = 256
+CHUNKED: Final = -1
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/(\d)\.(\d)")
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/(\d)\.(\d)")
 # One quantifier after the colon: were the white space around the value in the pattern, too, a value of nearly
 # nothing but spaces would take cubic time (a thousand of them two seconds).
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):([^\x00-\x08\x0a-\x1f\x7f]*)")
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):([^\x00-\x08\x0a-\x1f\x7f]*)")
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
 
 class Head:

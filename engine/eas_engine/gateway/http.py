@@ -20,29 +20,28 @@ One request at a time is in the system for each connection; so answers keep thei
 
 from __future__ import annotations
 
-import asyncio
-import enum
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eas_engine.errors import BadRequest, DeadlineExceeded, HeadTooLarge, Refusal
 from eas_engine.gateway import head as heads
 from eas_engine.gateway.reply import CONTINUE, has_body
 from eas_engine.gateway.upload import Upload, upload
-from eas_engine.request import Ticket
+from eas_engine.request import Client, Ticket
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from eas_engine.gateway.front import Front
     from eas_engine.gateway.head import Head
     from eas_engine.request import Body
 
-_END = b"\r\n\r\n"
-_AHEAD = 64 * 1024
-_DRAIN = 1024 * 1024
-_LINGER_SECONDS = 5.0
-_SEPARATE = 16 * 1024
+_END: Final = b"\r\n\r\n"
+_AHEAD: Final = 64 * 1024
+_DRAIN: Final = 1024 * 1024
+_LINGER_SECONDS: Final = 5.0
+_SEPARATE: Final = 16 * 1024
 """Answers from this size on aren't joined to their heads: two buffers of one vectored write."""
 
 
@@ -50,21 +49,16 @@ def _nowhere(_data: object) -> None:
     """Where a connection writes before it is made."""
 
 
-class State(enum.IntEnum):
-    """Where a connection is; see the module's text."""
-
-    HEAD = 0
-    BODY = 1
-    BUSY = 2
-    SKIP = 3
-    LINGER = 4
+_HEAD: Final = 0
+_BODY: Final = 1
+_BUSY: Final = 2
+_SKIP: Final = 3
+_LINGER: Final = 4
+_NAMES: Final = ("HEAD", "BODY", "BUSY", "SKIP", "LINGER")
 
 
-_HEAD, _BODY, _BUSY, _SKIP, _LINGER = State
-
-
-class Connection(asyncio.BufferedProtocol):
-    """The protocol of one connection; also the ``request.Client`` of its tickets."""
+class Connection(Client):
+    """The protocol of one connection (``asyncio.BufferedProtocol``); also the client of its tickets."""
 
     __slots__ = (
         "_first",
@@ -108,17 +102,24 @@ class Connection(asyncio.BufferedProtocol):
         self.stalled = False
 
     def __repr__(self) -> str:
-        return f"<Connection {self._state.name} {self._ticket!r}>"
+        return f"<Connection {_NAMES[self._state]} {self._ticket!r}>"
 
     @property
     def idle(self) -> bool:
         """Between two requests."""
-        return self._state is _HEAD and not self._tail
+        return self._state == _HEAD and not self._tail
 
     @property
-    def unsent(self) -> bool:
-        """Whether bytes of an answer haven't left yet."""
-        return bool(self._transport.get_write_buffer_size())
+    def unsent(self) -> int:
+        """Bytes of answers that haven't left yet."""
+        return int(self._transport.get_write_buffer_size())
+
+    @property
+    def spare(self) -> int:
+        """Whether it can be closed for room: 0 no, 1 it is idle, 2 it has ended and lingers."""
+        if self.unsent or self._transport.is_closing():
+            return 0
+        return 2 if self._state == _LINGER else int(self.idle)
 
     # -- the transport's calls
 
@@ -131,7 +132,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        if self._state is _HEAD:
+        if self._state == _HEAD:
             return self._front.head_buffer
         upload = self._upload
         return self._front.buffer if upload is None else upload.space
@@ -139,16 +140,16 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have come."""
         state = self._state
-        if state is _HEAD:
+        if state == _HEAD:
             data = self._front.buffer[:nbytes].tobytes()
             if self._tail:  # taken up once and for all: whoever still wants to take it up finds nothing
                 data, self._tail = self._tail + data, b""
             self._take_head(data)
-        elif state is _BODY:
+        elif state == _BODY:
             self._take_body(nbytes)
-        elif state is _BUSY:
+        elif state == _BUSY:
             self._keep(self._front.buffer[:nbytes].tobytes())
-        elif state is _SKIP:
+        elif state == _SKIP:
             self._drop(self._front.buffer[:nbytes].tobytes())
 
     def eof_received(self) -> bool:
@@ -162,6 +163,7 @@ class Connection(asyncio.BufferedProtocol):
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             self._front.left(ticket)
+        self._front.unread.drop(self)
         self._all_sent()
         self._front.closed(self)
 
@@ -174,16 +176,18 @@ class Connection(asyncio.BufferedProtocol):
         self.active = monotonic()
         if self._state in {_HEAD, _BUSY}:
             self._transport.pause_reading()
+        self._front.unread.hold(self)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.stalled = False
         self.active = monotonic()
+        self._front.unread.drop(self)
         self._all_sent()
         if self._transport.is_closing():
             return
-        full = self._state is _BUSY and len(self._tail) >= _AHEAD
-        if not full and self._state is not _BODY:  # an upload pauses and resumes by itself
+        full = self._state == _BUSY and len(self._tail) >= _AHEAD
+        if not full and self._state != _BODY:  # an upload pauses and resumes by itself
             self._transport.resume_reading()
         self._again()
 
@@ -197,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
         now = monotonic()
         front, length = self._front, self._length
         ticket = front.gate.admit(self, self._raw, self._first, now)
-        if ticket.__class__ is not Ticket:
+        if not isinstance(ticket, Ticket):
             self._reject(ticket, self._head, data[start:], now)
             return
         self._ticket = ticket
@@ -260,7 +264,7 @@ class Connection(asyncio.BufferedProtocol):
     def _too_slow(self) -> None:
         """The head alone took all the time there is."""
         self._timer = None
-        if self._state is _HEAD:
+        if self._state == _HEAD:
             refusal = DeadlineExceeded("the request's head took longer than rpc.keepalive")
             self._reject(refusal, None, b"", monotonic())
 
@@ -365,7 +369,7 @@ class Connection(asyncio.BufferedProtocol):
     def refused(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         """The engine ends the ticket: deadline, crash, or the processor's exception."""
         self._ticket = None
-        if self._state is _BUSY:
+        if self._state == _BUSY:
             self._refuse(refusal, ticket, now, keep=self._keeps(refusal), unread=bool(self._tail))
         else:
             self._forget_body()
@@ -376,11 +380,13 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if sent is None:
             self._write(body)
-            return
-        self._sent = sent
-        transport.set_write_buffer_limits(0)
-        transport.write(body)
-        if not self.stalled and not transport.get_write_buffer_size():
+        else:
+            self._sent = sent
+            transport.set_write_buffer_limits(0)
+            transport.write(body)
+        if self.stalled:
+            self._front.unread.hold(self)
+        elif sent is not None and not transport.get_write_buffer_size():
             self._all_sent()
 
     def _all_sent(self) -> None:
@@ -403,7 +409,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _again(self) -> None:
         """Take up the bytes that came while the last request was in the system."""
-        if self._state is _HEAD and self._tail and not self._transport.is_closing():
+        if self._state == _HEAD and self._tail and not self._transport.is_closing():
             data, self._tail = self._tail, b""
             self._take_head(data)
 
@@ -473,8 +479,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def hang_up(self) -> None:
         """The engine ends an idle connection: half-close and linger, in case a request is on its way."""
-        if self._state is _HEAD:
+        if self._state == _HEAD:
             self._close_gently()
+
+    def dismiss(self) -> None:
+        """End the connection now: somebody else needs its descriptor."""
+        self._transport.close()
 
     def abort(self) -> None:
         """End the connection now, whatever is unsent."""

@@ -7,6 +7,7 @@ import resource
 import socket
 
 from eas_engine.errors import ConfigurationError
+from eas_engine.gateway.room import fewest_descriptors
 
 BACKLOG = 4096
 """Connections that wait to be accepted; the kernel cuts it to ``net.core.somaxconn``.
@@ -52,7 +53,21 @@ def raise_descriptor_limit() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    return hard if hard != resource.RLIM_INFINITY else 1 << 30
+
+
+def check_descriptors(limit: int, hosts: int) -> None:
+    """Whether `limit` open files are enough for a service with so many hosts.
+
+    Raises:
+        ConfigurationError: they aren't; it says how many are needed.
+    """
+    needed = fewest_descriptors(hosts)
+    if limit < needed:
+        raise ConfigurationError(
+            f"this process may open {limit} files at once (ulimit -n); "
+            f"a service with {hosts} instance{'s' * (hosts != 1)} needs at least {needed}"
+        )
 
 
 def _refused(host: str, port: int, how: str, error: OSError) -> str:

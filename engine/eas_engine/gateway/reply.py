@@ -9,22 +9,23 @@ import time
 from email.utils import formatdate
 from http import HTTPStatus
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eas_engine.errors import MethodNotAllowed, RateLimited, Refusal
+from eas_engine.request import UNKNOWN
 
 if TYPE_CHECKING:
     from eas_engine.gateway.head import Head
     from eas_engine.request import Body, Ticket
 
-IDLE_ANNOUNCED = 75
+IDLE_ANNOUNCED: Final = 75
 """Seconds that ``Keep-Alive`` promises; the engine waits a little longer, so that the client closes first."""
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_TYPE = b"application/octet-stream"
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {450: b"Queue Full"}
-_LOW = tuple(b"%03x" % n for n in range(0x1000))
-_BODILESS = frozenset({204, 304})
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_TYPE: Final = b"application/octet-stream"
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {450: b"Queue Full"}
+_LOW: Final = tuple(b"%03x" % n for n in range(0x1000))
+_BODILESS: Final = frozenset({204, 304})
 
 
 class Replies:
@@ -161,9 +162,17 @@ def has_body(status: int, head: Head) -> bool:
 def server_timing(ticket: Ticket | None, now: float) -> bytes:
     """``Server-Timing`` (W3C): milliseconds waiting, in a batch, in the processor, and in total.
 
-    Without a ticket the request was refused at once, when its head was complete: all are 0.
+    Without a ticket the request was refused at once, when its head was complete: all are 0. Of one that ended
+    while the processor was at work on it only the host knew when that began: then `queue` and `process` have
+    no duration.
     """
     queue = process = total = 0.0
+    if ticket is not None and ticket.begun == UNKNOWN:
+        total = (now - ticket.arrived) * 1e3
+        return (
+            b'Server-Timing: queue;desc="unknown", batch;dur=0.000, process;desc="unfinished", '
+            b"total;dur=%.3f\r\n" % total
+        )
     if ticket is not None:
         queue = max(0.0, (ticket.begun or now) - ticket.queued) * 1e3
         process = ticket.process_us / 1e3 if ticket.begun else 0.0

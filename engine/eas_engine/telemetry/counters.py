@@ -8,8 +8,9 @@ that is one request behind its histogram does no harm.
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Final
 
-BUCKETS = 40
+BUCKETS: Final = 40
 """Latency bucket k counts durations of 2**(k-1) to 2**k - 1 microseconds (bucket 0: none at all)."""
 
 
@@ -18,17 +19,21 @@ class Counters:
 
     __slots__ = (
         "accepted",
+        "answers_cut",
         "batch",
         "batch_us",
         "bytes_in",
         "bytes_out",
         "client_gone",
+        "closed_for_room",
         "connections",
         "process",
         "process_us",
         "queue",
         "queue_us",
         "refusals",
+        "retries",
+        "refused_connections",
         "statuses",
         "total",
         "total_us",
@@ -44,6 +49,8 @@ class Counters:
         self.queue_us = self.batch_us = self.process_us = self.total_us = 0
         self.bytes_in = self.bytes_out = 0
         self.connections = self.accepted = self.client_gone = 0
+        self.retries = 0  # requests whose instance had died, tried a second time
+        self.closed_for_room = self.refused_connections = self.answers_cut = 0
 
     def __repr__(self) -> str:
         answered = sum(self.statuses.values())

@@ -7,10 +7,12 @@ one system call, which is what makes small requests cheap. One slow answer takes
 
 from __future__ import annotations
 
-AHEAD_SECONDS = 300e-6
-MOST_AHEAD = 32
-_SLOW_US = 1000
-_WEIGHT = 0.1
+from typing import Final
+
+AHEAD_SECONDS: Final = 300e-6
+MOST_AHEAD: Final = 32
+_SLOW_US: Final = 1000
+_WEIGHT: Final = 0.1
 
 
 class Credit:

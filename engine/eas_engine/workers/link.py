@@ -12,8 +12,8 @@ Theory of operation
   ``take_back`` returns it to the caller. Both mark the board, and the host skips the slot and gives it back
   when it comes to it.
 * A ticket whose client is gone while the processor works on it keeps its place until the processor returns.
-* ``lost``: answers that had left the host before it died still count; what was begun is answered 500; what
-  was not goes back to the pool.
+* ``lost``: answers that had left the host before it died still count; what was begun is answered 500, unless
+  the pool keeps it for a second try; what was not goes back to the pool.
 
 Reads the clock and the socket directly: this is the hot path.
 """
@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eas_engine.errors import InstanceCrashed, ProcessorRaised
-from eas_engine.request import Held
+from eas_engine.request import UNKNOWN, Held, Holder
 from eas_engine.workers.credit import Credit
 from eas_engine.workers.ends import Ends
 from eas_host import wire
@@ -35,19 +35,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from eas_engine.admission.gate import Gate
+    from eas_engine.errors import Refusal
     from eas_engine.request import Body, Ticket
     from eas_engine.telemetry.counters import Counters
     from eas_engine.workers.bodies import Bodies
 
-_pack, _HEADER_SIZE, _CALL = wire.REQUEST.pack, wire.REQUEST.size, wire.CALL
-_REPLY, _SKIPPED = wire.REPLY, wire.SKIPPED
+_pack: Final = wire.REQUEST.pack
+_HEADER_SIZE: Final = wire.REQUEST.size
+_CALL: Final = wire.CALL
+_REPLY: Final = wire.REPLY
+_SKIPPED: Final = wire.SKIPPED
 
 
 class Pull(Protocol):
     """Who is told what became of this host's requests: the pool."""
 
+    def opened(self, link: Link) -> None:
+        """The host is ready."""
+
     def pull(self, link: Link) -> None:
-        """There may be room in the host."""
+        """There may be room in the host, or it is leaving."""
 
     def remove(self, link: Link) -> None:
         """The host is gone."""
@@ -55,8 +62,11 @@ class Pull(Protocol):
     def returned(self, tickets: Iterable[Ticket]) -> None:
         """These were handed out, but never begun."""
 
+    def lost(self, begun: list[Ticket], crash: InstanceCrashed) -> Refusal:
+        """These were begun. What those end with that haven't got another holder by now."""
 
-class Link:
+
+class Link(Holder):
     """One host's requests. Implements the supervisor's ``Channel``."""
 
     def __init__(
@@ -91,6 +101,7 @@ class Link:
         self._inbox = wire.Inbox(wire.ANSWER)
         self._open = False
         self._alive = True
+        self.serving = False  # ready, and not told to leave
         self._idle_waiters: list[asyncio.Future[None]] = []
         # Slots whose tickets went elsewhere before the host gave them back.
         self._taken_back: set[int] = set()
@@ -120,16 +131,17 @@ class Link:
     def open(self, threads: int) -> None:
         """The host is ready."""
         self.credit = Credit(threads)
-        self._open = True
+        self._open = self.serving = True
         self.limit = self.credit.limit
         self._loop.add_reader(self._socket.fileno(), self._readable)
-        self._pool.pull(self)
+        self._pool.opened(self)
 
     def drain(self) -> None:
         """Hand out nothing new, and take back what wasn't begun."""
-        self._open = False
+        self._open = self.serving = False
         self.limit = 0
         self.take_back()
+        self._pool.pull(self)
 
     def idle(self) -> bool:
         """Nothing is inside the host, but for calls that are stuck."""
@@ -174,12 +186,30 @@ class Link:
         for ticket in crashed + unbegun:
             ticket.holder = None
         for ticket in crashed:
-            self._end(ticket, crash or InstanceCrashed(), now)
+            ticket.begun = UNKNOWN
+        ending = self._pool.lost(crashed, crash or InstanceCrashed())
+        for ticket in crashed:
+            if ticket.holder is None:
+                self._end(ticket, ending, now)
         self._give_back(unbegun)
         self._wake()
         self._answers = memoryview(b"")  # its memory goes with the last answer that is still being sent
 
     # -- the pool's side
+
+    def reserve(self, pool: Pull) -> None:
+        """From now on only `pool` hands anything out here; what wasn't begun goes back to it."""
+        self._pool = pool
+        self._open = False
+        self.limit = 0
+        self.take_back()
+
+    def release(self, pool: Pull) -> None:
+        """Serve `pool` like any other link again."""
+        self._pool = pool
+        self._open = True
+        self.limit = self.credit.limit
+        pool.pull(self)
 
     def room(self) -> int:
         """How many more tickets may be handed out."""
@@ -323,7 +353,7 @@ class Link:
 
     def _give_up(self, why: str) -> None:
         """Nothing that comes from the host is believed any more, and nothing is handed to it."""
-        self._open = False
+        self._open = self.serving = False
         self.limit = 0
         self._loop.remove_reader(self._socket.fileno())
         self._broken(self.name, why)
@@ -346,6 +376,11 @@ class Link:
         process, queue, total = counters.process, counters.queue, counters.total
         process_us = queue_us = total_us = longest = freed = plain = bytes_out = 0
         done: list[Ticket] = []
+        kind: int
+        slot: int
+        status: int
+        took: int
+        begun: float
         try:
             for (_, kind, slot, status, took, begun), payload in frames:
                 ticket = tickets[slot]
@@ -476,12 +511,12 @@ class Link:
             self._taken_back.add(ticket.slot)
         self._pool.returned(ours)
 
-    def _end(self, ticket: Ticket, crash: InstanceCrashed, now: float) -> None:
+    def _end(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         self._bodies.release(ticket)
         client = ticket.client
         self._gate.settle(ticket)
         if client is not None:
-            client.refused(ticket, crash, now)
+            client.refused(ticket, refusal, now)
 
     def _give_back(self, tickets: list[Ticket]) -> None:
         waiting = []
@@ -494,7 +529,7 @@ class Link:
         self._pool.returned(waiting)
 
     def _close(self) -> None:
-        self._alive = self._open = False
+        self._alive = self._open = self.serving = False
         self.limit = 0
         self._pool.remove(self)
         self._loop.remove_reader(self._socket.fileno())

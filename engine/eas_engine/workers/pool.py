@@ -6,17 +6,19 @@ turns slow while another host has a free thread, what it hasn't begun is taken b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
     from eas_engine.admission.backlog import Backlog
+    from eas_engine.errors import InstanceCrashed, Refusal
     from eas_engine.request import Ticket
     from eas_engine.workers.link import Link
+    from eas_engine.workers.quarantine import Quarantine
 
-_LOOK_AGAIN = 0.002
+_LOOK_AGAIN: Final = 0.002
 
 
 class Pool:
@@ -29,6 +31,8 @@ class Pool:
         self._line = backlog.line
         self._only: Link | None = None  # the one link there is, as most services have it
         self.links: list[Link] = []
+        self.quarantine: Quarantine | None = None
+        """Where begun requests of dead hosts get their second try (``rpc.retry_on_crash``)."""
 
     def __repr__(self) -> str:
         return f"<Pool of {self.links!r}, {self._backlog!r}>"
@@ -45,6 +49,16 @@ class Pool:
         if link in self.links:
             self.links.remove(link)
             self._only = self.links[0] if len(self.links) == 1 else None
+
+    def opened(self, link: Link) -> None:
+        """The link's host is ready."""
+        if self.quarantine is not None:
+            self.quarantine.opened(link)
+        self.pull(link)
+
+    def lost(self, begun: list[Ticket], crash: InstanceCrashed) -> Refusal:
+        """These were begun when their host died; see ``link.Pull``."""
+        return crash if self.quarantine is None else self.quarantine.lost(begun, crash)
 
     def submit(self, ticket: Ticket) -> None:
         """The ticket's body is complete: hand it out or queue it."""

@@ -1,11 +1,11 @@
-"""A connection over real transports, uvloop's and asyncio's: that they call as the one in `support` does."""
+"""A connection over real transports: that uvloop calls it as the one in `support` does."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -69,8 +69,8 @@ def request(size: int, *, padding: int = 0) -> bytes:
     return START + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-@pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Callable[[Any], None]:
+@pytest.fixture
+def run() -> Callable[[Any], None]:
     """Serve on a real socket, and run the test against it."""
 
     def run(test: Callable[[Service, socket.socket], Any]) -> None:
@@ -89,7 +89,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Any], None]:
             service.gate.deadlines.close()
             service.bodies.close()
 
-        with asyncio.Runner(loop_factory=request.param) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
 
     return run
@@ -164,5 +164,29 @@ def test_waiting_for_room_holds_the_client_up(run: Callable[[Any], None]) -> Non
         got = await read(client, lambda end: end.endswith(b"xxxxxxx"))
         assert got.startswith(b"HTTP/1.1 200 ")
         assert service.front.budget.used == 0
+
+    run(test)
+
+
+def test_closing_for_room_and_refusing_inside_connection_made(run: Callable[[Any], None]) -> None:
+    async def test(service: Service, client: socket.socket) -> None:
+        loop, front = asyncio.get_running_loop(), service.front
+        await until(lambda: front.connections)
+        front.room.limit = 2
+        with ExitStack() as stack:
+            more = [stack.enter_context(socket.socket()) for _ in range(3)]
+            for one in more:
+                one.setblocking(False)
+            for one in more[:2]:
+                await loop.sock_connect(one, client.getpeername())
+                await loop.sock_sendall(one, b"POST")
+            assert await loop.sock_recv(client, 1) == b"", "it was idle"
+            await until(lambda: not any(connection.spare for connection in front.connections))
+            await loop.sock_connect(more[2], client.getpeername())
+            with suppress(ConnectionResetError):
+                assert await loop.sock_recv(more[2], 1) == b""
+            await until(lambda: len(front.connections) == 2)
+        assert front.counters.refused_connections == 1
+        assert front.counters.closed_for_room == 1
 
     run(test)
