@@ -1,0 +1,280 @@
+"""The workspace of a service's version: what its processors see where.
+
+``<versions>/<key>/`` holds
+
+* ``W/model``, ``W/predictor/processor`` (the working directory) and ``W/config/config.json``, real
+  directories, so that ``../../model`` leads from the working directory to the model,
+* ``made.json``: what was put there. Its time is that of the last start that used it.
+
+The key is a digest of what the model and the processor are, so each version keeps a workspace of its own, and
+going back to an earlier version finds it as it was. It is made aside and renamed. A start that finds its
+workspace looks at every file that was put there: if one is missing or was changed (by a processor, or by a
+machine that lost its power) the workspace is made anew. What a processor added stays as long as the
+workspace.
+
+The caller holds the lock of the state directory, so nobody else works here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from eas_engine.artifacts.placing import Placer
+from eas_engine.artifacts.survey import Identity, Item, Kind, fingerprint, identity, signature, survey
+from eas_engine.errors import ArtifactError
+
+MODEL: Final = "model"
+PROCESSOR: Final = "predictor/processor"
+CONFIG: Final = "config/config.json"
+
+KEPT: Final = 3
+"""Workspaces that are kept: the one in use and those used last before it."""
+
+_FORMAT: Final = 1  # of made.json and of the layout; part of the key
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What becomes the model or the processor.
+
+    Attributes:
+        path: a directory, or a file that lies alone in the workspace's directory.
+        name: what that file is called there; empty: as in ``path``.
+        cached: it lies in the cache and never changes, so it may be linked; else it is copied.
+        identity: a digest of its contents; empty: a fingerprint is taken.
+    """
+
+    path: Path
+    name: str = ""
+    cached: bool = False
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace on the disk; all paths are absolute.
+
+    Attributes:
+        root: ``W``.
+        model: ``W/model``; None without a model.
+        processor: ``W/predictor/processor``; None when the processor is used where it lies.
+        links: the files in it that share their inode with the cache.
+        notes: what was left out, for people.
+        made: whether it was made now; else it was there.
+    """
+
+    root: Path
+    model: Path | None
+    processor: Path | None
+    links: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    made: bool = True
+
+
+def make_workspace(
+    versions: Path,
+    *,
+    model: Content | None,
+    processor: Content | None,
+    config: Mapping[str, object],
+    leave_out: Path | None = None,
+) -> Workspace:
+    """Find or make the workspace for these contents, and tidy those that were not used for long.
+
+    Args:
+        versions: the service's directory of workspaces, in its state directory, whose lock is held.
+        model: becomes ``W/model``.
+        processor: becomes ``W/predictor/processor``.
+        config: becomes ``W/config/config.json``; without secrets.
+        leave_out: the root of all state directories: where it lies in a directory that is copied, it isn't.
+
+    Raises:
+        ArtifactError: something can't be read, or there is no room.
+    """
+    try:
+        versions.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_scratch(versions)
+        contents = {place: each for place, each in ((MODEL, model), (PROCESSOR, processor)) if each}
+        workspace = _provide(versions.absolute(), contents, _state_directories(leave_out))
+        _write_config(workspace.root / CONFIG, config)
+        _tidy(versions, workspace.root.parent)
+    except OSError as error:
+        place = error.filename2 or error.filename or versions
+        raise ArtifactError(f"the workspace can't be made: {place}: {error.strerror}") from error
+    return workspace
+
+
+def _provide(versions: Path, contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> Workspace:
+    home = versions / _key(contents, leave_out)
+    record = _read_record(home)
+    made = record is None or not _is_whole(home / "W", record)
+    if made or record is None:
+        record = _make(home, contents, leave_out)
+    os.utime(home / "made.json")
+    root = home / "W"
+    return Workspace(
+        root,
+        root / MODEL if MODEL in contents else None,
+        root / PROCESSOR if PROCESSOR in contents else None,
+        links=tuple(root / path for path in record["links"]),
+        notes=tuple(record["notes"]),
+        made=made,
+    )
+
+
+def _key(contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> str:
+    digest = hashlib.sha256(str(_FORMAT).encode())
+    for place, content in contents.items():
+        single = "" if content.path.is_dir() else content.name or content.path.name
+        known = content.identity or fingerprint(content.path, leave_out)
+        source = "" if content.cached else str(content.path)
+        digest.update(repr((place, single, content.cached, source, known)).encode())
+    return digest.hexdigest()[:16]
+
+
+# -- making
+
+
+def _make(home: Path, contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> dict[str, Any]:
+    aside = Path(tempfile.mkdtemp(prefix=".new-", dir=home.parent))
+    maker = _Maker(aside / "W")
+    for place, content in contents.items():
+        for item in _items(content, leave_out):
+            maker.place(item, place, cached=content.cached)
+    (aside / "made.json").write_text(json.dumps(maker.record), "ascii")
+    if home.exists():
+        home.rename(Path(tempfile.mkdtemp(prefix=".old-", dir=home.parent)) / "old")
+    aside.rename(home)
+    return maker.record
+
+
+def _items(content: Content, leave_out: frozenset[Identity]) -> Iterable[Item]:
+    if content.path.is_dir():
+        return survey(content.path, leave_out)
+    name = content.name or content.path.name
+    if "/" in name or name in ("", ".", ".."):
+        raise ArtifactError(f"{name!r} can't be the name of a file")
+    return [Item(name, Kind.FILE, content.path, content.path.stat())]
+
+
+class _Maker:
+    """Fills a new workspace, and keeps account of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.record: dict[str, Any] = {"format": _FORMAT, "entries": [], "links": [], "notes": []}
+        self._root = root
+        self._placer = Placer()
+        for place in (MODEL, PROCESSOR, "config"):
+            (root / place).mkdir(parents=True)
+
+    def place(self, item: Item, place: str, *, cached: bool) -> None:
+        """Put one thing at its place below ``place``."""
+        path = f"{place}/{item.path}"
+        target = self._root / path
+        told: object = None
+        if item.kind is Kind.OTHER:
+            self.record["notes"].append(f"{item.source} is no file, directory or link, and was left out")
+            return
+        if item.kind is Kind.DIRECTORY:
+            target.mkdir()
+            target.chmod(item.status.st_mode & 0o777 | 0o700)
+        elif item.kind is Kind.LINK:
+            target.symlink_to(item.target)
+            told = item.target
+        else:
+            if self._placer.place(item.source, target, item.status, cached=cached):
+                self.record["links"].append(path)
+            told = signature(item.status)
+        self.record["entries"].append((path, item.kind.value, told))
+
+
+def _write_config(path: Path, config: Mapping[str, object]) -> None:
+    """Beside its place and renamed: a processor of a script started by hand may be reading it."""
+    path.parent.mkdir(exist_ok=True)
+    new = path.with_name(".config.json.new")
+    new.write_text(json.dumps(config, indent=2) + "\n", "ascii")
+    new.replace(path)
+
+
+# -- finding
+
+
+def _read_record(home: Path) -> dict[str, Any] | None:
+    """What was put there; None when that can't be told."""
+    try:
+        record = json.loads((home / "made.json").read_bytes())
+        return record if record["format"] == _FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_whole(root: Path, record: Mapping[str, Any]) -> bool:
+    """Whether everything that was put there is there, as it was."""
+    try:
+        return all(_is_as_made(root / path, kind, told) for path, kind, told in record["entries"])
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _is_as_made(path: Path, kind: str, told: Any) -> bool:
+    if kind == Kind.LINK.value:
+        return str(path.readlink()) == str(Path(told))
+    if kind == Kind.DIRECTORY.value:
+        return path.is_dir() and not path.is_symlink()
+    status = path.lstat()
+    return path.is_file() and signature(status) == tuple(told)
+
+
+def _state_directories(root: Path | None) -> frozenset[Identity]:
+    """The root of the state directories, and what engines keep in it, for it may be the model's directory."""
+    if root is None:
+        return frozenset()
+    within = (lock.parent for pattern in ("*/lock", "*/*/lock") for lock in root.glob(pattern))
+    found = (identity(path) for path in (root, root / "cache", *root.glob("sdk-*"), *within))
+    return frozenset(each for each in found if each is not None)
+
+
+# -- tidying
+
+
+def _tidy(versions: Path, current: Path) -> None:
+    """Removes the workspaces that were not used for longest, but never ``current``."""
+    others = [home for home in versions.iterdir() if home != current and not home.name.startswith(".")]
+    others.sort(key=_last_use, reverse=True)
+    for home in others[KEPT - 1 :]:
+        home.rename(Path(tempfile.mkdtemp(prefix=".old-", dir=versions)) / "old")
+    _remove_scratch(versions)
+
+
+def _last_use(home: Path) -> float:
+    try:
+        return (home / "made.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove_scratch(versions: Path) -> None:
+    for left in (*versions.glob(".new-*"), *versions.glob(".old-*")):
+        remove(left)
+
+
+def remove(tree: Path) -> None:
+    """Remove a directory that a processor could write to, whatever it did to the permissions.
+
+    What can't be removed stays; the next start tries again.
+    """
+    shutil.rmtree(tree, ignore_errors=True)
+    if tree.exists():
+        for directory, _, _ in os.walk(tree):
+            with contextlib.suppress(OSError):
+                Path(directory).chmod(0o700)
+        shutil.rmtree(tree, ignore_errors=True)
