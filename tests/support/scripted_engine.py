@@ -76,6 +76,8 @@ class ScriptedEngine:
             "model_path": "",
             "model_entry": "",
             "model_config": "",
+            "warm_up": "",
+            "warm_up_count": 5,
             "threads": None,
             "keepalive_ms": None,
             "channel": {"fd": self._link_fd},

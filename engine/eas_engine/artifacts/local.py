@@ -26,7 +26,7 @@ class Artifacts:
 
     ``processor_dir`` is the host's working directory. ``entry_class`` is the class named in ``app.py:Class``.
     ``model_path`` is the model's directory (a plain file's: the one it lies in), ``model_entry`` what
-    ``initialize`` gets; both are empty without ``model_path``.
+    ``initialize`` gets; both are empty without ``model_path``. ``warm_up``: a file or directory of requests.
     """
 
     processor_dir: Path
@@ -35,6 +35,7 @@ class Artifacts:
     model_path: str
     model_entry: str
     interpreter: Path
+    warm_up: Path | None = None
 
 
 def resolve(spec: ServiceSpec, base: Path) -> Artifacts:
@@ -60,7 +61,8 @@ def _resolve(spec: ServiceSpec, base: Path) -> Artifacts:
     if not entry.is_file():
         raise ArtifactError(f"processor_entry: {entry} {_what_is_wrong(entry)}; {_listing(entry.parent)}")
     model_path, model_entry = _model(spec, base)
-    return Artifacts(directory, entry, entry_class, model_path, model_entry, _interpreter(directory))
+    interpreter, warm_up = _interpreter(directory), _warm_up(spec, base)
+    return Artifacts(directory, entry, entry_class, model_path, model_entry, interpreter, warm_up)
 
 
 def split_entry(text: str) -> tuple[str, str | None]:
@@ -99,6 +101,16 @@ def _model(spec: ServiceSpec, base: Path) -> tuple[str, str]:
     if not os.path.exists(entry):  # noqa: PTH110 - pathlib drops the trailing /, which asks for a directory
         raise ArtifactError(f"model_entry: {entry} is not there; {_listing(directory)}")
     return str(directory), entry
+
+
+def _warm_up(spec: ServiceSpec, base: Path) -> Path | None:
+    """``warm_up_data_path``: a file or a directory; the host reads what is in it."""
+    if not spec.warm_up_data_path:
+        return None
+    path = base / spec.warm_up_data_path
+    if not path.is_dir():
+        _directory("warm_up_data_path", spec.warm_up_data_path, base)
+    return path
 
 
 def _interpreter(directory: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,8 +39,20 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Warming:
+    """A call of the warm-up begins; the host gives it up after so many seconds, if it can."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """The answer to ``dump``: what the adapter knows of its threads is in the log."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """``initialize()`` is done."""
+    """``initialize()`` and the warm-up are done."""
 
     properties: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,7 +71,7 @@ class Stopped:
     """``close()`` was called; the host leaves with status 0."""
 
 
-Message = Hello | Ready | Failed | Stopped
+Message = Hello | Warming | Dumped | Ready | Failed | Stopped
 
 
 def _hello(said: dict[str, Any]) -> Hello:
@@ -82,8 +95,17 @@ def _failed(said: dict[str, Any]) -> Failed:
     return Failed(str(said["stage"]), str(said["message"]), str(said.get("traceback") or ""))
 
 
+def _warming(said: dict[str, Any]) -> Warming:
+    seconds = float(said["seconds"])
+    if not 0 <= seconds < math.inf:
+        raise ValueError(seconds)
+    return Warming(seconds)
+
+
 _KINDS: Mapping[str, Callable[[dict[str, Any]], Message]] = {
     "hello": _hello,
+    "warming": _warming,
+    "dumped": lambda _said: Dumped(),
     "ready": lambda said: Ready(_properties(said)),
     "failed": _failed,
     "stopped": lambda _said: Stopped(),

@@ -29,6 +29,10 @@ class Processor:
     model_path: str = ""
     model_entry: str = ""
     model_config: str = ""
+    warm_up: str = ""
+    """A file or directory of requests, sent to every instance before it is ready; empty: none."""
+    warm_up_count: int = 5
+    """How often each of them is sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A daemon thread reads it from the first moment, because the end of the stream means that the engine is dead,
 and then this process and everything it started must go at once, whatever it is doing. All other messages go
-to a queue, from which the main thread takes them where it expects them.
+to a queue, from which the main thread takes them where it expects them, but for those that ``on`` names.
 
 Guarantee: ``send`` is whole lines, from any thread.
 """
@@ -17,7 +17,7 @@ import socket
 import threading
 import traceback
 from contextlib import suppress
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 Message = Dict[str, Any]
 
@@ -35,6 +35,7 @@ class Control:
         self._sending = threading.Lock()
         self._stop = threading.Event()
         self._over = False
+        self._actions: Dict[str, Callable[[], None]] = {}
 
     def watch(self) -> None:
         """Begins to read."""
@@ -63,6 +64,10 @@ class Control:
         """Whether the engine has said stop."""
         return self._stop.is_set()
 
+    def on(self, kind: str, action: Callable[[], None]) -> None:
+        """From now on messages of this type start ``action``, in a thread of its own, instead of waiting."""
+        self._actions[kind] = action
+
     def finish(self, kind: str, /, **fields: object) -> None:
         """The last message: the process leaves by itself now, so the engine may hang up."""
         self._over = True
@@ -73,9 +78,13 @@ class Control:
             with self._socket.makefile("rb") as lines:
                 for line in lines:
                     message = json.loads(line)
-                    if message.get("type") == "stop":
+                    kind = message.get("type")
+                    if kind == "stop":
                         self._stop.set()
-                    self._received.put(message)
+                    if kind in self._actions:
+                        threading.Thread(target=self._actions[kind], name=kind, daemon=True).start()
+                    else:
+                        self._received.put(message)
         except OSError:
             pass  # reset by the engine's death
         except Exception:  # noqa: BLE001 - whatever it is: without the engine's word there is no safe way on

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Sequ
 
 import allspark
 import eas_sdk
-from eas_host import environment, load, worker
+from eas_host import dump, environment, load, warm_up, worker
 from eas_host.adapters import Handle
 from eas_host.adapters.python import Allspark, Native
 from eas_host.control import Control, Stopped
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
     fd = int(arguments[arguments.index("--control") + 1])
     lifeline = int(arguments[arguments.index("--lifeline") + 1])
     environment.adopt()
+    dump.arm()
     environment.arm(lifeline)
     control = Control(fd)
     control.watch()
@@ -77,10 +78,17 @@ class Host:
     def run(self) -> int:
         """Loads the entry and serves; the exit status. ``Failed`` when it can't."""
         path, wanted = self._start["entry"], self._start["entry_class"]
-        status = self._run_script(path) if load.is_script(path, wanted) else self._run_class(path, wanted)
+        if self._start["processor_type"] != "python":
+            status = self.live(load.attempt("construct", lambda: _foreign(self._start)))
+        else:
+            status = self._run_python(path, wanted)
         if not self._failed:
             self._control.finish("stopped")
         return status
+
+    def _run_python(self, path: str, wanted: Optional[str]) -> int:
+        """Serves with a processor written in Python; its exit status."""
+        return self._run_script(path) if load.is_script(path, wanted) else self._run_class(path, wanted)
 
     def report(self, failed: load.Failed) -> None:
         """Tells the engine that there will be no service."""
@@ -91,7 +99,7 @@ class Host:
     def live(self, adapter: Adapter) -> int:
         """Hello, load, initialize, ready, stop, close. Returns when it is over: 0, or 1 if ``close`` raised.
 
-        ``Failed`` when the processor's ``initialize`` raises.
+        ``Failed`` when the processor's ``initialize`` raises, or its warm-up fails.
         """
         control = self._control
         control.send(
@@ -105,18 +113,42 @@ class Host:
             warnings=adapter.warnings,
             properties=adapter.properties(),
         )
+        dump_threads = getattr(adapter, "dump_threads", None)
+        control.on("dump", lambda: self._dump(dump_threads))
         try:
-            threads = control.wait("load")["threads"]
+            told = control.wait("load")
         except Stopped:
             return 0
+        threads, keepalive_ms = told["threads"], told["keepalive_ms"]
         load.attempt("initialize", adapter.initialize)
         if not control.stopping():
-            server = self._serve(adapter.handle(), self._start["channel"], threads)
+            handle = adapter.handle()
+            self._warm_up(handle, keepalive_ms, dump_threads)
+            server = self._serve(handle, self._start["channel"], threads)
             control.send("ready", properties=adapter.properties())
             control.wait_stop()
             server.stop()
             server.join()
         return _closed(adapter)
+
+    def _warm_up(self, handle: Handle, keepalive_ms: int, dump_threads: Optional[Callable[[], str]]) -> None:
+        """Sends what ``warm_up_data_path`` holds; ``Failed`` when an answer isn't as it should be."""
+        path = self._start["warm_up"]
+        if path:
+            plan = warm_up.Plan(path, self._start["warm_up_count"], keepalive_ms, self._start["service"])
+            control = self._control
+            warm_up.run(
+                plan,
+                handle,
+                begin=lambda seconds: control.send("warming", seconds=seconds),
+                stopping=control.stopping,
+                dump_threads=dump_threads,
+            )
+
+    def _dump(self, dump_threads: Optional[Callable[[], str]]) -> None:
+        """What the engine asks for when a call is stuck; the signal has shown Python's threads already."""
+        dump.more(dump_threads)
+        self._control.send("dumped")
 
     # -- the two kinds of entry
 
@@ -168,6 +200,20 @@ class Host:
         except load.Failed as failed:
             self.report(failed)
             sys.exit(1)
+
+
+def _foreign(start: Dict[str, Any]) -> Adapter:
+    """The adapter of a processor that isn't written in Python; only its own is ever imported."""
+    kind = start["processor_type"]
+    if kind == "cpp":
+        from eas_host.adapters.cpp import Cpp
+
+        return Cpp(start)
+    if kind == "java":
+        from eas_host.adapters.java import Java
+
+        return Java(start)
+    raise load.Failed("construct", f"processor_type {kind!r} is none that this host can serve")
 
 
 def _closed(adapter: Adapter) -> int:

@@ -38,6 +38,7 @@ def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
         "processor_type",
         "containers",
         "storage",
+        "warm_up_data_path",
         "networking.disable_internet_endpoint",
         "metadata.memory",
         "metadata.gpu_memory",
@@ -68,13 +69,11 @@ def test_defaults_written_out_are_no_reason_to_warn(tmp_path: Path) -> None:
 
 
 def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
-    content = python_service(
-        metadata={"cpu": 1, "shm_size": 1, "rpc.batching": True}, warm_up_data_path="w.bin"
-    )
+    content = python_service(metadata={"cpu": 1, "shm_size": 1, "rpc.batching": True})
     refusals, warnings = startable(read(tmp_path, content))
     assert refusals == []
     assert [str(one) for one in warnings] == [
-        "not in effect yet: warm_up_data_path, metadata.cpu, metadata.rpc.batching, metadata.shm_size"
+        "not in effect yet: metadata.cpu, metadata.rpc.batching, metadata.shm_size"
     ]
 
 

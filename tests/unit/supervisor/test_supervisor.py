@@ -100,6 +100,8 @@ async def test_a_host_comes_up() -> None:
                 "model_path": "",
                 "model_entry": "",
                 "model_config": "{}",
+                "warm_up": "",
+                "warm_up_count": 5,
                 "threads": 3,
                 "keepalive_ms": None,
                 "channel": {"fds": []},

@@ -14,6 +14,15 @@ Handle = Callable[[Request], Tuple[int, Any, bytes]]
 
 It lets the processor's exceptions through."""
 
+
+class Raised(Exception):
+    """What code in another language threw: the message for the client, and its own trace for the log."""
+
+    def __init__(self, message: str, trace: str) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
 if TYPE_CHECKING:
     from typing import Protocol
 
@@ -42,3 +51,6 @@ if TYPE_CHECKING:
 
         def close(self) -> None:
             """Ends it; no call is running."""
+
+        # An adapter may also have ``dump_threads() -> str``: the stacks of its threads that Python doesn't
+        # know, for the log when a call is stuck. Called in a thread of its own while others are inside.
