@@ -37,6 +37,7 @@ import traceback
 from typing import Any, Callable, Deque, Dict, List, NoReturn, Optional, Tuple
 
 from eas_host import wire
+from eas_host.adapters import Raised
 from eas_host.arena import map_read_only
 from eas_host.outbox import Outbox
 from eas_host.role import Hold, Role
@@ -242,7 +243,7 @@ class Server:
             _leave(leaving)
         except BaseException as error:  # noqa: BLE001 - whatever else a processor raises is its answer
             kind, status, headers = wire.RAISED, 400, b""
-            answer = _describe(error, request.request_id)
+            answer = describe(error, request.request_id)
         took = _now() - begun
         took_us = int(took * 1e6) if took < _LONGEST_CALL else 0xFFFFFFFF
         if headers or len(answer) >= wire.SPILL_BYTES:
@@ -252,10 +253,11 @@ class Server:
         return took
 
 
-def _describe(error: BaseException, request_id: str) -> bytes:
+def describe(error: BaseException, request_id: str) -> bytes:
     """The trace into the log, the message to the client; neither can fail, whatever was raised."""
     with contextlib.suppress(Exception):  # the processor may have closed stderr
-        sys.stderr.write(f"request {request_id} raised\n{traceback.format_exc()}")
+        trace = error.trace if isinstance(error, Raised) else traceback.format_exc()
+        sys.stderr.write(f"request {request_id} raised\n{trace}")
         sys.stderr.flush()
     message = ""
     with contextlib.suppress(Exception):  # its __str__ is the processor's code, too
@@ -278,7 +280,11 @@ def _leave(leaving: BaseException) -> NoReturn:
 
 
 def serve(handle: Handle, channel: Dict[str, Any], threads: int) -> Server:
-    """Start `threads` worker threads that answer the channel's requests with `handle`."""
-    server = Server(handle, channel, threads)
+    """Start `threads` worker threads that answer the channel's requests with `handle`.
+
+    A handle that needs no ``Request`` may have a ``server(channel, threads)`` of its own (``cpp_server``).
+    """
+    make = getattr(handle, "server", None)
+    server: Server = Server(handle, channel, threads) if make is None else make(channel, threads)
     server.start()
     return server

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Union
+from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Union
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -164,9 +164,17 @@ class Request:
         """
         return self._flags[self._slot] != 0
 
+    def received(self) -> Tuple[bytes, str, int, Union[memoryview, bytes, bytearray], int]:
+        """For the host: what the constructor got as ``head`` and behind ``deadline``."""
+        return self._head, self._prefix, self._number, self._flags, self._slot
+
     def remaining(self) -> float:
         """Seconds until the deadline; negative when it is over."""
         return self.deadline - time.monotonic()
+
+    def raw(self) -> Tuple[bytes, Union[memoryview, bytes, bytearray], int, str]:
+        """For the host, when another language parses it: head, flags, slot, and the id that was made here."""
+        return self._head, self._flags, self._slot, f"{self._prefix}-{self._number:04x}"
 
     def _parse(self) -> _Head:
         """The head, parsed once. Two threads that race here do the same work twice, nothing worse."""

@@ -14,7 +14,7 @@ from support.repository import ROOT
 SDK = ROOT / "sdk/python"
 OURS = {"allspark", "eas_sdk", "eas_host"}
 # Only inside a function of the adapter that needs it.
-LAZY = {"adapters/java.py": {"jpype"}, "adapters/batch.py": {"numpy"}}
+LAZY = {"adapters/java_vm.py": {"jpype"}, "adapters/batch.py": {"numpy"}}
 FILES = sorted(SDK.rglob("*.py"))
 NEWER_THAN_38 = {"send_fds", "recv_fds", "memfd_create", "removeprefix", "removesuffix", "pidfd_open"}
 
