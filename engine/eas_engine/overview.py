@@ -30,6 +30,9 @@ def load(
         in_flight=plane.gate.count,
         body_bytes=plane.bodies.budget.used,
         body_capacity=plane.bodies.budget.limit,
+        unread_bytes=plane.front.unread.total,
+        connections=plane.counters.connections,
+        connections_limit=plane.front.room.limit,
         instances=tuple(_instance(instance, busy, lines) for instance in fleet.instances),
     )
 

@@ -53,7 +53,9 @@ class Plane:
         prefix: str,
         clock: Clock,
         log: Log,
+        descriptors: int,
     ) -> None:
+        """``descriptors``: how many the process may have (``gateway.room``)."""
         loop = asyncio.get_running_loop()
         self._loop, self._clock, self._prefix = loop, clock, prefix
         self._stuck_ms = stuck_ms
@@ -72,6 +74,7 @@ class Plane:
             loop=loop,
             log=log,
             request_prefix=prefix,
+            descriptors=descriptors,
         )
         self._reports: Reports | None = None
 
@@ -103,6 +106,7 @@ class Plane:
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
         due = fleet.next_start_due
+        self.front.room.configure(sum(len(instance.hosts) for instance in fleet.instances))
         self.gate.configure(replace(self.gate.limits, threads=fleet.threads))
         self.gate.observe(
             Fleet(

@@ -29,7 +29,8 @@ from eas_engine.artifacts.local import resolve
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.front import Rules
-from eas_engine.gateway.listen import BACKLOG, listen, raise_descriptor_limit
+from eas_engine.gateway.listen import BACKLOG, check_descriptors, listen, raise_descriptor_limit
+from eas_engine.gateway.room import share_of_admin
 from eas_engine.plane import Plane, Reports
 from eas_engine.state import EngineRecord, StateDirectory, default_root
 from eas_engine.supervisor.instance import Hooks
@@ -66,6 +67,7 @@ class Parts:
     listener: socket.socket
     sdk: Path
     warnings: tuple[str, ...]
+    descriptors: int
 
     @property
     def url(self) -> str:
@@ -85,14 +87,16 @@ def serve(options: ServeOptions) -> int:
         StartError: with its own exit status and a message for a person.
     """
     clock = SystemClock()
-    with StderrLogs(clock, options.log_format, debug=options.debug) as logs, logs.capture_stdlib():
-        raise_descriptor_limit()
-        with _prepare(options, logs) as parts:
-            return uvloop.run(Engine(parts, logs, clock).run())
+    with (
+        StderrLogs(clock, options.log_format, debug=options.debug) as logs,
+        logs.capture_stdlib(),
+        _prepare(options, logs, raise_descriptor_limit()) as parts,
+    ):
+        return uvloop.run(Engine(parts, logs, clock).run())
 
 
 @contextlib.contextmanager
-def _prepare(options: ServeOptions, logs: Logs) -> Iterator[Parts]:
+def _prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Parts]:
     """Everything that can fail before a process is started, cheapest first."""
     loaded = spec.load(options.config, overrides=options.overrides, strict=options.strict)
     refusals, later = spec.startable(loaded)
@@ -102,6 +106,7 @@ def _prepare(options: ServeOptions, logs: Logs) -> Iterator[Parts]:
         logs.log.warning(problem.message, parameter=problem.path, line=problem.line)
     service = loaded.spec
     logs.describe(service.name, service.metadata.workspace_id, service.labels)
+    check_descriptors(descriptors, service.start_count)
     artifacts = resolve(service, loaded.base)
     root = options.state_dir or default_root()
     with StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state:
@@ -115,7 +120,9 @@ def _prepare(options: ServeOptions, logs: Logs) -> Iterator[Parts]:
         listener = _listen(options)
         with contextlib.closing(listener):
             told = tuple(f"{problem.path}: {problem.message}" for problem in (*loaded.warnings, *later))
-            yield Parts(options, loaded, artifacts, state, token, listener, sdk_directory(root), told)
+            yield Parts(
+                options, loaded, artifacts, state, token, listener, sdk_directory(root), told, descriptors
+            )
 
 
 def _listen(options: ServeOptions) -> socket.socket:
@@ -164,7 +171,11 @@ class Engine:
         self._watch_signals()
         options = self._parts.options
         admin = AdminServer(
-            self, options.admin_host, options.admin_port, self._parts.state.admin_token().text
+            self,
+            options.admin_host,
+            options.admin_port,
+            self._parts.state.admin_token().text,
+            connections=share_of_admin(self._parts.descriptors),
         )
         self._admin_port = admin.start()
         self._admin_url = f"http://{_reachable(options.admin_host)}:{self._admin_port}"
@@ -297,6 +308,8 @@ class Engine:
             io_threads_requested=service.metadata.rpc.io_threads,
             io_threads_effective=1,
             statuses=dict(self._plane.counters.statuses),
+            closed_for_room=self._plane.counters.closed_for_room,
+            refused_connections=self._plane.counters.refused_connections,
             warnings=parts.warnings,
             configuration=service.model_dump(mode="json", by_alias=True),
         )
@@ -315,6 +328,7 @@ def _plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         prefix=secrets.token_hex(4),
         clock=clock,
         log=logs.log,
+        descriptors=parts.descriptors,
     )
 
 

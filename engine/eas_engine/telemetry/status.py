@@ -57,6 +57,9 @@ class Load:
     in_flight: int = 0  # requests in the system: uploading, waiting and in the processor
     body_bytes: int = 0  # of bodies in memory
     body_capacity: int = 0  # rpc.max_inflight_bytes
+    unread_bytes: int = 0  # of answers that wait for slow readers
+    connections: int = 0
+    connections_limit: int = 0
     instances: tuple[InstanceStatus, ...] = ()
 
     @property
@@ -91,6 +94,8 @@ class ServiceStatus:
     io_threads_requested: int = 1
     io_threads_effective: int = 1
     statuses: Mapping[int, int] = field(default_factory=dict)  # answers by HTTP status since the start
+    closed_for_room: int = 0  # connections that were closed because there were too many, since the start
+    refused_connections: int = 0  # those that were closed unheard
     warnings: tuple[str, ...] = ()  # about the configuration and this machine
     configuration: Mapping[str, object] = field(default_factory=dict)  # effective
 
@@ -114,6 +119,13 @@ def document(
         "reasons": list(status.readiness.reasons),
         "queue": {"depth": load.queue_depth, "capacity": load.queue_capacity, "in_flight": load.in_flight},
         "body_bytes": {"now": load.body_bytes, "limit": load.body_capacity},
+        "unread_bytes": {"now": load.unread_bytes, "limit": load.body_capacity},
+        "connections": {
+            "now": load.connections,
+            "limit": load.connections_limit,
+            "closed_for_room": status.closed_for_room,
+            "refused": status.refused_connections,
+        },
         "threads": {"busy": load.busy_threads, "all": load.threads},
         "io_threads": {"requested": status.io_threads_requested, "effective": status.io_threads_effective},
         "rates": asdict(status.rates),
