@@ -25,6 +25,7 @@ import uvloop
 from eas_engine import __version__, overview, spec
 from eas_engine.admission.gate import Limits
 from eas_engine.announce import announce
+from eas_engine.artifacts import libraries
 from eas_engine.artifacts.local import resolve
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.gateway.admin import AdminServer
@@ -340,7 +341,7 @@ def _settings(parts: Parts) -> Settings:
         program=Program(
             interpreter=_interpreter(str(artifacts.interpreter)),
             sdk_directory=parts.sdk,
-            environment={variable.name: variable.value for variable in service.processor_envs},
+            environment=_environment(parts),
         ),
         processor=Processor(
             entry=str(artifacts.entry),
@@ -350,6 +351,7 @@ def _settings(parts: Parts) -> Settings:
             model_path=artifacts.model_path,
             model_entry=artifacts.model_entry,
             model_config=service.model_config_text,
+            cpp_batch=rpc.cpp_batch,
         ),
         instances=service.start_count,
         threads=rpc.worker_threads,
@@ -358,6 +360,17 @@ def _settings(parts: Parts) -> Settings:
         crash_block=service.runtime.enable_crash_block,
         grace=float(service.metadata.eas.termination_grace_period),
     )
+
+
+def _environment(parts: Parts) -> dict[str, str]:
+    """``processor_envs``; for processors that load libraries also where those lie, which exec must know."""
+    service, artifacts = parts.loaded.spec, parts.artifacts
+    variables = {variable.name: variable.value for variable in service.processor_envs}
+    if service.processor_type in ("cpp", "java"):
+        given = variables.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
+        found = libraries.search_path(artifacts.processor_dir, artifacts.entry, given)
+        variables[libraries.VARIABLE] = found
+    return variables
 
 
 def _interpreter(found: str) -> str:

@@ -49,6 +49,7 @@ IN_EFFECT: Final = frozenset(
         "metadata.rpc.max_body_size",
         "metadata.rpc.max_inflight_bytes",
         "metadata.rpc.stuck_timeout",
+        "metadata.rpc.cpp_batch",
         "metadata.rpc.retry_on_crash",
         "metadata.eas.termination_grace_period",
     }
@@ -93,7 +94,6 @@ LATER: Final = (
     Later("processor_path", "refuse", "remote addresses are not fetched", _is_remote),
     Later("processor_path", "refuse", "archives are not unpacked", _is_archive),
     Later("processor_mainclass"),
-    Later("processor_type", "refuse", "C and C++ processors are not served", lambda value: value == "cpp"),
     Later("processor_type", "refuse", "Java processors are not served", lambda value: value == "java"),
     Later("warm_up_data_path", "refuse", "remote addresses are not fetched", _is_remote),
     Later("warm_up_data_path", "refuse", "archives are not unpacked", _is_archive),
@@ -122,7 +122,6 @@ LATER: Final = (
     Later("metadata.rpc.batch_when_idle"),
     Later("metadata.rpc.batch_padding"),
     Later("metadata.rpc.batch_sizes"),
-    Later("metadata.rpc.cpp_batch"),
     Later("metadata.java_opts"),
     Later("metadata.rollout_timeout"),
     Later("metadata.rolling_strategy"),

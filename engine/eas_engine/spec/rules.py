@@ -95,6 +95,10 @@ def _processor(spec: ServiceSpec) -> Iterator[Complaint]:
         yield Complaint(
             ("processor_mainclass", "processor_type"), f"no effect with processor_type {kind}", "warning"
         )
+    if spec.metadata.rpc.cpp_batch and kind != "cpp":
+        yield Complaint(
+            ("metadata.rpc.cpp_batch", "processor_type"), "no effect without processor_type cpp", "warning"
+        )
     if (
         kind == "python"
         and spec.processor_entry

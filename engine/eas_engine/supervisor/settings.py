@@ -33,6 +33,8 @@ class Processor:
     """A file or directory of requests, sent to every instance before it is ready; empty: none."""
     warm_up_count: int = 5
     """How often each of them is sent."""
+    cpp_batch: bool = False
+    """Whether a C library's ``batch_process`` is used (``rpc.cpp_batch``)."""
 
 
 @dataclass(frozen=True, slots=True)

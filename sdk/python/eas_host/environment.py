@@ -119,6 +119,13 @@ def enter(entry: str, processor_dir: str, bare: FrozenSet[str]) -> None:
     forget(first, bare)
 
 
+def go(processor_dir: str) -> None:
+    """The working directory alone: for processors that aren't Python, whose files are no modules."""
+    os.chdir(processor_dir)
+    sdk = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path[:] = [sdk, *(path for path in sys.path if path not in ("", sdk))]
+
+
 def forget(directory: str, bare: FrozenSet[str]) -> None:
     """Drops the modules that the host has imported and ``directory`` has its own of."""
     kept = bare.union(_OURS, _LATE, sys.builtin_module_names)

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
     host = Host(control, start, serve)
     _runtime.install(host)
     try:
-        load.attempt("entry", lambda: environment.enter(start["entry"], start["processor_dir"], bare))
+        load.attempt("entry", lambda: _enter(start, bare))
         return host.run()
     except load.Failed as failed:
         host.report(failed)
@@ -200,6 +200,14 @@ class Host:
         except load.Failed as failed:
             self.report(failed)
             sys.exit(1)
+
+
+def _enter(start: Dict[str, Any], bare: FrozenSet[str]) -> None:
+    """Goes to the processor's directory; its modules are importable only where they are the processor."""
+    if start["processor_type"] == "python":
+        environment.enter(start["entry"], start["processor_dir"], bare)
+    else:
+        environment.go(start["processor_dir"])
 
 
 def _foreign(start: Dict[str, Any]) -> Adapter:

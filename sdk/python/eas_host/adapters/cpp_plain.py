@@ -1,0 +1,200 @@
+"""The plain C interface of PAI-EAS: ``initialize`` and ``process``, and what may stand beside them.
+
+Codes: 0 and 200 are success, 201 to 599 are the HTTP status, everything else is sent as 400; the output is
+the body in every case. Outputs are the processor's ``malloc`` and freed here. An output that can't be one (a
+negative size, or NULL with a size) is answered with 500, because it is no answer about the request.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import sys
+import threading
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from eas_host.adapters.cpp_memory import INT_MAX, LARGE, MEMORY, address_of, free, free_large
+from eas_host.adapters.cpp_server import Done, Invoke
+from eas_host.load import Failed
+
+_TOO_LARGE = "a body of {} bytes: the C interface passes sizes as int, so it can take 2147483647 at most"
+_DONE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_int, ctypes.c_int)
+
+
+def status_of(code: int) -> int:
+    """The HTTP status of what the processor returned."""
+    return 200 if code in {0, 200} else code if 201 <= code <= 599 else 400
+
+
+def initialize(library: ctypes.CDLL, name: str, model_entry: str, model_config: str) -> ctypes.c_void_p:
+    """Calls ``initialize``; the model, which may be NULL. Errors: ``Failed`` with the state."""
+    function, state = library.initialize, ctypes.c_int(0)
+    function.restype = ctypes.c_void_p
+    model = function(os.fsencode(model_entry), model_config.encode(), ctypes.byref(state))
+    if state.value:
+        raise Failed(
+            "initialize", f"{name}: initialize() set state {state.value}; what it printed is in the log"
+        )
+    return ctypes.c_void_p(model)
+
+
+class _Cells:
+    """Where one call puts its output."""
+
+    __slots__ = ("given", "output", "size", "to_output", "to_size")
+
+    def __init__(self) -> None:
+        self.given = ctypes.c_void_p()
+        self.output = ctypes.c_void_p()
+        self.size = ctypes.c_int()
+        self.to_output = ctypes.byref(self.output)
+        self.to_size = ctypes.byref(self.size)
+
+
+def process(library: ctypes.CDLL, model: ctypes.c_void_p) -> Tuple[Invoke, Done]:
+    """The calls of ``process``."""
+    function = library.process
+    spare: List[_Cells] = []
+    take, give = spare.pop, spare.append
+
+    def invoke(body: int, size: int, *_: Any) -> Tuple[int, Any, bytes, Optional[_Cells]]:
+        if size > INT_MAX:
+            return 400, _TOO_LARGE.format(size).encode(), b"", None
+        try:
+            cells = take()
+        except IndexError:
+            cells = _Cells()
+        cells.given.value = body
+        code = function(model, cells.given, size, cells.to_output, cells.to_size)
+        output, length = cells.output.value, cells.size.value
+        code = 200 if code in {0, 200} else status_of(code)
+        if output is not None and length >= 0:
+            return code, MEMORY[output : output + length], b"", cells
+        return (*_without_output(code, output, length), b"", cells)
+
+    def done(cells: _Cells) -> None:
+        if cells.output.value is not None:
+            (free if cells.size.value < LARGE else free_large)(cells.output)
+            cells.output.value = None
+        cells.size.value = 0
+        give(cells)
+
+    return invoke, done
+
+
+def _without_output(status: int, output: Optional[int], length: int) -> Tuple[int, bytes]:
+    """Status and body where there is nothing to send; NULL of size 0 is an empty answer."""
+    if output is None and length == 0:
+        return status, b""
+    pointer = "NULL" if output is None else "an output"
+    return 500, f"the processor returned {pointer} with output_size {length}".encode()
+
+
+def _taken(output: Optional[int], length: int, status: int) -> Tuple[int, bytes]:
+    """Status and body of an output, which is freed."""
+    if output is None or length < 0:
+        status, body = _without_output(status, output, length)
+    else:
+        body = MEMORY[output : output + length].tobytes()
+    if output is not None:
+        free_large(ctypes.c_void_p(output))
+    return status, body
+
+
+# -- batch_process
+
+
+class Batch:
+    """``batch_process``: its published signature has no count, so one is passed behind the last argument.
+
+    By the calling conventions of x86-64 and aarch64 an argument too many is never seen by the function. For
+    those that look for an end instead, the arrays of pointers end in NULL and the sizes in 0.
+    """
+
+    def __init__(self, library: ctypes.CDLL, model: ctypes.c_void_p) -> None:
+        self._function = library.batch_process
+        self._model = model
+
+    def run(self, bodies: Sequence[Tuple[int, int]]) -> List[Tuple[int, bytes]]:
+        """Status and body for each address and size. The one returned code is the status of all."""
+        count = len(bodies)
+        pointers, sizes = ctypes.c_void_p * (count + 1), ctypes.c_int * (count + 1)
+        inputs, input_sizes = pointers(*(body for body, _ in bodies)), sizes(*(size for _, size in bodies))
+        outputs, output_sizes = pointers(), sizes()
+        code = self._function(self._model, inputs, input_sizes, outputs, output_sizes, count)
+        status = status_of(code)
+        return [_taken(outputs[at], output_sizes[at], status) for at in range(count)]
+
+    def invoke(self, body: int, size: int, *_: Any) -> Tuple[int, Any, bytes, None]:
+        """A batch of one."""
+        if size > INT_MAX:
+            return 400, _TOO_LARGE.format(size).encode(), b"", None
+        return (*self.run([(body, size)])[0], b"", None)
+
+    def answers(self, bodies: Sequence[Any]) -> List[Tuple[int, bytes]]:
+        """Status and body for each body (``bytes`` or a view); one that is too large is left out."""
+        fitting = [body for body in bodies if len(body) <= INT_MAX]
+        ran = iter(self.run([(address_of(body), len(body)) for body in fitting]) if fitting else [])
+        return [
+            next(ran) if len(body) <= INT_MAX else (400, _TOO_LARGE.format(len(body)).encode())
+            for body in bodies
+        ]
+
+
+# -- async_process
+
+
+class _Pending:
+    """A request that ``async_process`` has, and its answer as far as it has come."""
+
+    __slots__ = ("code", "finished", "parts")
+
+    def __init__(self) -> None:
+        self.parts: List[bytes] = []
+        self.code = 0
+        self.finished = threading.Lock()
+        self.finished.acquire()
+
+
+class Async:
+    """``async_process``: the worker thread hands the request over and waits until its answer has ended.
+
+    It waits as long as that takes, because the processor may read the input until then; a request that never
+    ends is noticed like any call that never returns (``rpc.stuck_timeout``). Callbacks come on any thread.
+    One for a request that isn't waiting (answered already, or never made) is dropped and logged.
+    """
+
+    def __init__(self, library: ctypes.CDLL, model: ctypes.c_void_p) -> None:
+        self._function = library.async_process
+        self._function.restype = None
+        self._model = model
+        self._numbers = itertools.count(1)
+        self._waiting: Dict[int, _Pending] = {}
+        self._callback = _DONE(self._done)  # kept: the library calls it as long as it lives
+
+    def invoke(self, body: int, size: int, *_: Any) -> Tuple[int, Any, bytes, None]:
+        """One request, from handing over to the end of its answer."""
+        if size > INT_MAX:
+            return 400, _TOO_LARGE.format(size).encode(), b"", None
+        number, pending = next(self._numbers), _Pending()
+        self._waiting[number] = pending
+        self._function(self._model, ctypes.c_void_p(body), size, ctypes.c_int64(number), self._callback)
+        pending.finished.acquire()
+        return status_of(pending.code), b"".join(pending.parts), b"", None
+
+    def _done(self, output: Optional[int], size: int, number: int, finished: int, code: int) -> None:
+        """A part of an answer, or its end."""
+        pending = self._waiting.pop(number, None) if finished else self._waiting.get(number)
+        if pending is None:
+            sys.stderr.write(
+                f"async_process: a callback for request {number}, which isn't waiting; dropped\n"
+            )
+            return
+        if size < 0 or (output is None and size):
+            pending.code, pending.parts = 500, [_without_output(200, output, size)[1]]
+        elif output is not None and pending.code != 500:
+            pending.parts.append(MEMORY[output : output + size].tobytes())
+        pending.code = pending.code or code
+        if finished:
+            pending.finished.release()

@@ -1,0 +1,209 @@
+"""The versioned interface: what ``eas_processor_v1()`` of ``eas/processor.h`` returns.
+
+The structures are those of the header, field by field; their sizes are checked against the compiler's by the
+tests. Requests and responses are written and read as bytes: a ``ctypes.Structure`` would cost as much as the
+call itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from typing import Any, Dict, List, Sequence, Tuple
+
+from eas_host.adapters.cpp_memory import MEMORY
+from eas_host.adapters.cpp_server import Done, Invoke
+from eas_host.load import Failed
+from eas_sdk.response import encode_headers
+
+ABI_VERSION = 1
+SYMBOL = "eas_processor_v1"
+
+_INITIALIZE = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
+)
+_DESTROY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_MESSAGE = 4096  # bytes for what initialize says
+
+# struct_size, reserved | body, body_size, head, head_size, deadline, cancelled, id_number, id_prefix
+REQUEST = struct.Struct("=IIQQQQdQQQ")
+_REQUEST_HEAD = struct.Struct("=II")
+_FIELDS = struct.Struct("=QQQQdQQQ")
+# struct_size, status, body, body_size, headers, header_count, release, context
+RESPONSE = struct.Struct("=IiQQQQQQ")
+_HEADER = struct.Struct("=QQ")
+_FRESH = RESPONSE.pack(RESPONSE.size, 200, 0, 0, 0, 0, 0, 0)
+_EMPTY = MEMORY[:0]
+
+Answer = Tuple[int, Any, bytes]
+
+
+class Table(ctypes.Structure):
+    """``eas_processor``."""
+
+    _fields_ = (
+        ("abi_version", ctypes.c_uint32),
+        ("struct_size", ctypes.c_uint32),
+        ("initialize", ctypes.c_void_p),
+        ("process", ctypes.c_void_p),
+        ("process_batch", ctypes.c_void_p),
+        ("destroy", ctypes.c_void_p),
+    )
+
+
+class _Cells:
+    """One request and its response, as the library sees them."""
+
+    __slots__ = ("request", "request_at", "response", "response_at", "to_request", "to_response")
+
+    def __init__(self) -> None:
+        self.request = bytearray(REQUEST.size)
+        _REQUEST_HEAD.pack_into(self.request, 0, REQUEST.size, 0)
+        self.response = bytearray(_FRESH)
+        seen = (ctypes.c_char * REQUEST.size).from_buffer(self.request)
+        answered = (ctypes.c_char * RESPONSE.size).from_buffer(self.response)
+        self.request_at, self.response_at = ctypes.addressof(seen), ctypes.addressof(answered)
+        self.to_request, self.to_response = ctypes.byref(seen), ctypes.byref(answered)
+
+
+def table_of(library: ctypes.CDLL, name: str) -> Table:
+    """What the library offers. Errors: ``Failed`` for a table of another version, or an impossible one."""
+    function = getattr(library, SYMBOL)
+    function.restype = ctypes.POINTER(Table)
+    found = function()
+    if not found:
+        raise Failed("construct", f"{name}: {SYMBOL}() returned NULL")
+    table: Table = found.contents
+    if table.abi_version != ABI_VERSION or table.struct_size < ctypes.sizeof(Table):
+        raise Failed(
+            "construct",
+            f"{name}: {SYMBOL}() returned abi_version {table.abi_version}, struct_size {table.struct_size}; "
+            f"this engine knows version {ABI_VERSION} of {ctypes.sizeof(Table)} bytes",
+        )
+    if not table.initialize or not (table.process or table.process_batch):
+        raise Failed("construct", f"{name}: its eas_processor lacks initialize, or process and process_batch")
+    return table
+
+
+class Versioned:
+    """A processor of the versioned interface."""
+
+    def __init__(self, table: Table, name: str) -> None:
+        self._table = table
+        self._name = name
+        self._processor = ctypes.c_void_p()
+        self._spare: List[_Cells] = []
+        self._releases: Dict[int, Any] = {}
+        self.batches = bool(table.process_batch)
+
+    def initialize(self, model_entry: str, model_config: str) -> None:
+        """Makes the processor. Errors: ``Failed`` with its own words."""
+        message = ctypes.create_string_buffer(_MESSAGE)
+        code = _INITIALIZE(self._table.initialize)(
+            os.fsencode(model_entry),
+            model_config.encode(),
+            ctypes.addressof(self._processor),
+            ctypes.cast(message, ctypes.c_char_p),
+            _MESSAGE,
+        )
+        if code:
+            said = " ".join(message.value.decode("utf-8", "replace").split()) or "without a message"
+            raise Failed("initialize", f"{self._name}: initialize failed with {code}: {said}")
+
+    def call(self) -> Tuple[Invoke, Done]:
+        """The calls of ``process``, or of ``process_batch`` with one request where there is no other."""
+        if not self._table.process:
+            return self._invoke_alone, self._done
+        process = ctypes.CFUNCTYPE(None)(self._table.process)
+        processor, take, fill, answer = self._processor, self._spare.pop, _FIELDS.pack_into, self._answer
+        read, memory = RESPONSE.unpack, MEMORY
+
+        def invoke(*fields: Any) -> Tuple[int, Any, bytes, _Cells]:
+            try:
+                cells = take()
+            except IndexError:
+                cells = _Cells()
+            fill(cells.request, 8, *fields)
+            process(processor, cells.to_request, cells.to_response)
+            _, status, body, size, _, count, _, _ = read(cells.response)
+            if status == 200 and body and not count:
+                return 200, memory[body : body + size], b"", cells
+            return (*answer(cells), cells)
+
+        return invoke, self._done
+
+    def batch(self, requests: Sequence[Tuple[Any, ...]]) -> List[Tuple[int, bytes, bytes]]:
+        """Status, body and header lines for each request, given by the fields of ``Invoke``."""
+        all_cells = [self._take() for _ in requests]
+        for cells, fields in zip(all_cells, requests):
+            _FIELDS.pack_into(cells.request, 8, *fields)
+        self._run_batch(all_cells)
+        answers = [(status, bytes(body), lines) for status, body, lines in map(self._answer, all_cells)]
+        for cells in all_cells:
+            self._done(cells)
+        return answers
+
+    def close(self) -> None:
+        """Calls ``destroy``."""
+        if self._table.destroy:
+            _DESTROY(self._table.destroy)(self._processor)
+
+    def _take(self) -> _Cells:
+        return self._spare.pop() if self._spare else _Cells()
+
+    def _invoke_alone(self, *fields: Any) -> Tuple[int, Any, bytes, _Cells]:
+        try:
+            cells = self._spare.pop()
+        except IndexError:
+            cells = _Cells()
+        _FIELDS.pack_into(cells.request, 8, *fields)
+        self._run_batch([cells])
+        return (*self._answer(cells), cells)
+
+    def _run_batch(self, all_cells: Sequence[_Cells]) -> None:
+        function = ctypes.CFUNCTYPE(None)(self._table.process_batch)
+        pointers = ctypes.c_void_p * len(all_cells)
+        function(
+            self._processor,
+            pointers(*(cells.request_at for cells in all_cells)),
+            pointers(*(cells.response_at for cells in all_cells)),
+            ctypes.c_size_t(len(all_cells)),
+        )
+
+    def _answer(self, cells: _Cells) -> Answer:
+        """What the response says, whatever it says."""
+        _, status, body, size, headers, count, _, _ = RESPONSE.unpack(cells.response)
+        if size and (not body or body + size > len(MEMORY)):
+            return 500, f"the processor answered with body {body:#x} of {size} bytes".encode(), b""
+        try:
+            lines = _lines(headers, count) if count else b""
+        except ValueError as error:
+            return 500, f"the processor's answer can't be sent: {error}".encode(), b""
+        status = 200 if status == 0 else status if 200 <= status <= 599 else 400
+        return status, MEMORY[body : body + size] if size else _EMPTY, lines
+
+    def _done(self, cells: _Cells) -> None:
+        """Has the answer released, and takes the cells back."""
+        release, context = RESPONSE.unpack(cells.response)[6:]
+        if release:
+            function = self._releases.get(release)
+            if function is None:
+                function = self._releases[release] = ctypes.CFUNCTYPE(None)(release)
+            function(ctypes.c_void_p(context))
+        cells.response[:] = _FRESH
+        self._spare.append(cells)
+
+
+def _lines(headers: int, count: int) -> bytes:
+    """The header lines of an array of ``eas_header``. Errors: ValueError."""
+    if not headers or count > 1000:
+        raise ValueError(f"{count} header fields at {headers:#x}")
+    pairs = _HEADER.iter_unpack(MEMORY[headers : headers + count * _HEADER.size])
+    return encode_headers([(_text(name), _text(value)) for name, value in pairs])
+
+
+def _text(address: int) -> str:
+    if not address:
+        raise ValueError("a header field with NULL for its name or value")
+    return ctypes.string_at(address).decode("latin-1")
