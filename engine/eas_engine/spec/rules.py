@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from eas_engine.spec import presets
+from eas_engine.spec import java_options, presets
 from eas_engine.spec.containers import Check, Container
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at
@@ -107,6 +107,18 @@ def _processor(spec: ServiceSpec) -> Iterator[Complaint]:
         yield Complaint(
             ("processor_entry",), f'"{spec.processor_entry}": expected a .py file, or file.py:Class'
         )
+
+
+def _java(spec: ServiceSpec) -> Iterator[Complaint]:
+    given = spec.metadata.java_opts
+    if given and spec.processor_type != "java":
+        yield Complaint(
+            ("metadata.java_opts", "processor_type"), "no effect: only Java processors have a JVM", "warning"
+        )
+    for index, option in enumerate(given):
+        wrong = java_options.what_is_wrong(option)
+        if wrong:
+            yield Complaint((f"metadata.java_opts[{index}]",), f'"{option}": {wrong}')
 
 
 def _gpu(spec: ServiceSpec) -> Iterator[Complaint]:
@@ -219,6 +231,7 @@ def _mount(mount: Mount, path: str) -> Iterator[Complaint]:
 _RULES: Final[tuple[Callable[[ServiceSpec], Iterator[Complaint]], ...]] = (
     _what_runs,
     _processor,
+    _java,
     _gpu,
     _batching,
     _rollout,

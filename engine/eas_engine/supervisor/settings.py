@@ -35,6 +35,14 @@ class Processor:
     """How often each of them is sent."""
     cpp_batch: bool = False
     """Whether a C library's ``batch_process`` is used (``rpc.cpp_batch``)."""
+    main_class: str = ""
+    """The Java class (``processor_mainclass``)."""
+    class_path: tuple[str, ...] = ()
+    """Jars and directories that hold its classes."""
+    java_opts: tuple[str, ...] = ()
+    """Options of the JVM (``java_opts``)."""
+    memory_mb: int | None = None
+    """Memory of one instance (``metadata.memory``), which the heap of a JVM follows; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,10 +172,6 @@ class Request:
         """Seconds until the deadline; negative when it is over."""
         return self.deadline - time.monotonic()
 
-    def raw(self) -> Tuple[bytes, Union[memoryview, bytes, bytearray], int, str]:
-        """For the host, when another language parses it: head, flags, slot, and the id that was made here."""
-        return self._head, self._flags, self._slot, f"{self._prefix}-{self._number:04x}"
-
     def _parse(self) -> _Head:
         """The head, parsed once. Two threads that race here do the same work twice, nothing worse."""
         try:

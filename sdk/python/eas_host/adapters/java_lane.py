@@ -102,7 +102,8 @@ def native(jpype: Any, service: Any) -> Handle:
     pack, unpack, begin = _NATIVE.pack, _ANSWER.unpack_from, _ANSWER.size
 
     def handle(request: Request) -> Answer:
-        head, flags, slot, made = request.raw()
+        head, prefix, number, flags, slot = request.received()
+        made = f"{prefix}-{number:04x}"
         lane = getattr(local, "lane", None)
         if lane is None or lane.flags is not flags:
             lane = local.lane = Lane(jpype, service, flags)
