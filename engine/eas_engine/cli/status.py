@@ -128,6 +128,9 @@ def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
     out.print()
     out.print(table(("instance", "state", "pid", "up", "busy", "process", "restarts", "reason"), rows))
     for one in instances:
+        if one["workspace"]["visible"] is False:
+            why = f"/eas/workspace is not visible: {one['workspace']['reason']}"
+            out.print(plain(f"{one['name']}: {why}", "yellow"))
         if one["last_crash"]:
             out.print(plain(f"{one['name']}: last crash: {_crash(one['last_crash'])}", "red"))
         if one["state"] != "READY" or one["last_crash"]:

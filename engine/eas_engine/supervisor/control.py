@@ -36,6 +36,8 @@ class Hello:
     batch: bool = False
     warnings: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
+    mounts: str | None = None
+    """Why its mounts aren't visible; empty when they are, None when it was given none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,12 @@ def _hello(said: dict[str, Any]) -> Hello:
         batch=bool(said.get("batch", False)),
         warnings=tuple(str(warning) for warning in said.get("warnings", ())),
         properties=_properties(said),
+        mounts=_mounts(said.get("mounts")),
     )
+
+
+def _mounts(said: dict[str, Any] | None) -> str | None:
+    return None if said is None else "" if said["visible"] else str(said["reason"])
 
 
 def _properties(said: dict[str, Any]) -> dict[str, str]:

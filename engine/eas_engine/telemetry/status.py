@@ -43,6 +43,7 @@ class InstanceStatus:
     threads: int = 0
     busy_threads: int = 0
     restarts: Mapping[str, int] = field(default_factory=dict)  # by cause
+    mounts: str | None = None  # why /eas/workspace isn't visible to it; empty: it is; None: it has none
     log: tuple[str, ...] = ()  # the last lines that the processor printed
     last_crash: Mapping[str, object] | None = None
 
@@ -55,6 +56,7 @@ class Load:
     queue_depth: int = 0  # requests that wait, handed out but not begun included
     queue_capacity: int = 0
     in_flight: int = 0  # requests in the system: uploading, waiting and in the processor
+    suspects: int = 0  # requests whose instance died, and that wait for or have their second try
     body_bytes: int = 0  # of bodies in memory
     body_capacity: int = 0  # rpc.max_inflight_bytes
     unread_bytes: int = 0  # of answers that wait for slow readers
@@ -177,6 +179,10 @@ def _instance(instance: InstanceStatus, measured: Figures) -> dict[str, object]:
         "pids": list(instance.pids),
         "uptime_seconds": None if instance.uptime is None else round(instance.uptime, 3),
         "threads": {"busy": instance.busy_threads, "all": instance.threads},
+        "workspace": {
+            "visible": None if instance.mounts is None else not instance.mounts,
+            "reason": instance.mounts or "",
+        },
         **_process(measured),
         "restarts": dict(instance.restarts),
         "last_crash": None if instance.last_crash is None else dict(instance.last_crash),

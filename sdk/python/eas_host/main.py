@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Sequ
 
 import allspark
 import eas_sdk
-from eas_host import dump, environment, load, warm_up, worker
+from eas_host import dump, environment, load, mounts, warm_up, worker
 from eas_host.adapters import Handle
 from eas_host.adapters.python import Allspark, Native
 from eas_host.control import Control, Stopped
@@ -34,12 +34,13 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
     """Runs a host to its end and returns its exit status.
 
     Args:
-        arguments: ``--control FD --lifeline FD``, descriptors of the two sockets.
+        arguments: ``--control FD --lifeline FD``, descriptors of the two sockets, and ``--mounts FD``.
         bare: the modules that Python had imported before the host began.
         serve: what answers requests.
     """
     fd = int(arguments[arguments.index("--control") + 1])
     lifeline = int(arguments[arguments.index("--lifeline") + 1])
+    mounted = mounts.by_arguments(arguments)  # before there is a thread, or a descriptor of anything
     environment.adopt()
     dump.arm()
     environment.arm(lifeline)
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
     except Stopped:
         control.finish("stopped")
         return 0
-    host = Host(control, start, serve)
+    host = Host(control, start, serve, mounted)
     _runtime.install(host)
     try:
         load.attempt("entry", lambda: _enter(start, bare))
@@ -63,7 +64,14 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
 class Host:
     """One processor between ``start`` and its end. It is also the runtime that ``allspark`` finds."""
 
-    def __init__(self, control: Control, start: Dict[str, Any], serve: Serve) -> None:
+    def __init__(
+        self,
+        control: Control,
+        start: Dict[str, Any],
+        serve: Serve,
+        mounted: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        self._mounted = mounted
         self._control = control
         self._start = start
         self._serve = serve
@@ -112,6 +120,7 @@ class Host:
             batch=adapter.batch,
             warnings=adapter.warnings,
             properties=adapter.properties(),
+            mounts=self._mounted,
         )
         dump_threads = getattr(adapter, "dump_threads", None)
         control.on("dump", lambda: self._dump(dump_threads))
