@@ -7,6 +7,9 @@
 
 FROM python:3.12-slim AS build
 WORKDIR /source
+# The path of a request is compiled; the compiler stays in this stage.
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends gcc libc6-dev
+ENV EAS_ENGINE_COMPILE=1
 COPY requirements/build.txt requirements/core.txt requirements/
 RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt \
     && python -m venv /opt/eas-engine \
@@ -16,6 +19,7 @@ COPY engine engine
 COPY processors processors
 COPY benchmarks benchmarks
 COPY sdk sdk
+COPY scripts scripts
 RUN /opt/build/bin/hatchling build -t wheel -d /tmp/wheel \
     && /opt/eas-engine/bin/pip install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl
 

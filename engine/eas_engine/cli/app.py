@@ -91,9 +91,10 @@ def _complain(text: str) -> None:
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     if wanted:
-        from eas_engine import __version__
+        from eas_engine import __version__, request
 
-        print(f"eas-engine {__version__}")
+        how = "interpreted" if str(request.__file__).endswith(".py") else "compiled"
+        print(f"eas-engine {__version__} ({how})")
         raise typer.Exit
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -186,7 +187,7 @@ def test_the_exit_status_of_serve_is_its_own(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_version_and_help() -> None:
-    assert eas("--version").stdout.startswith("eas-engine 0.")
+    assert re.fullmatch(r"eas-engine 0\.\S+ \((interpreted|compiled)\)\n", eas("--version").stdout)
     for arguments in ([], ["--help"], ["-h"]):
         result = eas(*arguments)
         assert result.exit_code == 0
