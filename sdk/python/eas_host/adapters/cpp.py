@@ -130,7 +130,7 @@ class Cpp:
 
 
 def _nothing(_: object) -> None:
-    """What is left to do where an answer was copied already."""
+    """The end of a call whose answer was copied already."""
 
 
 def load(path: str) -> ctypes.CDLL:
@@ -149,6 +149,9 @@ def load(path: str) -> ctypes.CDLL:
         raise Failed("construct", f"{name} is built for {found.name}; this host runs {ours.name}")
     if not found.shared:
         raise Failed("construct", f"{name} is an ELF file, but no shared library: link it with -shared")
+    missing = elf.missing_bytes(path)
+    if missing:
+        raise Failed("construct", f"{name} is cut off: at least {missing} bytes are missing at its end")
     try:
         return ctypes.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as error:

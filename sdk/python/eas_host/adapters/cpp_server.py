@@ -20,7 +20,8 @@ Invoke = Callable[[int, int, int, int, float, int, int, int], Tuple[int, Any, by
 """Runs the library once. The arguments are those of ``eas_request``: address and size of the body, address
 and size of the head, deadline, address of the cancelled flag, number, address of the id's prefix.
 
-It returns status, answer (a view of the library's memory, or bytes), header lines, what ``Done`` gets."""
+It returns status, answer (a view of the library's memory, or bytes), header lines, and what ``Done`` gets;
+None: nothing is left behind."""
 
 Done = Callable[[Any], None]
 """Takes back what a call left behind; the answer isn't looked at any more."""
@@ -50,7 +51,8 @@ class Call:
             address_of(origin),
         )
         content = bytes(answer)
-        self.done(kept)
+        if kept is not None:
+            self.done(kept)
         return status, content, lines
 
     def server(self, channel: Dict[str, Any], threads: int) -> Server:

@@ -1,0 +1,281 @@
+"""The versioned interface of eas/processor.h: through the C++ class, and in C field by field."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eas_host.adapters import cpp_v1
+from eas_host.adapters.cpp import Cpp
+from eas_host.load import Failed
+from eas_sdk import Request
+from support import compiled
+from support.engine_end import EngineEnd
+
+CLASS = "versioned.cpp"
+TABLE = "table.c"
+
+
+def make(name: str, *flags: str, model: str = "", config: str = "") -> Cpp:
+    message = {
+        "entry": str(compiled.library(name, *flags)),
+        "model_entry": model,
+        "model_config": config,
+        "threads": None,
+    }
+    processor = Cpp(message)
+    processor.initialize()
+    return processor
+
+
+def ask(processor: Cpp, what: str, body: bytes = b"", **given: Any) -> tuple[int, Any, bytes]:
+    return processor.handle()(Request.build(body, path=f"/api/predict/demo/{what}", **given))
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., EngineEnd]]:
+    ends: list[EngineEnd] = []
+
+    def start(processor: Cpp, threads: int = 1) -> EngineEnd:
+        ends.append(EngineEnd(processor.handle(), threads))
+        return ends[-1]
+
+    yield start
+    for end in ends:
+        end.close()
+
+
+# -- the class
+
+
+def test_the_body_comes_back() -> None:
+    assert ask(make(CLASS), "echo", b"hello") == (200, b"hello", b"")
+    assert ask(make(CLASS), "echo") == (200, b"", b"")
+
+
+def test_what_initialize_gets() -> None:
+    assert ask(make(CLASS, model="/m/", config="{}"), "model")[1] == b"/m/|{}"
+
+
+def test_everything_about_a_request(start: Callable[..., EngineEnd]) -> None:
+    end = start(make(CLASS))
+    head = b"POST /api/predict/demo/tell?a=1&b HTTP/1.1\r\nHost: x\r\nX-Two:  spaced \r\nEmpty:\r\n\r\n"
+    end.socket.sendall(end.frame(0xAB, b"body", head=head))
+    (answer,) = end.take()
+    lines = answer.body.decode().splitlines()
+    assert re.fullmatch(r"remaining \d+", lines.pop(5))
+    assert lines == [
+        "method POST",
+        "path /api/predict/demo/tell",
+        "query a=1&b",
+        "id test-00ab",
+        "absent yes",
+        "cancelled no",
+        "Host=x",
+        "X-Two=spaced",
+        "Empty=",
+    ]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/a/b/tell",
+        "/tell?",
+        "/tell?x=1?y",
+        "http://host/tell?q",
+        "http://host:80?q",
+        "HTTP://h/p/tell",
+        "http://host",
+        "*",
+        "/p://x/tell",
+    ],
+)
+@pytest.mark.parametrize("fields", ["", "X-Request-Id: mine", "x-request-ID:\tbad id", "A: 1\r\nA: 2"])
+def test_a_head_means_what_it_means_to_python(target: str, fields: str) -> None:
+    """The header's reading of a head against the SDK's."""
+    head = f"GET {target} HTTP/1.1" + (f"\r\n{fields}" if fields else "")
+    request = Request(head.encode(), b"", 1e9, "p", 0x12345, b"\0", 0)
+    expected = [request.method, request.path, request.query, request.request_id]
+    reader = """
+        #include <eas/processor.hpp>
+        struct Reader : eas::Processor {
+            eas::Response process(const eas::Request& r) override {
+                return std::string(r.method()) + "\\n" + std::string(r.path()) + "\\n" +
+                       std::string(r.query()) + "\\n" + r.id();
+            }
+        };
+        EAS_REGISTER_PROCESSOR(Reader)
+    """
+    processor = Cpp(
+        {
+            "entry": str(compiled.text_library(reader)),
+            "model_entry": "",
+            "model_config": "",
+            "threads": None,
+        }
+    )
+    processor.initialize()
+    assert processor.handle()(request)[1].decode().split("\n") == expected
+
+
+def test_status_and_header_fields() -> None:
+    status, body, lines = ask(make(CLASS), "fields", headers={"x-given": "here"})
+    assert (status, body) == (201, b"with fields")
+    assert lines == b"Content-Type: text/x-test\r\nX-Given: here\r\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "text"),
+    [
+        ("throw", 400, b"ouch"),
+        ("error", 422, b"not like this"),
+        ("strange", 400, b"the processor threw something that is no std::exception"),
+        ("split", 500, b"the processor's answer can't be sent"),
+    ],
+)
+def test_exceptions_and_answers_that_are_none(what: str, status: int, text: bytes) -> None:
+    got = ask(make(CLASS), what)
+    assert got[0] == status
+    assert text in got[1]
+    assert got[2] == b""
+
+
+@pytest.mark.parametrize(
+    ("said", "status"), [(0, 200), (200, 200), (503, 503), (199, 400), (600, 400), (-1, 400)]
+)
+def test_a_status_that_is_none_is_400(said: int, status: int) -> None:
+    assert ask(make(CLASS), "status", b"%d" % said)[0] == status
+
+
+def test_a_large_answer_is_released_and_the_next_one_is_right(start: Callable[..., EngineEnd]) -> None:
+    end = start(make(CLASS), 2)
+    for slot in range(3):
+        end.socket.sendall(end.frame(slot, head=b"GET /api/predict/demo/big HTTP/1.1"))
+        (answer,) = end.take()
+        assert answer.body == b"b" * (3 << 20)
+        end.release(answer.offset)
+    end.hand(b"small")
+    assert end.take()[0].body == b"small"
+
+
+def test_the_cancelled_flag_is_the_engines(start: Callable[..., EngineEnd]) -> None:
+    end = start(make(CLASS))
+    end.socket.sendall(end.frame(9, head=b"GET /x/cancelled HTTP/1.1"))
+    while not end.begun(9):
+        pass
+    end.withdraw(9)
+    assert end.take()[0].body == b"seen"
+
+
+def test_initialize_that_throws_is_told_in_one_line() -> None:
+    with pytest.raises(Failed, match=r"initialize failed with 1: no such model: /m/") as caught:
+        make(CLASS, model="/m/", config="refuse")
+    assert caught.value.stage == "initialize"
+    with pytest.raises(Failed, match="no std::exception"):
+        make(CLASS, config="strange")
+
+
+def test_destroy_comes_at_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    processor = make(CLASS)
+    assert "destroyed" not in capfd.readouterr().out
+    processor.close()
+    assert "destroyed\n" in capfd.readouterr().out
+
+
+def test_a_batch_has_its_count_and_each_its_answer() -> None:
+    processor = make(CLASS)
+    assert processor.batch
+    requests = [Request.build(body) for body in (b"a", b"", b"c" * 100)]
+    assert processor.handle_batch(requests) == [
+        (200, b"3:a", b""),
+        (200, b"3:", b""),
+        (200, b"3:" + b"c" * 100, b""),
+    ]
+
+
+def test_an_exception_is_the_answer_to_the_whole_batch() -> None:
+    processor = make(CLASS)
+    assert (
+        processor.handle_batch([Request.build(b"a"), Request.build(b"throw")])
+        == [(503, b"the whole batch", b"")] * 2
+    )
+    lost = processor.handle_batch([Request.build(b"a"), Request.build(b"lose")])
+    assert lost == [(500, b"process_batch gave 1 answers to 2 requests", b"")] * 2
+
+
+# -- the table, in C
+
+
+def test_the_structures_are_as_large_as_the_compilers() -> None:
+    request, response, _ = map(int, ask(make(TABLE), "", b"released")[1].split())
+    assert (request, response) == (cpp_v1.REQUEST.size, cpp_v1.RESPONSE.size)
+
+
+def test_what_is_to_be_released_is_released_once() -> None:
+    processor = make(TABLE)
+    told = [int(ask(processor, "", b"released")[1].split()[2]) for _ in range(3)]
+    assert told == [told[0], told[0] + 1, told[0] + 2]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        (b"hello", 200, b"hello"),
+        (b"nothing", 200, b""),
+        (b"zero", 200, b""),
+        (b"wrong", 500, b"the processor answered with body 0x0 of 9 bytes"),
+        (b"far", 500, b"of 18446744073709551615 bytes"),
+        (b"field", 500, b"a header field with NULL"),
+    ],
+)
+@pytest.mark.parametrize("flags", [(), ("-DONLY_BATCH",)])
+def test_responses_of_every_kind(body: bytes, status: int, text: bytes, flags: tuple[str, ...]) -> None:
+    got = ask(make(TABLE, *flags), "", body)
+    assert got[0] == status
+    assert text in got[1]
+
+
+def test_a_table_in_c_refuses_with_its_message() -> None:
+    with pytest.raises(Failed, match="initialize failed with 3: told to refuse"):
+        make(TABLE, config="refuse")
+
+
+@pytest.mark.parametrize("flag", ["-DVERSION=2", "-DSIZE=8"])
+def test_a_table_of_another_version_is_refused(flag: str) -> None:
+    with pytest.raises(Failed, match="this engine knows version 1 of 40 bytes"):
+        make(TABLE, flag)
+
+
+# -- the header itself
+
+
+@pytest.mark.parametrize(
+    ("command", "header"),
+    [
+        ("gcc -std=c99", "processor.h"),
+        ("gcc -std=c17", "processor.h"),
+        ("g++ -x c++ -std=c++17", "processor.h"),
+        ("g++ -x c++ -std=c++17", "processor.hpp"),
+        ("g++ -x c++ -std=c++20", "processor.hpp"),
+    ],
+)
+def test_the_headers_compile_without_a_warning(tmp_path: Path, command: str, header: str) -> None:
+    compiler, *flags = command.split()
+    compiled.needs(compiler, compiler)
+    source = tmp_path / "only.c"
+    source.write_text(f"#define EAS_PLAIN_INTERFACE\n#include <eas/{header}>\n")
+    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", "-fsyntax-only"]
+    result = subprocess.run(
+        [compiler, *flags, *warnings, f"-I{compiled.INCLUDE}", str(source)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
