@@ -32,13 +32,10 @@ def test_only_parameters_with_conditions_are_on_both_lists() -> None:
 def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
     refused = {one.path for one in LATER if one.outcome == "refuse"}
     assert refused == {
-        "model_path",
         "processor",
-        "processor_path",
         "processor_type",
         "containers",
         "storage",
-        "warm_up_data_path",
         "networking.disable_internet_endpoint",
         "metadata.memory",
         "metadata.gpu_memory",
@@ -50,6 +47,21 @@ def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
 
 def test_a_plain_python_service_starts_without_a_word(tmp_path: Path) -> None:
     assert startable(read(tmp_path, PYTHON)) == ([], [])
+
+
+def test_a_cpp_service_starts_without_a_word(tmp_path: Path) -> None:
+    content = python_service(processor_type="cpp", processor_entry="a.so", metadata={"rpc.cpp_batch": True})
+    assert startable(read(tmp_path, content)) == ([], [])
+    assert read(tmp_path, content).warnings == ()
+
+
+def test_cpp_batch_of_a_python_service_is_warned_of(tmp_path: Path) -> None:
+    loaded = read(tmp_path, python_service(metadata={"rpc.cpp_batch": True}))
+    (warning,) = loaded.warnings
+    assert (warning.path, warning.message) == (
+        "metadata.rpc.cpp_batch",
+        "no effect without processor_type cpp",
+    )
 
 
 def test_defaults_written_out_are_no_reason_to_warn(tmp_path: Path) -> None:
@@ -86,10 +98,6 @@ def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
         ({"enable_grpc": True}, "metadata.enable_grpc"),
         ({"enable_webservice": "true"}, "metadata.enable_webservice"),
         ({"storage": [{"mount_path": "/x", "empty_dir": {}}]}, "storage"),
-        ({"model_path": "https://example.com/m.tar.gz"}, "model_path"),
-        ({"model_path": "m.TAR.gz"}, "model_path"),
-        ({"processor_path": "oss://b/p.zip", "oss_endpoint": "e"}, "processor_path"),
-        ({"processor_type": "cpp", "processor_entry": "a.so"}, "processor_type"),
         (
             {"processor_type": "java", "processor_entry": "a.jar", "processor_mainclass": "X"},
             "processor_type",
