@@ -201,6 +201,8 @@ def _unpack_stream(stream: Stream, name: str, tree: Tree, tell: Callable[[], Non
     if is_tar_header(head) or (_is_called_tar(name) and head and not head.strip(b"\0")):
         _unpack_tar(stream, tree, tell)
     elif _is_called_tar(name):
+        for _ in stream.rest(tell):  # if it is damaged, that is what is to be said
+            pass
         raise Refused("it is compressed, but what is in it is no tar archive")
     else:
         single = re.sub(r"\.(bz2|gz)$", "", name.rpartition("/")[2], flags=re.IGNORECASE) or "data"
