@@ -126,10 +126,33 @@ def in_a_jvm(
         "threads": None,
         **given,
     }
-    text = f"import json\nstart = json.loads({json.dumps(json.dumps(start))})\n{_PREAMBLE}{script}"
+    text = f"import json\nstart = json.loads({json.dumps(json.dumps(start))})\n{_PREAMBLE}{script}{_END}"
     return subprocess.run(
         [sys.executable, "-c", text], check=False, capture_output=True, text=True, cwd=cwd, env=environment
     )
+
+
+def printed(script: str, tmp_path: Path, *class_path: Path, **given: object) -> str:
+    """What the script prints with a Java adapter; it must end well."""
+    ran = in_a_jvm(script, class_path, tmp_path, **given)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout.strip()
+
+
+def failure(tmp_path: Path, *class_path: Path, **given: object) -> str:
+    """Stage and message of a start that is refused."""
+    script = """
+try:
+    made()
+    print("it started")
+except Failed as failed:
+    assert "\\n" not in failed.message
+    print(failed.stage + ": " + failed.message)
+    print(failed.trace)
+"""
+    ran = in_a_jvm(script, class_path, tmp_path, **given)
+    assert ran.stdout, ran.stderr
+    return ran.stdout.strip()
 
 
 _PREAMBLE = """
@@ -138,9 +161,16 @@ from eas_host.adapters.java import Java
 from eas_host.load import Failed
 from eas_sdk.request import Request
 
+started = []
+
 def made():
     java = Java(start)
     java.initialize()
+    started.append(java)
     return java
 
+"""
+_END = """
+for java in started:
+    java.close()
 """

@@ -2,8 +2,8 @@
 
 A jar alone (``processor_path`` is the jar, or there is only ``processor_entry``) is its own class path; those
 that happen to lie beside it don't count. Of a package (``processor_path`` is a directory or an archive)
-everything counts: the jar that ``processor_entry`` names, then the directory itself, then all other jars in it,
-in the order of their names.
+everything counts: the jar that ``processor_entry`` names, the directory itself, and all other jars in it, in
+the order of their names.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ class Machine:
 
     def __init__(self, start: Dict[str, Any]) -> None:
         """Starts it; ``Failed`` when it can't."""
+        _look_at(start["class_path"])
         self.jpype = _jpype()
         library = _library(self.jpype)
         given = options(start["memory_mb"], start["java_opts"], os.getcwd())
@@ -68,6 +69,15 @@ def options(memory: Any, more: Sequence[str], directory: str) -> List[str]:
     ]
     limit = [f"-Xmx{heap(memory)}m"] if memory else []
     return [*ours, *limit, *more]
+
+
+def _look_at(class_path: Sequence[str]) -> None:
+    """The JVM passes over what isn't there or is broken, and then says only that a class is missing."""
+    import zipfile
+
+    for path in class_path:
+        if os.path.isfile(path) and not zipfile.is_zipfile(path):
+            raise Failed("construct", f"{path} is no jar (it isn't a zip file)")
 
 
 def _jpype() -> Any:

@@ -1,0 +1,151 @@
+"""Java processors in a real engine: what clients see of them, and how a start that can't be is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import java
+from support.client import Answer
+from support.engine import Engine, eventually
+from support.engine import service as config
+from support.engines import Engines
+
+
+def service(jar: Path, **given: Any) -> dict[str, Any]:
+    """Fields of a service.json for a jar."""
+    return {
+        "processor_type": "java",
+        "processor_path": str(jar),
+        "processor_entry": "",
+        "processor_mainclass": "Faults",
+        **given,
+    }
+
+
+@pytest.fixture(scope="module")
+def faulty(module_engines: Engines) -> Iterator[Engine]:
+    """One engine for the tests that leave its instance alive."""
+    jar = java.jar("Faults.java")
+    yield module_engines(**service(jar, model_config={"answer": 42}))
+
+
+def test_it_echoes_small_and_large_bodies(faulty: Engine) -> None:
+    for size in (0, 1, 1000, 300_000, 3_000_000):
+        body = os.urandom(size)
+        assert faulty.ask(body=body).body == body
+
+
+def test_the_config_reached_it_as_text(faulty: Engine) -> None:
+    assert """model_entry='' model_config='{"answer":42}'""" in faulty.log.replace(": 42", ":42")
+
+
+def test_an_exception_is_400_with_its_message_and_the_trace_stays_in_the_log(faulty: Engine) -> None:
+    answer = faulty.ask(body=b"do=throw&message=what+is+wrong")
+    assert (answer.status, answer.body) == (400, b"what is wrong")
+    assert "at Faults.fail(Faults.java:" in faulty.log
+    assert "Caused by: java.io.IOException: what lay beneath" in faulty.log
+    assert faulty.ask(body=b"do=throw_bare").body == b"java.lang.UnsupportedOperationException"
+    assert faulty.ask(body=b"do=overflow").body == b"java.lang.StackOverflowError"
+
+
+def test_what_it_prints_is_in_the_log(faulty: Engine) -> None:
+    faulty.ask(body=b"do=print&text=%E4%BD%A0%E5%A5%BD")
+    eventually(lambda: "你好" in faulty.log, "the line is in the log")
+
+
+def test_as_many_calls_run_at_once_as_there_are_threads(faulty: Engine) -> None:
+    answers: list[Answer] = []
+
+    def call() -> None:
+        answers.append(faulty.ask(body=b"do=meet&parties=5"))
+
+    threads = [threading.Thread(target=call) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status for answer in answers] == [200] * 5
+
+
+def test_the_status_tells_what_it_is(faulty: Engine) -> None:
+    assert faulty.instance()["state"] == "READY"
+
+
+@pytest.mark.parametrize("told", [b"do=exit&code=7", b"do=vanish", b"do=exhaust", b"do=segfault", b"do=kill"])
+def test_its_death_costs_what_was_in_flight_and_it_comes_back(engines: Engines, told: bytes) -> None:
+    jar = java.jar("Faults.java")
+    engine = engines(**service(jar), metadata={"java_opts": ["-Xmx64m"]})
+    answer = engine.ask(body=told)
+    assert answer.status == 500
+    engine.wait_metric("eas_restarts_total", 1)
+    engine.wait_ready()
+    assert engine.ask(body=b"here again").body == b"here again"
+
+
+def test_an_archive_with_jars_and_classes_is_all_on_the_class_path(engines: Engines, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    (package / "lib").mkdir(parents=True)
+    sources = {
+        "Inner.java": 'package lib; public class Inner { public static String say() { return "inner"; } }',
+        "Outer.java": (
+            "import lib.Inner; public class Outer { public Outer(String a, String b) {} public void Load() {}"
+            " public String Process(byte[] data) throws Exception { return Inner.say() + "
+            'new String(Outer.class.getResourceAsStream("/words.txt").readAllBytes()); } }'
+        ),
+    }
+    classes = tmp_path / "classes"
+    classes.mkdir()
+    java.classes_of(sources, classes)
+    java.pack(classes, package / "lib" / "all.jar")
+    (package / "words.txt").write_text(" words")
+    archive = shutil.make_archive(str(tmp_path / "package"), "gztar", package)
+    for path in (package, archive):
+        name = Path(path).name.replace(".", "-")
+        engine = engines(name=name, **service(Path(path), processor_mainclass="Outer"))
+        assert engine.ask(body=b"").body == b"inner words"
+        assert engine.stop() == 0
+
+
+def test_it_stops_in_time_though_its_threads_go_on(engines: Engines) -> None:
+    engine = engines(
+        **service(java.jar("Faults.java")), environment={"FAULTS_AT_EXIT": "do=print&text=hook+ran"}
+    )
+    engine.ask(body=b"do=background")
+    assert engine.stop() == 0
+    assert "hook ran" in engine.log
+    assert "grace" not in engine.log
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"processor_mainclass": "com.example.Nothing"},
+            "there is no class com.example.Nothing on the class path",
+        ),
+        (
+            {"environment": {"FAULTS_AT_CONSTRUCT": "do=throw&message=no+model"}},
+            "IllegalStateException: no model",
+        ),
+        (
+            {"environment": {"FAULTS_AT_INITIALIZE": "do=throw&message=no+model"}},
+            "IllegalStateException: no model",
+        ),
+        ({"metadata": {"java_opts": ["-XX:+NoSuchThing"]}}, "Unrecognized VM option 'NoSuchThing'"),
+        ({"environment": {"JAVA_HOME": "/nowhere"}}, "apt-get install openjdk-17-jre-headless"),
+    ],
+    ids=["class", "construct", "initialize", "option", "home"],
+)
+def test_a_start_that_cant_be_ends_with_4_and_says_why(
+    engines: Engines, given: dict[str, Any], message: str
+) -> None:
+    engine = engines.raw(config("faulty", **{**service(java.jar("Faults.java")), **given}))
+    assert engine.wait() == 4
+    assert message in engine.log

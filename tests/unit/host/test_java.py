@@ -1,0 +1,302 @@
+"""The adapter of Java processors, each test with a JVM in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support import java
+
+ECHO = java.PLAIN.format(name="Echo", construct="", load="", result="byte[]", process="return data;")
+
+
+# --- the older contract ----------------------------------------------------------------------------------
+
+
+def test_bytes_go_in_and_come_out_unchanged(tmp_path: Path) -> None:
+    script = """
+import os
+java = made()
+handle = java.handle()
+for size in (0, 1, 64, 4096, 262143, 262144, 400_000, 5_000_000):
+    body = os.urandom(size)
+    for given in (body, memoryview(body)):
+        status, answer, lines = handle(Request.build(given))
+        assert (status, bytes(answer), lines) == (200, body, b""), (size, type(given))
+print(java.kind, java.processes, java.threads, java.batch, java.properties())
+java.close()
+"""
+    assert (
+        java.printed(script, tmp_path, java.jar_of({"Echo.java": ECHO}), main_class="Echo")
+        == "java 1 5 False {}"
+    )
+
+
+def test_text_is_sent_as_utf_8_and_null_as_nothing(tmp_path: Path) -> None:
+    process = 'return data.length == 0 ? null : "\\u4f60\\u597d " + new String(data);'
+    script = """
+handle = made().handle()
+print(handle(Request.build("Zoë"))[1].decode(), handle(Request.build(b""))[1])
+"""
+    jar = java.plain("Text", process, result="String")
+    environment = {"LC_ALL": "C", "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "utf-8"}
+    seen = java.printed(script, tmp_path, jar, main_class="Text", environment=environment)
+    assert seen == "你好 Zoë b''"
+
+
+def test_the_constructor_gets_the_model_and_load_comes_before_ready(tmp_path: Path) -> None:
+    jar = java.plain(
+        "Model",
+        "return said.getBytes();",
+        construct='said = modelEntry + "|" + modelConfig + "|";',
+        load='said += "loaded"; } private String said; { said = "";',
+    )
+    script = """
+java = Java(start)
+started.append(java)
+handle = java.handle()
+print(handle(Request.build(b""))[1])
+java.initialize()
+print(handle(Request.build(b""))[1])
+"""
+    seen = java.printed(
+        script, tmp_path, jar, main_class="Model", model_entry="/m/", model_config='{"a": "ü"}'
+    )
+    assert seen.splitlines() == [
+        repr('/m/|{"a": "ü"}|'.encode()),
+        repr('/m/|{"a": "ü"}|loaded'.encode()),
+    ]
+
+
+def test_what_it_inherits_counts_and_nothing_needs_to_be_public(tmp_path: Path) -> None:
+    sources = {
+        "Base.java": 'class Base { void Load() {} protected String Process(byte[] data) { return "base"; } }',
+        "Own.java": "class Own extends Base { Own(String a, String b) {} }",
+    }
+    script = "print(made().handle()(Request.build(b''))[1])"
+    assert java.printed(script, tmp_path, java.jar_of(sources), main_class="Own") == "b'base'"
+
+
+def test_an_exception_is_its_message_and_its_trace_with_causes(tmp_path: Path) -> None:
+    script = """
+handle = made().handle()
+for told in (b"do=throw&message=no+such+%C3%A4", b"do=throw_bare", b"do=overflow"):
+    try:
+        handle(Request.build(told))
+    except Raised as raised:
+        print(raised)
+        lines = raised.trace.splitlines()
+        print(lines[0][:80], "|", lines[1].split("(")[0].strip(), "|", [l for l in lines if "Caused" in l])
+print(handle(Request.build(b"still there"))[1])
+"""
+    seen = java.printed(script, tmp_path, java.jar("Faults.java")).splitlines()[1:]
+    assert seen == [
+        "no such ä",
+        (
+            "java.lang.IllegalStateException: no such ä | at Faults.fail | "
+            "['Caused by: java.io.IOException: what lay beneath']"
+        ),
+        "java.lang.UnsupportedOperationException",
+        "java.lang.UnsupportedOperationException | at Faults.fail | []",
+        "java.lang.StackOverflowError",
+        "java.lang.StackOverflowError | at Faults.overflow | []",
+        "b'still there'",
+    ]
+
+
+def test_an_exception_whose_own_code_throws_is_still_an_answer(tmp_path: Path) -> None:
+    jar = java.plain(
+        "Nasty",
+        'throw new RuntimeException() { public String getMessage() { throw new Error("nasty"); } };',
+    )
+    script = """
+try:
+    made().handle()(Request.build(b""))
+except Raised as raised:
+    print(raised, "|", raised.trace)
+"""
+    assert java.printed(script, tmp_path, jar, main_class="Nasty") == (
+        "Nasty$1 | Nasty$1, which can't be printed: java.lang.Error"
+    )
+
+
+def test_calls_of_several_threads_are_inside_at_the_same_time(tmp_path: Path) -> None:
+    script = """
+import threading
+handle = made().handle()
+answers = []
+def call(number):
+    told = b"do=meet&parties=4&n=%d" % number
+    answers.append(handle(Request.build(told))[1] == told)
+threads = [threading.Thread(target=call, args=(n,)) for n in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(answers)
+"""
+    seen = java.printed(script, tmp_path, java.jar("Faults.java"))
+    assert seen.splitlines()[-1] == "[True, True, True, True]"
+
+
+def test_a_calling_thread_is_a_daemon_with_the_hosts_name_for_it(tmp_path: Path) -> None:
+    script = """
+import threading
+handle = made().handle()
+def call(): print(handle(Request.build(b"do=thread"))[1])
+thread = threading.Thread(target=call, name="worker-3")
+thread.start(); thread.join()
+"""
+    seen = java.printed(script, tmp_path, java.jar("Faults.java"))
+    assert seen.splitlines()[-1] == "b'worker-3 true true'"
+
+
+def test_the_stacks_of_all_threads_can_be_told_while_one_hangs(tmp_path: Path) -> None:
+    script = """
+import threading, time
+java = made()
+handle = java.handle()
+threading.Thread(target=lambda: handle(Request.build(b"do=hang")), name="worker-7", daemon=True).start()
+while "Faults.forever" not in java.dump_threads():
+    time.sleep(0.01)
+print(java.dump_threads())
+"""
+    seen = java.printed(script, tmp_path, java.jar("Faults.java"))
+    lines = seen.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith('"worker-7"'))
+    assert lines[at] == '"worker-7" TIMED_WAITING daemon'
+    assert "Faults.forever(Faults.java:" in lines[at + 2]
+
+
+# --- the native interface --------------------------------------------------------------------------------
+
+NATIVE = """
+import eas.sdk.*;
+import java.util.*;
+
+public class Native implements Processor {
+    private String model;
+    @Override public void initialize(String entry, String config) { model = entry + config; }
+    @Override public void close() { System.out.println("closed"); }
+    @Override public Response process(Request request) throws Exception {
+        switch (request.query()) {
+            case "echo": return Response.of(request.body());
+            case "bytes": return Response.of(request.bytes());
+            case "null": return null;
+            case "failed": return Response.failed(new IllegalArgumentException("not this one"));
+            case "fields":
+                return Response.of("x").withStatus(201).withHeader("X-A", "1").withHeader("X-A", "");
+            case "ours": return Response.of("x").withHeader("Content-Length", "7");
+            case "status": return Response.of("x").withStatus(99);
+            default: return Response.of(String.join(" ", request.method(), request.path(), request.query(),
+                request.header("x-TWO"), request.headers().toString(), request.text(), request.requestId(),
+                Boolean.toString(request.cancelled()), Boolean.toString(request.body().isReadOnly()),
+                Long.toString(request.remainingNanos() / 1_000_000_000L), model));
+        }
+    }
+}
+"""
+
+
+def test_a_native_processor_sees_the_request_and_answers_with_fields(tmp_path: Path) -> None:
+    script = """
+java = made()
+handle = java.handle()
+def ask(query, body=b"body", **given):
+    try:
+        status, answer, lines = handle(Request.build(body, query=query, **given))
+        return status, bytes(answer), lines
+    except Exception as error:
+        return str(error)
+fields = {"X-One": "1", "x-Two": "zwei"}
+print(ask("all", headers=fields, path="/api/predict/n", timeout=50.5)[1].decode())
+print(ask("all", headers={**fields, "X-Request-Id": "mine"}, cancelled=True)[1].decode().split()[-5:-1])
+for query in ("echo", "bytes", "null", "failed", "fields", "ours", "status"):
+    print(ask(query))
+for size in (255_000, 300_000, 1_000_000):
+    body = bytes(range(256)) * (size // 256)
+    assert ask("echo", memoryview(body))[1] == ask("bytes", body)[1] == body
+"""
+    seen = java.printed(
+        script,
+        tmp_path,
+        java.jar_of({"Native.java": NATIVE}),
+        main_class="Native",
+        model_entry="m",
+        model_config="c",
+    )
+    assert seen.splitlines() == [
+        "POST /api/predict/n all zwei {x-one=1, x-two=zwei} body test-0001 false true 50 mc",
+        "['mine', 'true', 'true', '4']",
+        "(200, b'body', b'')",
+        "(200, b'body', b'')",
+        "process() returned null; expected a Response",
+        "not this one",
+        "(201, b'x', b'X-A: 1\\r\\nX-A: \\r\\n')",
+        "the header 'Content-Length' is set by the engine and can't be set by a processor",
+        "a status is 200 to 599, not 99",
+        "closed",
+    ]
+
+
+def test_a_large_body_is_seen_where_it_lies(tmp_path: Path) -> None:
+    source = """
+import eas.sdk.*;
+public class Direct implements Processor {
+    @Override public Response process(Request request) {
+        return Response.of(request.body().isDirect() + " " + request.body().isReadOnly());
+    }
+}
+"""
+    script = """
+handle = made().handle()
+for body in (b"small", memoryview(bytes(300_000))):
+    print(handle(Request.build(body))[1].decode())
+"""
+    seen = java.printed(script, tmp_path, java.jar_of({"Direct.java": source}), main_class="Direct")
+    assert seen.splitlines() == ["false true", "true true"]
+
+
+def test_a_call_learns_that_nobody_waits_any_more(tmp_path: Path) -> None:
+    source = """
+import eas.sdk.*;
+public class Patient implements Processor {
+    @Override public Response process(Request request) {
+        long looks = 0;
+        while (!request.cancelled()) looks++;
+        return Response.of("gave up");
+    }
+}
+"""
+    script = """
+import threading
+handle = made().handle()
+flags = bytearray(4)
+request = Request(b"POST / HTTP/1.1", b"", 1e9, "p", 1, memoryview(flags), 2)
+threading.Timer(0.5, lambda: flags.__setitem__(2, 1)).start()
+print(handle(request)[1])
+"""
+    seen = java.printed(script, tmp_path, java.jar_of({"Patient.java": source}), main_class="Patient")
+    assert seen == "b'gave up'"
+
+
+def test_a_batch_processor_answers_one_request_as_a_batch_of_one(tmp_path: Path) -> None:
+    source = """
+import eas.sdk.*;
+import java.util.*;
+public class Batch implements BatchProcessor {
+    @Override public List<Response> processBatch(List<Request> requests) {
+        List<Response> answers = new ArrayList<>();
+        for (Request one : requests) answers.add(Response.of(one.text() + " of " + requests.size()));
+        return requests.get(0).size() == 0 ? Collections.<Response>emptyList() : answers;
+    }
+}
+""".replace("requests.get(0).size() == 0", "requests.get(0).text().isEmpty()")
+    script = """
+java = made()
+handle = java.handle()
+print(java.batch, handle(Request.build(b"one"))[1])
+try:
+    handle(Request.build(b""))
+except Raised as raised:
+    print(raised)
+"""
+    seen = java.printed(script, tmp_path, java.jar_of({"Batch.java": source}), main_class="Batch")
+    assert seen.splitlines() == ["True b'one of 1'", "processBatch() returned 0 answers for 1 request"]
