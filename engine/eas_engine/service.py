@@ -26,11 +26,15 @@ from eas_engine import __version__, overview, spec
 from eas_engine.admission.gate import Limits
 from eas_engine.announce import announce
 from eas_engine.artifacts import libraries
-from eas_engine.artifacts.local import resolve
+from eas_engine.artifacts.class_path import class_path
+from eas_engine.artifacts.local import look
+from eas_engine.artifacts.progress import LogProgress, Progress, TerminalProgress
+from eas_engine.artifacts.resolve import Places, provide
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.gateway.admin import AdminServer
+from eas_engine.gateway.entrance import Entrance
 from eas_engine.gateway.front import Rules
-from eas_engine.gateway.listen import BACKLOG, check_descriptors, listen, raise_descriptor_limit
+from eas_engine.gateway.listen import check_descriptors, listen, raise_descriptor_limit
 from eas_engine.gateway.room import share_of_admin
 from eas_engine.plane import Plane, Reports
 from eas_engine.state import EngineRecord, StateDirectory, default_root
@@ -39,7 +43,7 @@ from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.sdk import sdk_directory
 from eas_engine.supervisor.settings import Processor, Settings
-from eas_engine.telemetry.logs import Logs, StderrLogs
+from eas_engine.telemetry.logs import Logs, StderrLogs, wants_bars
 from eas_engine.telemetry.metrics import Metrics, service_labels
 from eas_engine.telemetry.status import Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Window
@@ -108,8 +112,8 @@ def _prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Pa
     service = loaded.spec
     logs.describe(service.name, service.metadata.workspace_id, service.labels)
     check_descriptors(descriptors, service.start_count)
-    artifacts = resolve(service, loaded.base)
-    root = options.state_dir or default_root()
+    look(service, loaded.base)
+    root = (options.state_dir or default_root()).absolute()
     with StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state:
         token = state.token(service.token, generate=service.generate_token)
         if token is None:
@@ -118,12 +122,29 @@ def _prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Pa
             )
         else:
             logs.hide(token.text)
-        listener = _listen(options)
-        with contextlib.closing(listener):
+        _listen(options).close()  # a taken port is found before anything is fetched; nobody is kept waiting
+        with (
+            provide(
+                service,
+                loaded.base,
+                places=Places(root, state.path, options.any_path, options.cache_size),
+                environ=os.environ,
+                clock=logs.clock,
+                progress=_progress(options, logs),
+            ) as artifacts,
+            contextlib.closing(_listen(options)) as listener,
+        ):
             told = tuple(f"{problem.path}: {problem.message}" for problem in (*loaded.warnings, *later))
             yield Parts(
                 options, loaded, artifacts, state, token, listener, sdk_directory(root), told, descriptors
             )
+
+
+def _progress(options: ServeOptions, logs: Logs) -> Progress:
+    """Bars where somebody looks at a terminal, else lines in the log."""
+    if options.log_format == "console" and wants_bars(sys.stderr):
+        return TerminalProgress()
+    return LogProgress(logs.clock, logs.log.info, logs.log.warning)
 
 
 def _listen(options: ServeOptions) -> socket.socket:
@@ -186,12 +207,13 @@ class Engine:
             await asyncio.to_thread(admin.stop)
 
     async def _serve(self) -> int:
-        server = await self._loop.create_server(
-            self._plane.front.connection, sock=self._parts.listener, backlog=BACKLOG
-        )
+        entrance = Entrance(self._parts.listener, self._plane.front, self._clock)
+        await entrance.open()
         record = self._publish()
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(self._plane.tick()), tasks.create_task(self._window.run())]
+            background = [
+                tasks.create_task(one) for one in (self._plane.tick(), self._window.run(), entrance.run())
+            ]
             supervision = tasks.create_task(self._supervisor.run())
             ready = tasks.create_task(self._when_ready(record))
             ending = tasks.create_task(self._end_when_told())
@@ -201,7 +223,7 @@ class Engine:
                 for task in (*background, ready, ending):
                     task.cancel()
         await self._clock.sleep(0.0)  # connections that the kernel has taken become ours; the rest is reset
-        server.close()
+        entrance.close()
         await self._plane.close()
         self._logs.log.info("stopped")
         return 0
@@ -326,6 +348,7 @@ def _plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         Limits(rpc.max_queue_size, rpc.threads, float(rpc.rate_limit), rpc.keepalive_ms / 1000),
         inflight=rpc.max_inflight_bytes,
         stuck_ms=rpc.stuck_timeout,
+        retry=rpc.retry_on_crash,
         prefix=secrets.token_hex(4),
         clock=clock,
         log=logs.log,
@@ -351,7 +374,13 @@ def _settings(parts: Parts) -> Settings:
             model_path=artifacts.model_path,
             model_entry=artifacts.model_entry,
             model_config=service.model_config_text,
+            warm_up=str(artifacts.warm_up or ""),
+            warm_up_count=service.metadata.warm_up_count,
             cpp_batch=rpc.cpp_batch,
+            main_class=service.processor_mainclass,
+            class_path=_class_path(parts),
+            java_opts=service.metadata.java_opts,
+            memory_mb=service.metadata.memory,
         ),
         instances=service.start_count,
         threads=rpc.worker_threads,
@@ -360,6 +389,14 @@ def _settings(parts: Parts) -> Settings:
         crash_block=service.runtime.enable_crash_block,
         grace=float(service.metadata.eas.termination_grace_period),
     )
+
+
+def _class_path(parts: Parts) -> tuple[str, ...]:
+    """Of a Java processor; empty for others."""
+    service, artifacts = parts.loaded.spec, parts.artifacts
+    if service.processor_type != "java":
+        return ()
+    return class_path(service.processor_path, artifacts.processor_dir, artifacts.entry)
 
 
 def _environment(parts: Parts) -> dict[str, str]:

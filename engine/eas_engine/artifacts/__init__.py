@@ -1,5 +1,5 @@
 """From an address to a directory: where the processor and the model lie on this machine."""
 
-from eas_engine.artifacts.local import Artifacts, resolve
+from eas_engine.artifacts.local import Artifacts
 
-__all__ = ["Artifacts", "resolve"]
+__all__ = ["Artifacts"]

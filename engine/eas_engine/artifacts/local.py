@@ -1,4 +1,4 @@
-"""Local artifacts: paths of this machine, used where they lie, never copied or changed.
+"""What a service's directories hold: the entry, the model's main file, the interpreter.
 
 Relative paths are relative to the directory of service.json. Without ``processor_path`` the entry itself is,
 and its own directory is the processor's. The processor sees absolute paths only; ``model_entry`` keeps its
@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Final
 
-from eas_engine.errors import ArtifactError, ConfigurationError
+from eas_engine.artifacts.local_files import find, listing, what_is_wrong
+from eas_engine.artifacts.workspace import Workspace
+from eas_engine.errors import ArtifactError
 from eas_engine.spec import ServiceSpec, addresses
-
-_MOST_LISTED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,8 @@ class Artifacts:
 
     ``processor_dir`` is the host's working directory. ``entry_class`` is the class named in ``app.py:Class``.
     ``model_path`` is the model's directory (a plain file's: the one it lies in), ``model_entry`` what
-    ``initialize`` gets; both are empty without ``model_path``. ``warm_up``: a file or directory of requests.
+    ``initialize`` gets; both are empty without ``model_path``. ``warm_up`` is a file or a directory of
+    requests. ``workspace`` is None when everything is used where it lies.
     """
 
     processor_dir: Path
@@ -36,33 +35,101 @@ class Artifacts:
     model_entry: str
     interpreter: Path
     warm_up: Path | None = None
+    workspace: Workspace | None = None
 
 
-def resolve(spec: ServiceSpec, base: Path) -> Artifacts:
-    """Find the processor and the model; ``base`` is the directory of service.json.
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a model or a processor lies: its directory, and the file in it when it is a plain file."""
 
-    Raises ``ArtifactError`` when something isn't there, saying what is; ``ConfigurationError`` for addresses
-    that aren't local paths.
+    directory: Path
+    file: Path | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> Location:
+        """Of a directory or a file."""
+        return cls(path) if path.is_dir() else cls(path.parent, path)
+
+
+def look(spec: ServiceSpec, base: Path) -> None:
+    """Is everything there that can be looked at without fetching or unpacking?
+
+    Errors: ArtifactError, saying what is there instead.
     """
     try:
-        return _resolve(spec, base.absolute())
+        locate("warm_up_data_path", spec.warm_up_data_path, base)
+        processor = locate("processor_path", spec.processor_path, base)
+        if processor is not None or not spec.processor_path:
+            find_processor(spec, processor, base.absolute())
+        model = locate("model_path", spec.model_path, base)
+        if model is not None:
+            find_model(spec, model)
     except OSError as error:
         raise ArtifactError(f"{error.filename}: {error.strerror}") from error
 
 
-def _resolve(spec: ServiceSpec, base: Path) -> Artifacts:
+def in_place(spec: ServiceSpec, base: Path) -> Artifacts:
+    """A service whose addresses are all local and no archives, used where it lies. Errors: ArtifactError."""
+    try:
+        processor = locate("processor_path", spec.processor_path, base)
+        model = locate("model_path", spec.model_path, base)
+        found = arrange(spec, base, processor, model)
+        warm_up = find("warm_up_data_path", spec.warm_up_data_path, base) if spec.warm_up_data_path else None
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: {error.strerror}") from error
+    directory, entry, entry_class, interpreter, model_path, model_entry = found
+    return Artifacts(directory, entry, entry_class, model_path, model_entry, interpreter, warm_up)
+
+
+def is_all_local(spec: ServiceSpec) -> bool:
+    """Whether nothing has to be fetched or unpacked."""
+    given = (spec.processor_path, spec.model_path, spec.warm_up_data_path)
+    return not any(addresses.scheme(one) or addresses.is_archive(one) for one in given)
+
+
+Arranged = tuple[Path, Path, str | None, Path, str, str]
+
+
+def arrange(spec: ServiceSpec, base: Path, processor: Location | None, model: Location | None) -> Arranged:
+    """Working directory, entry, its class, interpreter, model path and model entry.
+
+    Errors: ArtifactError; OSError.
+    """
+    directory, entry, entry_class = find_processor(spec, processor, base.absolute())
+    model_path, model_entry = find_model(spec, model) if model is not None else ("", "")
+    return directory, entry, entry_class, _interpreter(spec, directory), model_path, model_entry
+
+
+def locate(parameter: str, address: str, base: Path) -> Location | None:
+    """A local address; None for one that must be fetched or unpacked first. Errors: ArtifactError."""
+    if not address or addresses.scheme(address):
+        return None
+    path = find(parameter, address, base)
+    if path.is_file() and addresses.is_archive(address):
+        return None
+    return Location.of(path)
+
+
+def find_processor(
+    spec: ServiceSpec, processor: Location | None, base: Path
+) -> tuple[Path, Path, str | None]:
+    """The working directory, the entry, and the class in it.
+
+    A Java processor needs no ``processor_entry``: the entry is then the jar that ``processor_path`` is, or
+    its directory (all jars and classes in it count).
+    """
     name, entry_class = split_entry(spec.processor_entry)
-    if spec.processor_path:
-        directory = _directory("processor_path", spec.processor_path, base)
-        entry = directory / name
-    else:
+    if processor is None:
         entry = base / name
         directory = entry.parent
+    elif spec.processor_type == "java" and not name:
+        return processor.directory, processor.file or processor.directory, None
+    else:
+        directory = processor.directory
+        entry = directory / name
     if not entry.is_file():
-        raise ArtifactError(f"processor_entry: {entry} {_what_is_wrong(entry)}; {_listing(entry.parent)}")
-    model_path, model_entry = _model(spec, base)
-    interpreter, warm_up = _interpreter(directory), _warm_up(spec, base)
-    return Artifacts(directory, entry, entry_class, model_path, model_entry, interpreter, warm_up)
+        raise ArtifactError(f"processor_entry: {entry} {what_is_wrong(entry)}; {listing(entry.parent)}")
+    return directory, entry, entry_class
 
 
 def split_entry(text: str) -> tuple[str, str | None]:
@@ -73,75 +140,25 @@ def split_entry(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def _directory(parameter: str, address: str, base: Path) -> Path:
-    """The directory an address means: itself, or the one that holds a plain file."""
-    if addresses.scheme(address):
-        raise ConfigurationError(f"{parameter}: not yet: remote addresses are not fetched ({address})")
-    path = base / address
-    if path.is_dir():
-        return path
-    if not path.is_file():
-        raise ArtifactError(f"{parameter}: {path} {_what_is_wrong(path)}; {_listing(path.parent)}")
-    if addresses.is_archive(address):
-        raise ConfigurationError(f"{parameter}: not yet: archives are not unpacked ({address})")
-    return path.parent
-
-
-def _model(spec: ServiceSpec, base: Path) -> tuple[str, str]:
-    if not spec.model_path:
-        return "", ""
-    directory = _directory("model_path", spec.model_path, base)
-    given = base / spec.model_path
+def find_model(spec: ServiceSpec, model: Location) -> tuple[str, str]:
+    """The model's directory, and what ``initialize`` gets."""
+    directory = model.directory
     if spec.model_entry:
         entry = f"{directory}/{spec.model_entry.lstrip('/')}"
-    elif given.is_dir():
-        entry = f"{directory}/"
     else:
-        entry = str(given)
+        entry = str(model.file) if model.file is not None else f"{directory}/"
     if not os.path.exists(entry):  # noqa: PTH110 - pathlib drops the trailing /, which asks for a directory
-        raise ArtifactError(f"model_entry: {entry} is not there; {_listing(directory)}")
+        raise ArtifactError(f"model_entry: {entry} is not there; {listing(directory)}")
     return str(directory), entry
 
 
-def _warm_up(spec: ServiceSpec, base: Path) -> Path | None:
-    """``warm_up_data_path``: a file or a directory; the host reads what is in it."""
-    if not spec.warm_up_data_path:
-        return None
-    path = base / spec.warm_up_data_path
-    if not path.is_dir():
-        _directory("warm_up_data_path", spec.warm_up_data_path, base)
-    return path
-
-
-def _interpreter(directory: Path) -> Path:
-    """``ENV/bin/python`` of the processor's package, else the engine's own interpreter."""
+def _interpreter(spec: ServiceSpec, directory: Path) -> Path:
+    """``ENV/bin/python`` of a Python processor's package, else the engine's own interpreter."""
     own = directory / "ENV" / "bin" / "python"
-    if not (directory / "ENV" / "bin").is_dir():
+    if spec.processor_type in ("cpp", "java") or not (directory / "ENV" / "bin").is_dir():
         return Path(sys.executable)
     if not os.access(own, os.X_OK):
         raise ArtifactError(
             f"{own} can't be executed: the processor's environment is incomplete, or was moved"
         )
     return own
-
-
-def _what_is_wrong(path: Path) -> str:
-    if path.is_dir():
-        return "is a directory, not a file"
-    if path.is_symlink():
-        return f"is a link to {os.readlink(path)}, which is not there"  # noqa: PTH115 - as it was written
-    return "is not there"
-
-
-def _listing(directory: Path) -> str:
-    """What there is instead, for whoever mistyped it."""
-    while not directory.is_dir():
-        directory = directory.parent
-    try:
-        with os.scandir(directory) as entries:
-            names = [one.name + ("/" if one.is_dir() else "") for one in islice(entries, 1000)]
-    except OSError as error:
-        return f"{directory} can't be listed: {error.strerror}"
-    shown = ", ".join(sorted(names)[:_MOST_LISTED]) or "nothing"
-    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-    return f"in {directory} there is: {shown}{more}"

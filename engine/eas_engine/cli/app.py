@@ -118,6 +118,7 @@ def serve(
     admin_host: o.AdminHost = "127.0.0.1",
     admin_port: o.AdminPort = 9090,
     state_dir: o.StateDir = None,
+    cache_size: o.CacheSize = "",
     define: o.Define = None,
     strict: o.Strict = False,
     log_format: o.LogFormat = o.LogFormatChoice.console,
@@ -143,6 +144,7 @@ def serve(
                 log_format=log_format.value,
                 debug=debug,
                 any_path=any_path,
+                cache_size=cache_size,
             )
         )
     raise typer.Exit(status)

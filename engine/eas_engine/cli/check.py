@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eas_engine import spec
-from eas_engine.artifacts.local import resolve
+from eas_engine.artifacts.local import look
 from eas_engine.errors import StartError
 from eas_engine.spec.check import as_data, failure, report
 from eas_engine.spec.load import Loaded
@@ -44,9 +44,9 @@ def _report(loaded: Loaded) -> dict[str, Any]:
 
 
 def _absent(loaded: Loaded) -> Problem | None:
-    """Why the processor or the model can't be had, by the parameter that names it; as ``serve`` finds out."""
+    """What isn't there that can be looked at without fetching, by its parameter; as ``serve`` finds out."""
     try:
-        resolve(loaded.spec, loaded.base)
+        look(loaded.spec, loaded.base)
     except StartError as error:
         parameter, colon, message = str(error).partition(": ")
         if colon and parameter in loaded.origins:

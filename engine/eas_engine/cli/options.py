@@ -56,4 +56,14 @@ AdminPort = Annotated[
 LogFormat = Annotated[
     LogFormatChoice, typer.Option("--log-format", envvar="EAS_LOG_FORMAT", help="Of the log, on stderr.")
 ]
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache-size",
+        envvar="EAS_CACHE_SIZE",
+        metavar="SIZE",
+        help="How large the cache of fetched artifacts may be: 200G, or 30% of its disk. [default: 50%]",
+        show_default=False,
+    ),
+]
 AnyPath = Annotated[bool, typer.Option("--any-path", envvar="EAS_ANY_PATH", hidden=True)]

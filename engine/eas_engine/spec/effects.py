@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
-from eas_engine.spec import addresses, fit, presets
+from eas_engine.spec import fit, presets
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.parameters import value_of
@@ -33,6 +33,7 @@ IN_EFFECT: Final = frozenset(
         "processor_entry",
         "model_path",
         "model_entry",
+        "oss_endpoint",
         "model_config",
         "warm_up_data_path",
         "processor_envs",
@@ -75,28 +76,13 @@ class Later:
         return value != default and (self.when is None or self.when(value))
 
 
-def _is_remote(value: Any) -> bool:
-    return bool(addresses.scheme(value))
-
-
-def _is_archive(value: Any) -> bool:
-    return not addresses.scheme(value) and addresses.is_archive(value)
-
-
 def _is_served_preset(value: Any) -> bool:
     preset = presets.find(value)
     return preset is None or preset.is_served
 
 
 LATER: Final = (
-    Later("model_path", "refuse", "remote addresses are not fetched", _is_remote),
-    Later("model_path", "refuse", "archives are not unpacked", _is_archive),
-    Later("oss_endpoint"),
     Later("processor", "refuse", "preset processors are not served", _is_served_preset),
-    Later("processor_path", "refuse", "remote addresses are not fetched", _is_remote),
-    Later("processor_path", "refuse", "archives are not unpacked", _is_archive),
-    Later("warm_up_data_path", "refuse", "remote addresses are not fetched", _is_remote),
-    Later("warm_up_data_path", "refuse", "archives are not unpacked", _is_archive),
     Later("runtime.enable_crash_block"),
     Later("cloud"),
     Later("autoscaler"),

@@ -101,5 +101,6 @@ def _software(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         ("processor_path", spec.processor_path),
         ("warm_up_data_path", spec.warm_up_data_path),
     ):
-        if addresses.scheme(address) == "oss" and not spec.oss_endpoint:
+        named = spec.oss_endpoint or addresses.names_endpoint(address)
+        if addresses.scheme(address) == "oss" and not named:
             yield path, "oss:// needs oss_endpoint, or OSS_ENDPOINT in the environment", "error"

@@ -51,8 +51,9 @@ def _token(spec: ServiceSpec, _: Machine) -> str:
 def _address(address: str) -> str:
     scheme = addresses.scheme(address)
     if scheme:
-        return f"to be fetched by {scheme}"
-    return "to be unpacked" if addresses.is_archive(address) else "used where it lies"
+        then = " and unpacked" if addresses.is_archive(address) else ""
+        return f"fetched by {scheme}{then}, kept in the cache"
+    return "unpacked into the cache" if addresses.is_archive(address) else "copied into the workspace"
 
 
 def _model_path(spec: ServiceSpec, _: Machine) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from eas_engine.spec import java_options, presets
+from eas_engine.spec import addresses, java_options, presets
 from eas_engine.spec.containers import Check, Container
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at
@@ -119,6 +119,20 @@ def _java(spec: ServiceSpec) -> Iterator[Complaint]:
         wrong = java_options.what_is_wrong(option)
         if wrong:
             yield Complaint((f"metadata.java_opts[{index}]",), f'"{option}": {wrong}')
+
+
+def _addresses(spec: ServiceSpec) -> Iterator[Complaint]:
+    for path in ("model_path", "processor_path", "warm_up_data_path"):
+        address = getattr(spec, path)
+        try:
+            pin = addresses.pin(address)
+        except ValueError as error:
+            yield Complaint((path,), str(error))
+            continue
+        if pin and addresses.is_folder(address):
+            yield Complaint((path,), "#sha256= is a file's digest; an address that ends with / is a folder")
+        if addresses.scheme(address) in ("http", "https") and addresses.is_folder(address):
+            yield Complaint((path,), "a folder can't be fetched by http; pack it into an archive")
 
 
 def _gpu(spec: ServiceSpec) -> Iterator[Complaint]:
@@ -232,6 +246,7 @@ _RULES: Final[tuple[Callable[[ServiceSpec], Iterator[Complaint]], ...]] = (
     _what_runs,
     _processor,
     _java,
+    _addresses,
     _gpu,
     _batching,
     _rollout,

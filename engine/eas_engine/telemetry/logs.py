@@ -58,7 +58,7 @@ _COLOURS = MappingProxyType(
 
 
 class Logs:
-    """One engine's log. ``log`` is the logger; ``output`` takes what processors print."""
+    """One engine's log. ``log`` is the logger, ``output`` takes what processors print, ``clock`` is its time."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Logs:
         debug: bool = False,
     ) -> None:
         self._write = write
-        self._clock = clock
+        self.clock = clock
         self._json = log_format == "json"
         self._colours = colours and not self._json
         self._secrets: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ class Logs:
 
     def _time(self) -> str:
         """Milliseconds; UTC in JSON (RFC 3339), the machine's own time zone on a console."""
-        wall = self._clock.wall()
+        wall = self.clock.wall()
         second = int(wall)
         if second != self._second:
             moment = datetime.fromtimestamp(second, UTC)
@@ -195,6 +195,11 @@ class StderrLogs:
 def wants_colours(stream: TextIO) -> bool:
     """Only on a terminal, and not against the user's will (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def wants_bars(stream: TextIO) -> bool:
+    """Whether a line that is written over again shows as one."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def printable(text: str) -> str:

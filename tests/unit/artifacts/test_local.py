@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.artifacts import resolve
-from eas_engine.artifacts.local import split_entry
-from eas_engine.errors import ArtifactError, ConfigurationError
+from eas_engine.artifacts.local import in_place as resolve
+from eas_engine.artifacts.local import look, split_entry
+from eas_engine.errors import ArtifactError
 from eas_engine.spec import ServiceSpec
 
 
@@ -99,12 +99,21 @@ def test_a_link_into_nowhere_says_so(base: Path) -> None:
         resolve(spec(processor_entry="gone.py"), base)
 
 
-def test_archives_and_remote_addresses_are_refused(base: Path) -> None:
+def test_what_must_be_fetched_or_unpacked_is_not_looked_at(base: Path) -> None:
     (base / "m.tar.gz").touch()
-    with pytest.raises(ConfigurationError, match="not yet: archives"):
-        resolve(spec(model_path="m.tar.gz"), base)
-    with pytest.raises(ConfigurationError, match="not yet: remote"):
-        resolve(spec(model_path="oss://b/m/"), base)
+    look(spec(model_path="m.tar.gz", model_entry="1/", processor_path="oss://b/p.zip"), base)
+    with pytest.raises(ArtifactError, match="processor_entry"):
+        look(spec(model_path="m.tar.gz", processor_entry="none.py"), base)
+    with pytest.raises(ArtifactError, match=r"n\.tar\.gz is not there"):
+        look(spec(model_path="n.tar.gz"), base)
+
+
+def test_a_java_processor_needs_no_entry(base: Path) -> None:
+    (base / "package" / "a.jar").touch()
+    java = {"processor_type": "java", "processor_mainclass": "A", "processor_entry": ""}
+    found = resolve(spec(**java, processor_path="package/a.jar"), base)
+    assert (found.entry, found.processor_dir) == (base / "package" / "a.jar", base / "package")
+    assert resolve(spec(**java, processor_path="package"), base).entry == base / "package"
 
 
 def test_the_package_s_own_interpreter(base: Path) -> None:

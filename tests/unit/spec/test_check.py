@@ -53,7 +53,6 @@ CUDA 11.2: installed are none"""
         "metadata.cuda",
         "metadata.gpu_memory",
         "metadata.memory",
-        "model_path",
         "storage",
     }
     json.dumps(data)

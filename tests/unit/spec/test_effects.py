@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eas_engine.spec import Machine, startable
+from eas_engine.spec import ConfigurationError, Machine, startable
 from eas_engine.spec.effects import IN_EFFECT, LATER
 from eas_engine.spec.machine import Gpu
 from eas_engine.spec.parameters import parameter_at, settable
@@ -33,7 +33,6 @@ def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
     refused = {one.path for one in LATER if one.outcome == "refuse"}
     assert refused == {
         "processor",
-        "processor_type",
         "containers",
         "storage",
         "networking.disable_internet_endpoint",
@@ -98,10 +97,6 @@ def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
         ({"enable_grpc": True}, "metadata.enable_grpc"),
         ({"enable_webservice": "true"}, "metadata.enable_webservice"),
         ({"storage": [{"mount_path": "/x", "empty_dir": {}}]}, "storage"),
-        (
-            {"processor_type": "java", "processor_entry": "a.jar", "processor_mainclass": "X"},
-            "processor_type",
-        ),
     ],
 )
 def test_what_restricts_transforms_or_decides_refuses_the_start(
@@ -166,3 +161,22 @@ def test_figures_of_a_machine_type_do_not_refuse_by_themselves(tmp_path: Path) -
     refusals, warnings = startable(read(tmp_path, content, machine=MACHINE))
     assert refusals == []
     assert [one.message for one in warnings] == ["not in effect yet: cloud"]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("m.zip#sha256=12", "expected 64 hex digits"),
+        (f"oss://bucket/m/#sha256={'0' * 64}", "that ends with / is a folder"),
+        ("https://host/models/", "a folder can't be fetched by http"),
+    ],
+)
+def test_addresses_that_make_no_sense(tmp_path: Path, address: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        read(tmp_path, python_service(model_path=address, oss_endpoint="oss.example"))
+    assert [one.path for one in caught.value.problems] == ["model_path"]
+
+
+def test_addresses_of_every_kind_start(tmp_path: Path) -> None:
+    for address in ("https://h/m.tar.gz?sig=1", "oss://bucket.oss-cn-hangzhou.aliyuncs.com/m/", "m.TAR.gz"):
+        assert startable(read(tmp_path, python_service(model_path=address))) == ([], [])

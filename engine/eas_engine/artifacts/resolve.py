@@ -1,0 +1,156 @@
+"""From the addresses in service.json to what a host needs to find on this machine.
+
+Each address is fetched (``fetch``), what came is laid out as processors expect it (``workspace``), and in
+that the entry and the model's main file are found (``local``). A service that somebody started by hand, with
+nothing to fetch, is used where it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eas_engine.artifacts import local
+from eas_engine.artifacts.cache import Cache
+from eas_engine.artifacts.fetch import Fetcher, Network
+from eas_engine.artifacts.fetched import Fetched
+from eas_engine.artifacts.local import Artifacts, Location
+from eas_engine.artifacts.progress import Progress
+from eas_engine.artifacts.prune import Room, limit_of, trim
+from eas_engine.artifacts.stopping import Stop, ended_by_signals
+from eas_engine.artifacts.transfer import Means
+from eas_engine.artifacts.workspace import Content, make_workspace
+from eas_engine.clock import Clock
+from eas_engine.errors import ArtifactError
+from eas_engine.spec import ServiceSpec, addresses
+from eas_engine.spec.problems import SECRET
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are kept.
+
+    Attributes:
+        root: the root of the state directories; the cache is ``cache`` below it.
+        state: the service's own state directory, whose lock is held.
+        by_hand: somebody started the processor itself: local things are used where they lie.
+        cache_size: how large the cache may become, as ``prune.limit_of`` reads it.
+    """
+
+    root: Path
+    state: Path
+    by_hand: bool = False
+    cache_size: str = ""
+
+
+@contextmanager
+def provide(
+    spec: ServiceSpec,
+    base: Path,
+    *,
+    places: Places,
+    environ: Mapping[str, str],
+    clock: Clock,
+    progress: Progress,
+) -> Iterator[Artifacts]:
+    """Everything on this machine; what is needed of the cache stays there until the end of the context.
+
+    Called in the main thread: SIGTERM and SIGINT end it (``InterruptedStartError``).
+
+    Args:
+        spec: the service.
+        base: the directory of service.json.
+        places: where things are kept.
+        environ: proxies, credentials.
+        clock: time.
+        progress: who is told.
+
+    Raises:
+        ArtifactError: something can't be had, or isn't there; says what is.
+        ConfigurationError: an address can't be one, or lacks what belongs to it.
+    """
+    if places.by_hand and local.is_all_local(spec):
+        yield local.in_place(spec, base)
+        return
+    limit = limit_of(places.cache_size, places.root)
+    stop = Stop()
+    cache = Cache.open(places.root / "cache")
+    means = Means(stop, clock, Room(cache).make)
+    fetcher = Fetcher(cache, Network(environ, spec.oss_endpoint), means, progress)
+    try:
+        with ended_by_signals(stop):
+            artifacts = _provided(spec, base, places, fetcher)
+            if not local.is_all_local(spec):
+                trim(cache, limit, clock.wall())
+        progress.end()
+        yield artifacts
+    finally:
+        progress.end()
+        fetcher.release()
+
+
+def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher) -> Artifacts:
+    def fetched(parameter: str) -> Fetched | None:
+        address = getattr(spec, parameter)
+        return fetcher.fetch(parameter, address, base) if address else None
+
+    processor, model, warm_up = map(fetched, ("processor_path", "model_path", "warm_up_data_path"))
+    workspace = make_workspace(
+        places.state / "versions",
+        model=_content(model),
+        processor=_content(processor),
+        config=without_secrets(spec),
+        leave_out=places.root,
+    )
+    try:
+        directory, entry, entry_class, interpreter, model_path, model_entry = local.arrange(
+            spec, base, _location(processor, workspace.processor), _location(model, workspace.model)
+        )
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: {error.strerror}") from error
+    return Artifacts(
+        directory,
+        entry,
+        entry_class,
+        model_path,
+        model_entry,
+        interpreter,
+        warm_up=warm_up.path if warm_up is not None else None,
+        workspace=workspace,
+    )
+
+
+def without_secrets(spec: ServiceSpec) -> dict[str, Any]:
+    """The effective configuration, as far as processors may know it."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            named = SECRET.search(str(value.get("name", ""))) and "value" in value
+            return {
+                key: ""
+                if (named and key == "value") or (key != "value" and SECRET.search(key))
+                else plain(one)
+                for key, one in value.items()
+            }
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        return addresses.redacted(value) if isinstance(value, str) else value
+
+    found: dict[str, Any] = plain(spec.model_dump(mode="json", by_alias=True))
+    return found | {"model_config": spec.model_config_text}
+
+
+def _content(fetched: Fetched | None) -> Content | None:
+    if fetched is None:
+        return None
+    return Content(fetched.path, fetched.name, fetched.cached, fetched.identity)
+
+
+def _location(fetched: Fetched | None, directory: Path | None) -> Location | None:
+    """Where it lies in the workspace."""
+    if fetched is None or directory is None:
+        return None
+    return Location(directory, directory / fetched.name if fetched.kind == "file" else None)
