@@ -75,8 +75,14 @@ class Engine:
     """One engine process."""
 
     def __init__(
-        self, directory: Path, config: Mapping[str, Any], *flags: str, state: Path | None = None
+        self,
+        directory: Path,
+        config: Mapping[str, Any],
+        *flags: str,
+        state: Path | None = None,
+        descriptors: int = 0,
     ) -> None:
+        """``descriptors``: how many files it may open, as in a shell with ulimit -n; 0: as many as we may."""
         self.directory = directory
         self.name = str(config["name"])
         self.token = str(config.get("token", ""))
@@ -85,9 +91,10 @@ class Engine:
         self._journal = directory / "journal"
         path = directory / "service.json"
         path.write_text(json.dumps(config, indent=2))
+        limited = ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "--config", str(path), "--state-dir", str(self.state_dir), *flags],
+                [*limited, *COMMAND, "--config", str(path), "--state-dir", str(self.state_dir), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -102,13 +109,14 @@ class Engine:
         *,
         flags: tuple[str, ...] = (),
         ready: bool = True,
+        descriptors: int = 0,
         **given: Any,
     ) -> Engine:
         """Start one with the processor that misbehaves, and wait until it is ready, or until it listens."""
         directory.mkdir(parents=True, exist_ok=True)
         name = given.pop("name", "faulty")
         config = service(name, rpc, journal=directory / "journal", **given)
-        engine = cls(directory, config, *flags)
+        engine = cls(directory, config, *flags, descriptors=descriptors)
         try:
             engine.wait_listening()
             if ready:

@@ -22,11 +22,13 @@ class Engines:
         self.started.append(engine)
         return engine
 
-    def raw(self, config: dict[str, Any], *flags: str, state: Path | None = None) -> Engine:
+    def raw(
+        self, config: dict[str, Any], *flags: str, state: Path | None = None, descriptors: int = 0
+    ) -> Engine:
         """Start one with exactly this service.json, and wait for nothing."""
         directory = self._directory / f"engine{len(self.started)}"
         directory.mkdir()
-        engine = Engine(directory, config, *flags, state=state)
+        engine = Engine(directory, config, *flags, state=state, descriptors=descriptors)
         self.started.append(engine)
         return engine
 

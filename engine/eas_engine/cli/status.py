@@ -87,6 +87,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
         ),
         ("queue", f"{queue['depth']} waiting, {queue['in_flight']} of {queue['capacity']} in the system"),
         ("threads", f"{threads['busy']} of {threads['all']} busy"),
+        ("clients", _clients(status["connections"])),
         ("rate", f"{rates['requests_per_second']:.1f} requests/s, {rates['errors_per_second']:.1f} errors/s"),
         (
             "latency",
@@ -136,6 +137,15 @@ def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
         if one["state"] != "READY" or one["last_crash"]:
             for line in one["log"][-_LOG_LINES:]:
                 out.print(plain(f"  {one['name']} | {line}"))
+
+
+def _clients(connections: Mapping[str, Any]) -> str:
+    """``12 connected, room for 948``, and who had to go for want of room."""
+    text = f"{connections['now']} connected, room for {connections['limit']}"
+    if connections["closed_for_room"] or connections["refused"]:
+        text += f" (so far {connections['closed_for_room']} idle ones closed for others"
+        text += f", {connections['refused']} not taken; ulimit -n is too low)"
+    return text
 
 
 def _crash(crash: Mapping[str, Any]) -> str:

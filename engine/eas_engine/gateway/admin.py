@@ -105,7 +105,7 @@ class AdminServer:
         import uvicorn  # noqa: PLC0415
 
         from eas_engine.gateway.admin_app import admin_app  # noqa: PLC0415
-        from eas_engine.gateway.admin_connection import limited  # noqa: PLC0415
+        from eas_engine.gateway.admin_connection import AT_ONCE, AdminListener, limited  # noqa: PLC0415
 
         with contextlib.suppress(Exception):  # so that its imports are done before there is load
             await asyncio.to_thread(self._source.metrics, "")
@@ -124,7 +124,8 @@ class AdminServer:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=75,
+            backlog=AT_ONCE,
         )
-        self._server = uvicorn.Server(config)
+        self._server = AdminListener(config)
         if not self._stopping.is_set():
             await self._server.serve([self._socket])

@@ -1,4 +1,4 @@
-"""A connection to the admin plane: there may be only so many, so that hosts don't lack descriptors for them.
+"""Connections to the admin plane: there may be only so many, so that hosts don't lack descriptors for them.
 
 One more than that takes the place of the one that has been idle for longest; when all are busy, it is closed.
 """
@@ -8,10 +8,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from eas_engine.gateway.listen import BACKLOG
+
 if TYPE_CHECKING:
+    import socket
     from typing import ClassVar
+
+AT_ONCE = 2
+"""How many are accepted in one turn of the loop: each is a descriptor before it can be counted."""
+
+
+class AdminListener(uvicorn.Server):
+    """asyncio has one number for how many are accepted at once and how many wait; here are two."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See ``uvicorn``."""
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(BACKLOG)
 
 
 class AdminConnection(H11Protocol):

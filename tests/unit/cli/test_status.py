@@ -62,10 +62,11 @@ class Source:
             uptime=3700,
             url="http://127.0.0.1:8080/api/predict/digits",
             admin_url="",
-            load=Load(queue_capacity=69, instances=(instance,)),
+            load=Load(queue_capacity=69, connections=12, connections_limit=948, instances=(instance,)),
             readiness=self.readiness(),
             rates=Rates(10, 5, 0, 0.001, 0.0125),
             statuses={200: 7},
+            closed_for_room=3,
             configuration={"token": TOKEN},
         )
 
@@ -117,6 +118,7 @@ def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
             "digits-0 is CRASHED",
             "p50 1 ms, p99 12.5 ms",
             "200: 7",
+            "12 connected, room for 948 (so far 3 idle ones closed for others, 0 not taken;",
             "2 (signal)",
             "digits-0 | Segmentation \\x1b[2Jfault",
             "[red]starts again",

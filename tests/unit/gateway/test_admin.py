@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -247,3 +247,22 @@ def test_stopped_before_it_served() -> None:
     server.start()
     server.stop()
     assert "idle" in repr(server)
+
+
+def test_one_connection_too_many_takes_the_place_of_the_longest_idle() -> None:
+    """Who holds connections to the admin plane takes no descriptors that instances need."""
+    server = AdminServer(Source(), "127.0.0.1", 0, "t", connections=3)
+    port = server.start()
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        first, second, third, fourth = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(4)
+        )
+        assert first.recv(1) == b""
+        second.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert second.recv(12) == b"HTTP/1.1 200"
+        fifth = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+        assert third.recv(1) == b""
+        for one in (second, fourth, fifth):
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert one.recv(1)
