@@ -39,6 +39,7 @@ COMPILED = (
     "eas_engine/workers/credit.py",
     "eas_engine/workers/link.py",
     "eas_engine/workers/pool.py",
+    "eas_engine/workers/suspects.py",
 )
 _SOURCES = ("engine/eas_engine", "sdk/python/eas_host")
 _LAST_LINES = 12

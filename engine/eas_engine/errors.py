@@ -177,6 +177,18 @@ class InstanceStopped(InstanceCrashed):
     code, text = "instance_stopped", "the instance was stopped before it was done with this request"
 
 
+class PoisonRequest(Refusal):
+    """It was begun when an instance died, tried once more alone, and the instance died again."""
+
+    status, code = 500, "poison_request"
+    text = "this request ended two instances, the second one alone in it (rpc.retry_on_crash)"
+
+    @classmethod
+    def of(cls, crash: InstanceCrashed) -> PoisonRequest:
+        """With what the second instance died of."""
+        return cls(f"{cls.text}: {crash}")
+
+
 class NotReady(Refusal):
     """No instance is or will be ready in time; the text is what the cloud's gateway says."""
 

@@ -23,11 +23,15 @@ def load(
     """
     busy = {link.name: link.begun() for link in tuple(plane.pool.links)}
     begun = sum(busy.values())
+    quarantine = plane.pool.quarantine
+    suspects = quarantine.count() if quarantine is not None else 0
+    waiting = len(quarantine.line) if quarantine is not None else 0
     return Load(
         ready=fleet.ready_count > 0,
-        queue_depth=max(0, len(plane.backlog) + plane.pool.handed_out() - begun),
+        queue_depth=max(0, len(plane.backlog) + waiting + plane.pool.handed_out() - begun),
         queue_capacity=plane.gate.capacity,
         in_flight=plane.gate.count,
+        suspects=suspects,
         body_bytes=plane.bodies.budget.used,
         body_capacity=plane.bodies.budget.limit,
         unread_bytes=plane.front.unread.total,
@@ -50,6 +54,7 @@ def _instance(
         threads=seen.threads or 0,
         busy_threads=sum(busy.get(host.name, 0) for host in seen.hosts),
         restarts=dict(seen.restarts),
+        mounts=seen.mounts,
         log=lines(seen.name),
         last_crash=None if crash is None else asdict(crash) | {"state": crash.state.name},
     )

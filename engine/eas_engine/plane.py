@@ -18,6 +18,7 @@ from eas_engine.telemetry.counters import Counters
 from eas_engine.workers.bodies import Bodies
 from eas_engine.workers.link import Link
 from eas_engine.workers.pool import Pool
+from eas_engine.workers.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class Plane:
         *,
         inflight: int,
         stuck_ms: int | None,
+        retry: bool = False,
         prefix: str,
         clock: Clock,
         log: Log,
@@ -63,6 +65,10 @@ class Plane:
         self.bodies = Bodies(inflight)
         self.backlog = Backlog()
         self.pool = Pool(self.backlog, loop)
+        if retry:
+            self.pool.quarantine = Quarantine(
+                self.pool, loop=loop, clock=clock.now, counters=self.counters, log=log
+            )
         self.gate = Gate(limits, loop=loop, clock=clock.now, refuse=self._refuse)
         self.front = Front(
             rules,
@@ -106,6 +112,8 @@ class Plane:
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
         due = fleet.next_start_due
+        if self.pool.quarantine is not None:
+            self.pool.quarantine.hosts = len(fleet.hosts)
         self.front.room.configure(sum(len(instance.hosts) for instance in fleet.instances))
         self.gate.configure(replace(self.gate.limits, threads=fleet.threads))
         self.gate.observe(

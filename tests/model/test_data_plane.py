@@ -2,10 +2,12 @@
 
 Only the network, the processors and the time are played. What must hold whatever happens:
 
-* every admitted ticket ends exactly once, and a request is begun at most once;
+* every admitted ticket ends exactly once, and a request is begun at most once; with ``rpc.retry_on_crash``
+  twice, if its first host died with it, and then alone in the second as long as its client waits;
+* nobody is convicted (``poison_request``) but who was alone in a host that died;
 * who left or was answered before a processor began is never begun;
 * the gate never lets in more than its capacity, and its count is exact at every moment;
-* nothing waits while a thread is free;
+* nothing waits while a thread is free, and no host is reserved without a suspect;
 * at the end every place, byte, extent and slot has been given back.
 """
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from eas_engine.admission.gate import Fleet
-from eas_engine.errors import Refusal
+from eas_engine.errors import InstanceCrashed, InstanceStopped, Refusal
 from eas_engine.request import Ticket
 from eas_host import wire
 from support.parts import HEAD, Asker, Parts
@@ -31,13 +33,18 @@ seldom = st.integers(0, 3).map(lambda n: n == 3)
 class DataPlane(RuleBasedStateMachine):
     """The machine; its model is `waiting`: whose ticket hasn't ended, and `inside`: who must be counted."""
 
+    retry = False
+
     def __init__(self) -> None:
         super().__init__()
-        self.parts = Parts(queue=QUEUE, threads=THREADS, keepalive=KEEPALIVE, memory=8 << 20)
+        self.parts = Parts(
+            queue=QUEUE, threads=THREADS, keepalive=KEEPALIVE, memory=8 << 20, retry=self.retry
+        )
         self.tickets: dict[int, tuple[Asker, Ticket]] = {}
         self.uploading: dict[Ticket, int] = {}
         self.begun: set[int] = set()
-        self.ended_before: set[int] = set()
+        self.died: set[int] = set()  # begun, and their host died
+        self.again: dict[int, WireHost] = {}  # begun a second time, and where
 
     @initialize(hosts=st.sampled_from([1, 2, 0]))
     def start(self, hosts: int) -> None:
@@ -48,6 +55,8 @@ class DataPlane(RuleBasedStateMachine):
     def see(self) -> None:
         """What the supervisor tells the gate."""
         self.parts.gate.observe(Fleet(live=max(1, len(self.parts.hosts)), ever_ready=True))
+        if self.retry:
+            self.parts.quarantine.hosts = max(self.parts.quarantine.hosts, len(self.parts.hosts))
 
     def waiting(self) -> list[tuple[Asker, Ticket]]:
         return [pair for pair in self.tickets.values() if pair[0].ending is None]
@@ -109,7 +118,12 @@ class DataPlane(RuleBasedStateMachine):
         ended = asker.ending is not None
         if host.begin(call):
             assert not ended, "nobody waits for it"
-            assert call.number not in self.begun, "begun twice"
+            if call.number in self.begun:
+                assert self.retry
+                assert call.number in self.died, "begun twice, without need"
+                assert call.number not in self.again, "begun three times"
+                assert [one.number for one in host.read()] == [call.number], "not alone"
+                self.again[call.number] = host
             assert call.body == bytes([call.number % 256]) * len(call.body)
             assert call.deadline == ticket.deadline
             self.begun.add(call.number)
@@ -133,12 +147,29 @@ class DataPlane(RuleBasedStateMachine):
         self.see()
 
     @precondition(lambda self: self.parts.hosts)
-    @rule(n=pick, turned=st.booleans())
-    def host_dies(self, n: int, turned: bool) -> None:
+    @rule(n=pick, turned=st.booleans(), stopped=seldom)
+    def host_dies(self, n: int, turned: bool, stopped: bool) -> None:
         if turned:
             self.parts.loop.turn()
-        self.parts.kill(self.parts.hosts[n % len(self.parts.hosts)])
+        host = self.parts.hosts[n % len(self.parts.hosts)]
+        inside = [call.number for call in host.read() if call.began]
+        waited = {number for number in inside if self.tickets[number][0].ending is None}
+        self.died |= set(inside)
+        self.parts.kill(host, InstanceStopped() if stopped else InstanceCrashed())
         self.see()
+        for number in waited:
+            self.check_ending(number, alone=len(inside) == 1, stopped=stopped)
+
+    def check_ending(self, number: int, *, alone: bool, stopped: bool) -> None:
+        """How a request ended, if it did, whose host died with it; its answer may have left before."""
+        code = self.tickets[number][0].code
+        if number in self.again:
+            assert code in ("instance_stopped" if stopped else "poison_request", 200, "processor_exception")
+            assert alone
+        elif self.retry and not stopped:
+            assert code in (None, 200, "processor_exception")
+        else:
+            assert code in ("instance_stopped" if stopped else "instance_crashed", 200, "processor_exception")
 
     @precondition(lambda self: self.parts.hosts)
     @rule(n=pick, drained=st.booleans())
@@ -174,7 +205,11 @@ class DataPlane(RuleBasedStateMachine):
         left = [t for asker, t in self.tickets.values() if asker.ending is not None and t.holder is not None]
         # Who left while the processor had it keeps its place until the processor returns; who left while its
         # slot was on its way back may.
-        running = [ticket for ticket in left if ticket.number in self.begun]
+        running = [
+            ticket
+            for ticket in left
+            if ticket.number in (self.again if ticket.number in self.died else self.begun)
+        ]
         count = self.parts.gate.count - len(self.waiting())
         assert len(running) <= count <= len(left)
         for _, ticket in self.waiting():
@@ -189,6 +224,28 @@ class DataPlane(RuleBasedStateMachine):
     def nobody_waits_while_there_is_room(self) -> None:
         if self.parts.backlog:
             assert all(host.link.room() <= 0 for host in self.parts.hosts)
+            assert all(
+                host.link.count or not host.link.serving or self.kept_for_suspects(host)
+                for host in self.parts.hosts
+            )
+
+    def kept_for_suspects(self, host: WireHost) -> bool:
+        return self.retry and self.parts.quarantine.reserved is host.link
+
+    @invariant()
+    def a_suspect_that_is_waited_for_is_alone(self) -> None:
+        for number, host in self.again.items():
+            asker, ticket = self.tickets[number]
+            if asker.ending is None and host in self.parts.hosts:
+                assert {call.number for call in host.read()} <= {number}  # or its answer is on its way
+                assert host.link.count == 1
+                assert ticket.holder is host.link
+
+    @invariant()
+    def no_host_is_reserved_in_vain(self) -> None:
+        if self.retry and self.parts.quarantine.reserved is not None:
+            assert self.parts.quarantine.count()
+            assert self.parts.quarantine.reserved.serving
 
     @invariant()
     def bytes_are_counted(self) -> None:
@@ -208,12 +265,12 @@ class DataPlane(RuleBasedStateMachine):
     def finish(self) -> None:
         self.parts.host(THREADS)
         self.parts.loop.turn()
-        for _ in range(100):
+        for step in range(200):
             if not self.parts.gate.count and not any(host.read() for host in self.parts.hosts):
                 break
             for host in self.parts.hosts:
                 host.serve()
-            self.parts.loop.advance(0.01)
+            self.parts.loop.advance(0.01 if step < 100 else 0.1)  # suspects may have to wait
         for host in self.parts.hosts:
             host.read()
         assert not self.waiting()
@@ -224,3 +281,13 @@ DataPlane.TestCase.settings = settings(
     max_examples=200, stateful_step_count=50, deadline=None, report_multiple_bugs=False
 )
 TestDataPlane = DataPlane.TestCase
+
+
+class Retrying(DataPlane):
+    """The same with ``rpc.retry_on_crash``."""
+
+    retry = True
+
+
+Retrying.TestCase.settings = DataPlane.TestCase.settings
+TestRetrying = Retrying.TestCase

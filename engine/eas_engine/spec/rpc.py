@@ -113,7 +113,8 @@ class Rpc(Section):
     retry_on_crash: Boolean = parameter(
         False,
         "What was begun when an instance died is tried once more: suspects one at a time, alone on an "
-        "instance. One that crashes it alone is poison and gets 500.",
+        "instance. One that crashes it alone is poison and gets 500 `poison_request`. Only for processors "
+        "that may see a request twice: what the first try has done to the world, the second does again.",
         ours=True,
     )
     batch_when_idle: Boolean = parameter(
