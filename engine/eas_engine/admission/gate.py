@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_QUEUE_FULL: Final = QueueFull()
+QUEUE_FULL: Final = QueueFull()
 """Always the same: it is needed most when there is no time to make another."""
 
 
@@ -79,6 +79,11 @@ class Gate:
 
     def __repr__(self) -> str:
         return f"<Gate {self.count} of {self.capacity} in, {self.fleet!r}>"
+
+    @property
+    def full(self) -> bool:
+        """Whether whoever comes now is refused for want of a place."""
+        return self._open and self.count >= self.capacity
 
     def configure(self, limits: Limits) -> None:
         """Other limits from now on."""
@@ -165,7 +170,7 @@ class Gate:
         if deadline <= now:
             return DeadlineExceeded()
         if self.count >= self.capacity:
-            return _QUEUE_FULL
+            return QUEUE_FULL
         if self._bucket is not None:
             wait = self._bucket.take(now)
             if wait:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from eas_engine.admission.gate import QUEUE_FULL
 from eas_engine.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, Refusal, Unauthorized
 from eas_engine.gateway import head as heads
 from eas_engine.gateway.auth import Verifier
@@ -94,7 +95,7 @@ class Front:
         self.counters = counters
         self.submit = submit
         self._look = look
-        self._turned_away = 0
+        self.turned_away = 0  # requests that were refused at the gate
         self.loop = loop
         self.max_body = min(rules.max_body, self.budget.limit)
         self.replies = Replies(request_prefix)
@@ -173,6 +174,20 @@ class Front:
         self.connections.discard(connection)
         self.counters.connections -= 1
 
+    def turn_away(self, data: bytes) -> bytes | None:
+        """The whole 450 for a client that isn't a connection yet, and whose whole request is `data`.
+
+        None: it must become a connection. Call it only while the gate is full.
+        """
+        end = data.find(b"\r\n\r\n") + 4
+        head = self._known.get(data[:end])
+        if head is None or not head.plain or len(data) - end != head.length:
+            return None
+        now = monotonic()
+        self.counters.accepted += 1
+        self.refused(QUEUE_FULL, None, now)
+        return self.replies.refusal(QUEUE_FULL, head, self.next_number(), None, now, close=True)
+
     def next_number(self) -> int:
         """A number for a request that gets no ticket."""
         self.gate.number += 1
@@ -205,8 +220,8 @@ class Front:
         counters.refusals[refusal.code] += 1
         if ticket is None:
             # Under a flood a turn of the loop is many refusals long; worker threads mustn't wait for its end.
-            self._turned_away += 1
-            if not self._turned_away % _LOOK_EVERY:
+            self.turned_away += 1
+            if not self.turned_away % _LOOK_EVERY:
                 self._look()
             return
         took = int((now - ticket.arrived) * 1e6)

@@ -1,0 +1,119 @@
+"""Where clients come in: the loop accepts them, unless there is a crowd.
+
+When the queue is full, every refused client is told to close its connection, and most come back at once on a
+new one. Making a transport for a connection that lives for one refusal is then most of the work, and whoever
+could be admitted waits behind it. So while many are refused (450), the engine accepts by itself: a client
+whose whole request has come, with a head that is known, is answered and closed on the spot. Anybody else
+(there is a place by now; the request isn't here yet; the head is new) gets a connection as always.
+
+The loop's own accepting is cheaper for connections that live on. It has a descriptor of its own for the
+listening socket, so the queue of those who wait to be accepted stays as it is when the two take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from typing import TYPE_CHECKING, Final
+
+from eas_engine.gateway.listen import BACKLOG
+
+if TYPE_CHECKING:
+    from eas_engine.clock import Clock
+    from eas_engine.gateway.front import Front
+
+CROWD: Final = 100
+"""So many refusals between two looks are a crowd."""
+LOOK_EVERY: Final = 0.5
+"""Seconds."""
+_AT_ONCE: Final = 32
+"""Connections accepted in one turn of the loop: answers of hosts and other clients have their turn, too."""
+_SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
+
+
+class Entrance:
+    """The listening socket of one service, while it is open."""
+
+    def __init__(self, listener: socket.socket, front: Front, clock: Clock) -> None:
+        self._listener, self._front, self._clock = listener, front, clock
+        self._loop = asyncio.get_running_loop()
+        self._server: asyncio.Server | None = None
+        self._welcomes: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Entrance {'crowded' if self.crowded else 'calm'}>"
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the engine accepts by itself."""
+        return self._server is None
+
+    async def open(self) -> None:
+        """Let the loop accept."""
+        own = self._listener.dup()
+        self._server = await self._loop.create_server(self._front.connection, sock=own, backlog=BACKLOG)
+
+    async def run(self) -> None:
+        """Until cancelled: see whether there is a crowd. Afterwards the loop accepts, as after ``open``."""
+        refused = self._front.turned_away
+        try:
+            while True:
+                await self._clock.sleep(LOOK_EVERY)
+                before, refused = refused, self._front.turned_away
+                await self._adapt(crowd=refused - before >= CROWD)
+        finally:
+            await self._adapt(crowd=False)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _adapt(self, *, crowd: bool) -> None:
+        if crowd:
+            self.close()
+            self._server = None
+            self._loop.add_reader(self._listener.fileno(), self._accept)
+        elif self._server is None:
+            self._loop.remove_reader(self._listener.fileno())
+            await self.open()
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                client, _address = self._listener.accept()
+            except OSError as error:  # nobody is there, or gone again
+                if error.errno in _SHORT:  # no descriptor, no memory: until the next look, instead of in vain
+                    self._loop.remove_reader(self._listener.fileno())
+                return
+            if not self._turn_away(client):
+                client.setblocking(False)
+                task = self._loop.create_task(self._welcome(client))
+                self._welcomes.add(task)
+                task.add_done_callback(self._welcomes.discard)
+
+    def _turn_away(self, client: socket.socket) -> bool:
+        """Answer and close, if that is all there is to do with it."""
+        front = self._front
+        if not front.gate.full:
+            return False
+        try:
+            count = client.recv_into(front.head_buffer, 0, _PEEK)
+            answer = front.turn_away(front.head_buffer[:count].tobytes())
+            if answer is None:
+                return False
+            client.recv_into(front.head_buffer, count)  # closing a socket with unread bytes would reset it
+            client.send(answer)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # the client is gone
+        client.close()
+        return True
+
+    async def _welcome(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it is gone again
+            await self._loop.connect_accepted_socket(self._front.connection, client)
