@@ -3,20 +3,65 @@
 It holds ``allspark``, ``eas_sdk`` and ``eas_host`` and nothing else, so that a foreign interpreter (the
 ``ENV`` of a processor's package) can import the host without getting our site-packages. Hosts are executed in
 it.
+
+An engine holds a shared lock (flock) on its directory for as long as it lives. One whose lock can be had
+belongs to an installation that no engine runs from any more, and goes when the next engine starts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.util
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from eas_engine.errors import StartError
 
 PACKAGES = ("allspark", "eas_sdk", "eas_host")
+
+
+@contextlib.contextmanager
+def held_sdk_directory(state_dir: Path) -> Iterator[Path]:
+    """``sdk_directory``, which nobody tidies away until the end of the context; and tidies the others.
+
+    Errors as there.
+    """
+    path, lock = _hold(state_dir)
+    try:
+        _tidy(path)
+        yield path
+    finally:
+        os.close(lock)
+
+
+def _hold(state_dir: Path) -> tuple[Path, int]:
+    while True:
+        path = sdk_directory(state_dir)
+        with contextlib.suppress(FileNotFoundError):  # tidied away since
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if os.fstat(lock).st_nlink:
+                return path, lock
+            os.close(lock)
+
+
+def _tidy(own: Path) -> None:
+    """Removes the directories that no living engine holds. What can't be removed stays."""
+    for other in own.parent.glob("sdk-*"):
+        if other == own:
+            continue
+        with contextlib.suppress(OSError):  # held (BlockingIOError), gone, or not ours
+            lock = os.open(other, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(other)
+            finally:
+                os.close(lock)
 
 
 def sdk_directory(state_dir: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from eas_engine.supervisor.launch import environment
-from eas_engine.supervisor.sdk import PACKAGES, _rename_unless_taken, sdk_directory
+from eas_engine.supervisor.sdk import (
+    PACKAGES,
+    _rename_unless_taken,
+    held_sdk_directory,
+    sdk_directory,
+)
 
 
 def test_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> None:
@@ -62,3 +69,22 @@ def test_whoever_comes_second_takes_what_the_first_has_made(tmp_path: Path) -> N
 def test_processors_get_neither_credentials_nor_the_engine_s_settings() -> None:
     base = {"PATH": "/bin", "OSS_ACCESS_KEY_SECRET": "s", "EAS_PORT": "1", "PYTHONSAFEPATH": "1", "LANG": "C"}
     assert environment(base, {"LANG": "de", "EAS_OWN": "x"}) == {"PATH": "/bin", "LANG": "de", "EAS_OWN": "x"}
+
+
+def test_directories_that_no_engine_holds_are_tidied_away(tmp_path: Path) -> None:
+    stale, taken = tmp_path / "sdk-0123456789ab", tmp_path / "sdk-ba9876543210"
+    for each in (stale, taken):
+        each.mkdir()
+        (each / "allspark").symlink_to("/nowhere")
+    (tmp_path / "service").mkdir()
+    holder = os.open(taken, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_SH)
+    try:
+        with held_sdk_directory(tmp_path) as made:
+            assert sorted(tmp_path.iterdir()) == sorted([made, taken, tmp_path / "service"])
+            with held_sdk_directory(tmp_path) as again:  # two engines of one installation
+                assert again == made
+    finally:
+        os.close(holder)
+    with held_sdk_directory(tmp_path) as made:
+        assert sorted(tmp_path.iterdir()) == sorted([made, tmp_path / "service"])
