@@ -1,8 +1,8 @@
 """What is in a directory, as a copy of it would hold it, and a fingerprint of that.
 
 *Links* that stay inside are kept as links. One that leads out, or names its target by an absolute path, would
-mean something else in a copy, so the copy holds what it leads to. Dangling ones are kept as they are.
-Sockets, pipes and devices are none of a model's contents; a copy leaves them out.
+mean something else in a copy, so the copy holds what it leads to. Dangling ones are kept as they are. One to
+a directory that it lies in has no end; it is left out, and so are sockets, pipes and devices.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Kind(Enum):
     DIRECTORY = "directory"
     FILE = "file"
     LINK = "link"
-    OTHER = "other"
+    OTHER = "other"  # left out
 
 
 class Item(NamedTuple):
@@ -53,7 +53,7 @@ def survey(tree: Path, leave_out: frozenset[Identity] = frozenset()) -> Iterator
     Raises ``OSError`` when a directory can't be read.
     """
     root = Path(os.path.realpath(tree))
-    waiting = [(tree, "", frozenset({identity(root)}))]
+    waiting = [(tree, "", frozenset(map(identity, (root, *root.parents))))]
     while waiting:
         directory, path, above = waiting.pop()
         for entry in sorted(os.scandir(directory), key=lambda each: each.name):
@@ -62,8 +62,8 @@ def survey(tree: Path, leave_out: frozenset[Identity] = frozenset()) -> Iterator
                 known = (item.status.st_dev, item.status.st_ino)
                 if known in leave_out:
                     continue
-                if known in above:  # a link to where we are: its copy would never end
-                    item = item._replace(kind=Kind.LINK, target=_text(item.source))
+                if known in above:
+                    item = item._replace(kind=Kind.OTHER)
                 else:
                     waiting.append((item.source, f"{item.path}/", above | {known}))
             yield item

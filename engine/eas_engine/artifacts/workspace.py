@@ -146,10 +146,14 @@ def _key(contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> str
 
 def _make(home: Path, contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> dict[str, Any]:
     aside = Path(tempfile.mkdtemp(prefix=".new-", dir=home.parent))
-    maker = _Maker(aside / "W")
-    for place, content in contents.items():
-        for item in _items(content, leave_out):
-            maker.place(item, place, cached=content.cached)
+    try:
+        maker = _Maker(aside / "W")
+        for place, content in contents.items():
+            for item in _items(content, leave_out):
+                maker.place(item, place, cached=content.cached)
+    except BaseException:
+        remove(aside)
+        raise
     (aside / "made.json").write_text(json.dumps(maker.record), "ascii")
     if home.exists():
         home.rename(Path(tempfile.mkdtemp(prefix=".old-", dir=home.parent)) / "old")
@@ -182,7 +186,9 @@ class _Maker:
         target = self._root / path
         told: object = None
         if item.kind is Kind.OTHER:
-            self.record["notes"].append(f"{item.source} is no file, directory or link, and was left out")
+            endless = item.source.is_dir()
+            what = "leads to a directory that it lies in" if endless else "is no file, directory or link"
+            self.record["notes"].append(f"{item.source} {what}, and was left out")
             return
         if item.kind is Kind.DIRECTORY:
             target.mkdir()
