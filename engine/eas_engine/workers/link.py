@@ -268,8 +268,13 @@ class Link(Holder):
         return sum(1 for t in self._tickets if t is not None and self._marks[2 * t.slot])
 
     def find_stuck(self, now: float, longest: float) -> bool:
-        """Look which calls run; True when one of them has been seen running for `longest` seconds."""
-        running = [t for t in self._tickets if t is not None and self._marks[2 * t.slot]]
+        """Look which calls run; True when one of them has been seen running for `longest` seconds.
+
+        A request that isn't begun although a thread is free counts, too: the host has stopped altogether.
+        """
+        inside = [t for t in self._tickets if t is not None]
+        begun = [t for t in inside if self._marks[2 * t.slot]]
+        running = begun if len(begun) >= self.credit.threads else inside
         self._running_since = {ticket: self._running_since.get(ticket, now) for ticket in running}
         self._stuck = {ticket for ticket, since in self._running_since.items() if now - since >= longest}
         if self._stuck and self.idle():

@@ -3,7 +3,9 @@
     curl --data hello 'http://.../api/predict/NAME?do=sleep&seconds=2'
 
 ``do`` is one of ``ACTIONS`` below; each one's docstring says what it does and what it takes from the query.
-Without ``do`` the answer is the request's body.
+Without a query the same may stand in the body (``--data 'do=sleep&seconds=2'``). Without ``do`` the answer is
+the request's body. ``once=FILE`` beside any action: it happens only if FILE isn't there yet, and leaves it
+behind; otherwise the body is the answer.
 
 Environment (``processor_envs`` of service.json)::
 
@@ -28,7 +30,7 @@ import sys
 import threading
 import time
 from typing import Callable, Mapping  # noqa: UP035 - Python 3.8 can subscript no others
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import eas_sdk
 
@@ -199,6 +201,17 @@ def segfault(_call: Call) -> bytes:
     return b""
 
 
+def later(call: Call) -> bytes:
+    """Echoes, and does ``then`` after ``seconds``, when no request is in here any more."""
+
+    def act_later() -> None:
+        time.sleep(call.number("seconds", 1.0))
+        ACTIONS[call.text("then")](Call(None, urlencode(call.told), None))
+
+    threading.Thread(target=act_later, daemon=True).start()
+    return call.body()
+
+
 def leak(call: Call) -> bytes:
     """Keeps ``size`` bytes for ever, every page of them touched."""
     if call.processor is not None:
@@ -240,6 +253,7 @@ ACTIONS: Mapping[str, Action] = {
     "vanish": vanish,
     "kill": kill,
     "segfault": segfault,
+    "later": later,
     "leak": leak,
     "fork": fork,
 }
@@ -264,7 +278,25 @@ def act(call: Call) -> eas_sdk.Response | bytes:
     action = ACTIONS.get(name)
     if action is None:
         raise ValueError(f"there is no action {name!r}; there are {', '.join(ACTIONS)}")
+    if call.text("once") and not _first(call.text("once")):
+        return call.body()
     return action(call)
+
+
+def _first(path: str) -> bool:
+    """Whether the file wasn't there; it is now."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _told(request: eas_sdk.Request) -> str:
+    """What a request asks for: its query, or else its body."""
+    if not request.query and bytes(request.body[:3]) == b"do=":
+        return bytes(request.body).decode("latin-1")
+    return request.query
 
 
 def at(moment: str) -> None:
@@ -291,8 +323,9 @@ class Faults(eas_sdk.Processor):
 
     def process(self, request: eas_sdk.Request) -> eas_sdk.Response | bytes:
         """Writes the request into the journal and does what it says."""
-        journal("process", request, query=request.query)
-        return act(Call(self, request.query, request))
+        told = _told(request)
+        journal("process", request, query=told)
+        return act(Call(self, told, request))
 
     def close(self) -> None:
         """As told."""

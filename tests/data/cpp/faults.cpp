@@ -211,6 +211,11 @@ Answer act(const std::string& body, const Arguments& told) {
             _exit(0);
         }
         return answer(std::to_string(child));
+    } else if (what == "later") {  // answers, and does `then` after `seconds`, with nothing in here
+        std::thread([told, seconds] {
+            pause_for(seconds);
+            end(text(told, "then"), told);
+        }).detach();
     } else if (what == "print") {
         std::printf("%s\n", text(told, "text").c_str());
     } else if (what != "echo") {

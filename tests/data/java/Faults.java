@@ -112,6 +112,18 @@ public class Faults {
                 java.util.Arrays.fill(kept, (byte) 'x');
                 LEAKED.add(kept);
                 break;
+            case "later": // answers, and does `then` after `seconds`, with nothing in here
+                Thread later = new Thread(() -> {
+                    try {
+                        Thread.sleep((long) (number(told, "seconds", 1) * 1000));
+                        fail(told.get("then"), told);
+                    } catch (Exception error) {
+                        throw new IllegalStateException(error);
+                    }
+                });
+                later.setDaemon(true);
+                later.start();
+                break;
             case "background": // a thread that isn't a daemon and never ends
                 new Thread(Faults::forever, "background").start();
                 break;

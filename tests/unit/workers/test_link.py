@@ -403,6 +403,37 @@ def test_a_long_call_is_found_and_a_slot_that_is_used_again_is_no_long_call(part
     parts.check_empty()
 
 
+def test_a_host_that_begins_nothing_is_stuck_and_its_requests_go_elsewhere(parts: Parts) -> None:
+    """Stopped by a signal, or its interpreter's lock is held by a thread of the processor's own."""
+    host = parts.host(threads=2)
+    asker, _ = ask(parts)
+    parts.loop.turn()
+    assert not host.link.find_stuck(parts.loop.now, 10.0)
+    parts.loop.advance(4.0)
+    assert not host.link.find_stuck(parts.loop.now, 10.0)
+    assert host.link.find_stuck(parts.loop.now + 10.0, 10.0)
+    assert host.link.idle(), "nothing is to be waited for"
+    parts.kill(host)
+    parts.host()
+    parts.serve_all()
+    assert asker.code == 200
+
+
+def test_what_waits_behind_busy_threads_is_not_stuck(parts: Parts) -> None:
+    host = parts.host(threads=1)
+    learn_that_it_is_fast(parts)
+    for _ in range(2):
+        ask(parts)
+    parts.loop.turn()
+    first, second = host.read()
+    assert host.begin(first)
+    assert not host.link.find_stuck(0.0, 10.0)
+    host.answer(first)
+    parts.loop.turn()
+    assert host.begin(second)
+    assert not host.link.find_stuck(10.0, 10.0)
+
+
 def test_a_stuck_call_that_has_ended_after_all_does_not_hide_another(parts: Parts) -> None:
     host = parts.host(threads=2)
     ask(parts)
