@@ -8,13 +8,17 @@ import sys
 from typing import TextIO
 
 from eas_engine.state import EngineRecord, Token
+from eas_engine.telemetry.logs import wants_colours
+
+_GREEN, _DIM, _RESET = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
 def announce(record: EngineRecord, token: Token | None, *, out: TextIO | None = None) -> None:
     """Print it to ``out`` (None = stdout). Nobody there to read it is no reason not to serve."""
     out = out or sys.stdout
     with contextlib.suppress(OSError, ValueError):  # ValueError: a stream that was closed
-        out.write(announcement(record, token, terminal=out.isatty()))
+        text = announcement(record, token, terminal=out.isatty())
+        out.write(_coloured(text) if wants_colours(out) else text)
         out.flush()
 
 
@@ -37,6 +41,13 @@ def curl(record: EngineRecord, token: Token | None) -> str:
     """A command line for a POSIX shell; the token stays in its file."""
     header = f'-H "Authorization: $(cat {_quoted(str(token.file))})" ' if token else ""
     return f"curl {header}--data-binary hello {shlex.quote(record.url)}"
+
+
+def _coloured(text: str) -> str:
+    """Its first line green, and the names of the rows dim."""
+    first, *rows = text.rstrip("\n").split("\n")
+    dimmed = [f"{_DIM}{row[:8]}{_RESET}{row[8:]}" for row in rows]
+    return "\n".join([f"{_GREEN}{first}{_RESET}", *dimmed]) + "\n"
 
 
 def _quoted(path: str) -> str:

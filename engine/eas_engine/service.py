@@ -198,6 +198,7 @@ class Engine:
             options.admin_port,
             self._parts.state.admin_token().text,
             connections=share_of_admin(self._parts.descriptors),
+            instead="EAS_ADMIN_PORT" if options.any_path else "",
         )
         self._admin_port = admin.start()
         self._admin_url = f"http://{_reachable(options.admin_host)}:{self._admin_port}"
@@ -276,7 +277,8 @@ class Engine:
 
     async def _when_ready(self, record: EngineRecord) -> None:
         await self._supervisor.wait_ready()
-        announce(record, self._parts.token)
+        if self._parts.options.announce:
+            announce(record, self._parts.token)
         gc.collect()
         gc.freeze()  # what is here now stays; collections need not walk it again
         gc.set_threshold(50_000, 50, 100)  # tickets die by their reference count

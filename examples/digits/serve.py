@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     # the terminal sends to all, leaves the announcer alone (it ends with the engine).
     subprocess.run(["/bin/sh", "-c", '"$@" &', "sh", *announcer], check=True)
     engine = [str(Path(sys.executable).with_name("eas-engine")), "--config", str(HERE / "service.json")]
-    os.execv(engine[0], engine + arguments)
+    os.execv(engine[0], [*engine, "--no-announce", *arguments])  # next_steps.py says it all, and more
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The commands and their options; what they do is in the files beside this one.
 
-``eas-engine --config FILE`` means ``eas-engine serve --config FILE``: an option that isn't the group's own
-is ``serve``'s. Exit statuses: 0 done, 1 the answer is no (or a bug of ours), 2 configuration, 3 an artifact
-could not be had, 4 the processor failed.
+``eas-engine --config FILE`` means ``eas-engine serve --config FILE`` (see ``command``).
+
+Exit statuses: 0 done, 1 no (or a bug of ours), 2 configuration, 3 an artifact could not be had, 4 the processor failed.
 """
 
 from __future__ import annotations
@@ -12,38 +12,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from eas_engine.cli import options as o
+from eas_engine.cli.command import App, ServeByDefault, chosen
 from eas_engine.errors import StartError
 
-
-class ServeByDefault(TyperGroup):
-    """A group whose unknown options are those of ``serve``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """See ``click.Group``."""
-        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
-        if not args:
-            args = ["serve"] if os.environ.get("EAS_CONFIG") else ["--help"]
-        elif args[0].startswith("-") and args[0].partition("=")[0] not in own:
-            args = ["serve", *args]
-        rest: list[str] = super().parse_args(ctx, args)
-        return rest
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """See ``click.Group``: an option may also be ``serve``'s."""
-        found = super().shell_complete(ctx, incomplete)
-        serving = self.get_command(ctx, "serve") if incomplete.startswith("-") else None
-        return [*found, *(serving.shell_complete(ctx, incomplete) if serving is not None else [])]
-
-
-app = typer.Typer(
+app = App(
     cls=ServeByDefault,
-    help="Serves a PAI-EAS service on this machine. Without a command: serve.",
+    help="""Serves a PAI-EAS service on this machine.
+
+    `eas-engine --config service.json` (or `eas-engine service.json`) serves it until it is told to stop; the
+    options for that are listed by `eas-engine serve --help`.
+    """,
+    subcommand_metavar="--config FILE | FILE | COMMAND [ARGS]...",
+    options_metavar="",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -111,8 +97,10 @@ def group(
 
 @app.command()
 def serve(
+    ctx: typer.Context,
+    file: o.File = None,
     *,
-    config: o.Config,
+    config: o.Config = None,
     host: o.Host = "0.0.0.0",
     port: o.Port = 8080,
     admin_host: o.AdminHost = "127.0.0.1",
@@ -124,16 +112,18 @@ def serve(
     log_format: o.LogFormat = o.LogFormatChoice.console,
     debug: o.Debug = False,
     any_path: o.AnyPath = False,
+    announce: o.Announce = True,
 ) -> None:
     """Serve the service until SIGTERM or SIGINT. The default command."""
     from eas_engine.options import ServeOptions
 
+    path = chosen(ctx, file, config)
     with told(debug=debug):
         from eas_engine import service
 
         status = service.serve(
             ServeOptions(
-                config=config,
+                config=path,
                 host=host,
                 port=port,
                 admin_host=admin_host,
@@ -144,6 +134,7 @@ def serve(
                 log_format=log_format.value,
                 debug=debug,
                 any_path=any_path,
+                announce=announce,
                 cache_size=cache_size,
             )
         )
@@ -152,18 +143,24 @@ def serve(
 
 @app.command()
 def check(
+    ctx: typer.Context,
+    file: o.File = None,
     *,
-    config: o.Config,
+    config: o.Config = None,
     define: o.Define = None,
     strict: o.Strict = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the parameters that nobody has set.")
+    ] = False,
     json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """What the service's parameters are, where each comes from, and what this machine will do with it."""
+    """What is set, where it comes from, what this machine will do with it, and what is wrong."""
     from eas_engine.cli.check import run
 
+    path = chosen(ctx, file, config)
     with told(debug=debug):
-        startable = run(config, define or (), strict=strict, as_json=json)
+        startable = run(path, define or (), strict=strict, everything=everything, as_json=json)
     raise typer.Exit(0 if startable else 2)
 
 
@@ -178,8 +175,10 @@ def schema() -> None:
 
 @app.command("test")
 def trial(
+    ctx: typer.Context,
+    file: o.File = None,
     *,
-    config: o.Config,
+    config: o.Config = None,
     text: Annotated[
         str | None, typer.Option("--text", metavar="S", help="The request's body, as UTF-8.")
     ] = None,
@@ -188,7 +187,7 @@ def trial(
         typer.Option("--data", metavar="FILE", help="A file that is the request's body; - = stdin."),
     ] = None,
     count: Annotated[
-        int, typer.Option("--count", min=1, help="How often it is sent, one after the other.")
+        int, typer.Option("--count", metavar="N", min=1, help="How often it is sent, one after the other.")
     ] = 1,
     define: o.Define = None,
     debug: o.Debug = False,
@@ -196,16 +195,21 @@ def trial(
     """Start the service on free ports, send it a request, print the answer and the timings, stop."""
     from eas_engine.cli.trial import run
 
+    path = chosen(ctx, file, config)
     with told(debug=debug):
-        good = run(config, text=text, data=data, count=count, define=define or (), debug=debug)
+        good = run(path, text=text, data=data, count=count, define=define or (), debug=debug)
     raise typer.Exit(0 if good else 1)
 
 
 @app.command()
 def status(
     *,
-    name: Annotated[str | None, typer.Option("--name", help="Which engine, when several run.")] = None,
-    workspace_id: Annotated[str | None, typer.Option("--workspace-id", help="Of that workspace.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Which engine, when several run.")
+    ] = None,
+    workspace_id: Annotated[
+        str | None, typer.Option("--workspace-id", metavar="ID", help="Of that workspace.")
+    ] = None,
     state_dir: o.StateDir = None,
     json: o.Json = False,
     debug: o.Debug = False,

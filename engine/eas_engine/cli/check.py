@@ -20,8 +20,11 @@ from eas_engine.spec.problems import Problem, problem_at
 _COLOURS = {"in effect": "", "not in effect yet": "yellow", "not yet: refused": "red"}
 
 
-def run(config: Path, define: Sequence[str], *, strict: bool, as_json: bool) -> bool:
-    """Print it. Could the service be started here?"""
+def run(config: Path, define: Sequence[str], *, strict: bool, everything: bool, as_json: bool) -> bool:
+    """Print it. Could the service be started here?
+
+    ``everything``: a person sees the parameters at their defaults, too; a machine always does.
+    """
     try:
         found = _report(spec.load(config, overrides=define, strict=strict))
     except spec.ConfigurationError as error:
@@ -31,7 +34,7 @@ def run(config: Path, define: Sequence[str], *, strict: bool, as_json: bool) -> 
 
         print_json(found)
     else:
-        _show(found)
+        _show(found, everything=everything)
     return bool(found["startable"])
 
 
@@ -63,21 +66,15 @@ def print_schema() -> None:
     print_json(schema())
 
 
-def _show(found: Mapping[str, Any]) -> None:
-    from eas_engine.cli.output import console, plain, table
+def _show(found: Mapping[str, Any], *, everything: bool) -> None:
+    from eas_engine.cli.output import console, plain
 
     out = console()
     if parameters := found.get("parameters"):
-        rows = [
-            [
-                one["path"],
-                _value(one),
-                _origin(one["origin"]),
-                plain(one["here"] or one["effect"], _COLOURS.get(one["effect"], "")),
-            ]
-            for one in parameters
-        ]
-        out.print(table(("parameter", "value", "from", "on this machine"), rows))
+        shown = [one for one in parameters if everything or one["origin"]["kind"] != "default"]
+        _show_parameters(out, shown)
+        if rest := len(parameters) - len(shown):
+            out.print(plain(f"{rest} more are at their defaults; --all shows them", "dim"))
         out.print()
     for line in found.get("summary", ()):
         out.print(plain(line))
@@ -87,6 +84,21 @@ def _show(found: Mapping[str, Any]) -> None:
     _list(out, "it can't be started here", [_problem(one) for one in found.get("refusals", ())], "red")
     verdict = "can be started here" if found["startable"] else "can't be started here"
     out.print(plain(f"{found['source']}: {verdict}", "green" if found["startable"] else "red bold"))
+
+
+def _show_parameters(out: Any, parameters: Sequence[Mapping[str, Any]]) -> None:
+    from eas_engine.cli.output import listing, plain
+
+    rows = [
+        [
+            one["path"],
+            _value(one),
+            _origin(one["origin"]),
+            plain(one["here"] or one["effect"], _COLOURS.get(one["effect"], "")),
+        ]
+        for one in parameters
+    ]
+    listing(out, ("parameter", "value", "from", "on this machine"), rows)
 
 
 def _list(out: Any, title: str, lines: Sequence[str], style: str) -> None:

@@ -16,8 +16,18 @@ class LogFormatChoice(StrEnum):
     json = "json"
 
 
+File = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="The same as --config FILE.", show_default=False)
+]
 Config = Annotated[
-    Path, typer.Option("--config", envvar="EAS_CONFIG", metavar="FILE", help="The service: a service.json.")
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="EAS_CONFIG",
+        metavar="FILE",
+        help="The service: a service.json.",
+        show_default=False,
+    ),
 ]
 Define = Annotated[
     list[str] | None,
@@ -44,17 +54,33 @@ StateDir = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", envvar="EAS_DEBUG", help="More in the log, and tracebacks.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
-Host = Annotated[str, typer.Option("--host", envvar="EAS_HOST", help="Where requests are taken.")]
-Port = Annotated[int, typer.Option("--port", envvar="EAS_PORT", min=0, max=65535, help="0 = any free port.")]
+Host = Annotated[
+    str, typer.Option("--host", envvar="EAS_HOST", metavar="ADDRESS", help="Where requests are taken.")
+]
+Port = Annotated[
+    int,
+    typer.Option("--port", envvar="EAS_PORT", metavar="PORT", min=0, max=65535, help="0 = any free port."),
+]
 AdminHost = Annotated[
     str,
-    typer.Option("--admin-host", envvar="EAS_ADMIN_HOST", help="Where health, metrics and status are shown."),
+    typer.Option(
+        "--admin-host",
+        envvar="EAS_ADMIN_HOST",
+        metavar="ADDRESS",
+        help="Where health, metrics and status are shown.",
+    ),
 ]
 AdminPort = Annotated[
-    int, typer.Option("--admin-port", envvar="EAS_ADMIN_PORT", min=0, max=65535, help="0 = any free port.")
+    int,
+    typer.Option(
+        "--admin-port", envvar="EAS_ADMIN_PORT", metavar="PORT", min=0, max=65535, help="0 = any free port."
+    ),
 ]
 LogFormat = Annotated[
-    LogFormatChoice, typer.Option("--log-format", envvar="EAS_LOG_FORMAT", help="Of the log, on stderr.")
+    LogFormatChoice,
+    typer.Option(
+        "--log-format", envvar="EAS_LOG_FORMAT", metavar="console|json", help="Of the log, on stderr."
+    ),
 ]
 CacheSize = Annotated[
     str,
@@ -67,3 +93,4 @@ CacheSize = Annotated[
     ),
 ]
 AnyPath = Annotated[bool, typer.Option("--any-path", envvar="EAS_ANY_PATH", hidden=True)]
+Announce = Annotated[bool, typer.Option("--announce/--no-announce", hidden=True)]

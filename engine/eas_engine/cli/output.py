@@ -13,6 +13,7 @@ from rich.text import Text
 
 from eas_engine.telemetry.logs import printable
 
+_FOLDED = 40  # columns: narrower text is hard to read
 _PIPE_WIDTH = 240  # columns: a line of a table stays one line for grep
 
 
@@ -34,6 +35,29 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     for row in rows:
         result.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
     return result
+
+
+def listing(out: Console, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table if it can be read in this width, else one paragraph a row: its first cell, the others below.
+
+    The last column may be folded, but never to less than ``_FOLDED`` columns.
+    """
+    cells = [[cell if isinstance(cell, Text) else plain(cell) for cell in row] for row in rows]
+    widths = [max([len(name), *(row[n].cell_len for row in cells)]) for n, name in enumerate(columns)]
+    needed = sum(widths[:-1]) + min(widths[-1], _FOLDED) + 2 * (len(widths) - 1)
+    if not out.is_terminal or needed <= out.width:
+        out.print(table(columns, cells))
+        return
+    label = max(len(name) for name in columns[1:])
+    for row in cells:
+        out.print(Text(row[0].plain, style="bold"))
+        below = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        below.add_column(min_width=label + 2, no_wrap=True, style="dim")
+        below.add_column(overflow="fold")
+        for name, cell in zip(columns[1:], row[1:], strict=True):
+            if cell.plain:
+                below.add_row(f"  {name}", cell)
+        out.print(below)
 
 
 def plain(value: object, style: str = "") -> Text:

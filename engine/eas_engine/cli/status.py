@@ -36,7 +36,7 @@ def run(state_dir: Path | None, name: str | None, workspace_id: str | None, *, a
 
 def run_list(state_dir: Path | None, *, as_json: bool) -> None:
     """Print every engine of the state directory."""
-    from eas_engine.cli.output import console, plain, print_json, table
+    from eas_engine.cli.output import console, listing, plain, print_json
 
     found, problems = find(state_dir)
     for problem in problems:
@@ -59,9 +59,10 @@ def run_list(state_dir: Path | None, *, as_json: bool) -> None:
                 one.path,
             ]
         )
-    console().print(
-        table(("name", "workspace", "state", "pid", "URL", "state directory"), rows) if rows else "none"
-    )
+    if rows:
+        listing(console(), ("name", "workspace", "state", "pid", "URL", "state directory"), rows)
+    else:
+        print("none")
 
 
 def _show(status: Mapping[str, Any], engine: Found) -> None:
@@ -111,7 +112,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
 
 
 def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
-    from eas_engine.cli.output import duration, plain, table
+    from eas_engine.cli.output import duration, listing, plain
 
     rows = [
         (
@@ -127,7 +128,7 @@ def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
         for one in instances
     ]
     out.print()
-    out.print(table(("instance", "state", "pid", "up", "busy", "process", "restarts", "reason"), rows))
+    listing(out, ("instance", "state", "pid", "up", "busy", "process", "restarts", "reason"), rows)
     for one in instances:
         if one["workspace"]["visible"] is False:
             why = f"/eas/workspace is not visible: {one['workspace']['reason']}"

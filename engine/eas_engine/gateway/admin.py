@@ -52,9 +52,17 @@ class AdminServer:
     """Serves ``source`` between ``start`` and ``stop``."""
 
     def __init__(
-        self, source: AdminSource, host: str, port: int, admin_token: str, *, connections: int = 64
+        self,
+        source: AdminSource,
+        host: str,
+        port: int,
+        admin_token: str,
+        *,
+        connections: int = 64,
+        instead: str = "",
     ) -> None:
-        """``connections``: how many there may be at once."""
+        """``connections``: how many there may be at once; ``instead``: see ``listen``."""
+        self._instead = instead
         self._connections = connections
         self._source = source
         self._host = host
@@ -76,7 +84,7 @@ class AdminServer:
         """
         with contextlib.suppress(RuntimeError):
             self._asked = asyncio.get_running_loop()
-        self._socket = listen(self._host, self._port, option="admin-")
+        self._socket = listen(self._host, self._port, option="admin-", instead=self._instead)
         self._port = int(self._socket.getsockname()[1])
         self._thread.start()
         return self._port

@@ -93,8 +93,8 @@ class Rpc(Section):
         2**30, "The largest request body. Over it: 413.", unit="bytes", ours=True, shown_default="1 GiB", ge=1
     )
     max_inflight_bytes: Bytes = parameter(
-        meaning="Request bodies held at once, all together; over it reading pauses. As much again may wait for"
-        " clients that read slowly; over it the slowest are cut off.",
+        meaning="Request bodies held at once, all together; over it reading pauses. As much again may wait "
+        "for clients that read slowly; over it the slowest are cut off.",
         unit="bytes",
         ours=True,
         shown_default="a quarter of the RAM",

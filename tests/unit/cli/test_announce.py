@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from eas_engine.announce import announce, announcement, curl
 from eas_engine.state import EngineRecord, Token
@@ -67,3 +70,25 @@ def test_nobody_there_to_read_it_is_no_error() -> None:
     assert RECORD.url in out.getvalue()
     full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails, too
     announce(RECORD, None, out=full)
+
+
+class Terminal(io.StringIO):
+    """Somebody looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_it_is_coloured_on_a_terminal_alone_and_not_against_the_users_will(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain, pipe = Terminal(), Terminal(), io.StringIO()
+    announce(RECORD, None, out=coloured)
+    announce(RECORD, None, out=pipe)
+    monkeypatch.setenv("NO_COLOR", "1")
+    announce(RECORD, None, out=plain)
+    assert "\x1b[32mdigits is ready" in coloured.getvalue()
+    assert "\x1b" not in plain.getvalue() + pipe.getvalue()
+    assert re.sub(r"\x1b\[\d+m", "", coloured.getvalue()) == plain.getvalue() == pipe.getvalue()

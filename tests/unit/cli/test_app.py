@@ -24,7 +24,9 @@ SERVICE = {"name": "echo", "processor_type": "python", "processor_entry": "app.p
 
 def eas(*arguments: str, **environment: str) -> Result:
     clean = {name: None for name in os.environ if name.startswith("EAS_")}
-    result: Result = CliRunner().invoke(app, list(arguments), env={**clean, **environment})
+    result: Result = CliRunner().invoke(
+        app, list(arguments), env={**clean, **environment}, prog_name="eas-engine"
+    )
     return result
 
 
@@ -57,6 +59,69 @@ def test_without_a_command_it_serves(served: list[ServeOptions]) -> None:
     assert served == [ServeOptions(config=Path("s.json"))] * 4
 
 
+def test_the_file_may_be_an_argument(served: list[ServeOptions]) -> None:
+    assert eas("s.json").exit_code == 0
+    assert eas("serve", "s.json").exit_code == 0
+    assert eas("s.json", "--port", "0", EAS_CONFIG="other.json").exit_code == 0
+    assert eas("serve", "s.json", "--config", "s.json").exit_code == 0
+    assert [options.config for options in served] == [Path("s.json")] * 4
+    assert served[2].port == 0
+    both = eas("serve", "s.json", "--config", "t.json")
+    assert both.exit_code == 2
+    assert "s.json and --config t.json" in both.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "test", "serve"])
+def test_without_a_file_it_says_how_to_name_one(command: str) -> None:
+    result = eas(command, COLUMNS="200")
+    assert result.exit_code == 2
+    assert f"eas-engine {command} --config FILE (env var: EAS_CONFIG), or just FILE" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "abc"], "'abc' isn't a whole number"),
+        (["--port", "1.5"], "'1.5' isn't a whole number"),
+        (["--port", "65536"], "65536 is more than 65535"),
+        (["--port", "-1"], "-1 is less than 0"),
+        (["--log-format", "xml"], "'xml' is not one of 'console', 'json'"),
+    ],
+)
+def test_a_wrong_value_is_explained_plainly(arguments: list[str], message: str) -> None:
+    result = eas("s.json", *arguments, COLUMNS="200")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert arguments[0] in result.stderr
+    for jargon in ("Input should", "parse string", "Value error"):
+        assert jargon not in result.stderr
+
+
+def test_a_variable_that_is_neither_true_nor_false() -> None:
+    result = eas("s.json", EAS_STRICT="maybe", COLUMNS="200")
+    assert result.exit_code == 2
+    assert "'maybe' is neither true nor false" in result.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["test"], ["status"], ["list"]])
+def test_help_speaks_of_no_types(command: list[str]) -> None:
+    shown = eas(*command, "--help", COLUMNS="80").stdout
+    for odd in ("<bool>", "<str>", "<int", "[[FILE]]"):
+        assert odd not in shown
+
+
+def test_help_says_how_to_start() -> None:
+    shown = " ".join(eas("--help", COLUMNS="80").stdout.split())
+    assert "Usage: eas-engine --config FILE | FILE | COMMAND" in shown
+    assert "eas-engine --config service.json" in shown
+    assert "eas-engine serve --help" in shown
+
+
+def test_the_script_for_completion_comes_out() -> None:
+    done = run("from eas_engine.cli import main; main()", _EAS_ENGINE_COMPLETE="source_bash")
+    assert "complete -o default -F _eas_engine_completion eas-engine" in done.stdout
+
+
 def test_every_option_of_serve(served: list[ServeOptions]) -> None:
     flags = [
         "--config",
@@ -71,7 +136,7 @@ def test_every_option_of_serve(served: list[ServeOptions]) -> None:
         "1",
     ]
     flags += ["--state-dir", "/s", "-D", "a=1", "-D", "b=2 c", "--strict", "--log-format", "json", "--debug"]
-    assert eas(*flags, "--any-path").exit_code == 0
+    assert eas(*flags, "--any-path", "--no-announce").exit_code == 0
     assert served == [
         ServeOptions(
             config=Path("s.json"),
@@ -85,6 +150,7 @@ def test_every_option_of_serve(served: list[ServeOptions]) -> None:
             log_format="json",
             debug=True,
             any_path=True,
+            announce=False,
         )
     ]
 
@@ -197,13 +263,27 @@ def test_version_and_help() -> None:
 
 
 def test_check_explains_a_service(config: Path) -> None:
-    result = eas("check", "--config", str(config), "-D", "metadata.rpc.max_que_size=1")
+    result = eas("check", "--config", str(config), "-D", "metadata.rpc.max_que_size=1", "--all")
     assert result.exit_code == 0
     assert "did you mean" in result.stdout
     assert "can be started here" in result.stdout
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("metadata.rpc.keepalive")]
     assert "5000" in line
     assert "default" in line
+
+
+def test_check_shows_what_is_set_and_all_on_request(config: Path) -> None:
+    def table(*flags: str) -> tuple[list[str], str]:
+        result = eas("check", str(config), "-D", "metadata.rpc.keepalive=70", *flags)
+        lines = result.stdout.splitlines()
+        rows = [line.split()[0] for line in lines[1 : lines.index("")] if "--all" not in line]
+        return rows, result.stdout
+
+    few, shown = table()
+    everything, _ = table("--all")
+    assert few == ["name", "processor_entry", "processor_type", "metadata.rpc.keepalive"]
+    assert set(few) < set(everything)
+    assert f"{len(everything) - len(few)} more are at their defaults; --all shows them" in shown
 
 
 def test_check_for_machines(config: Path) -> None:
@@ -327,3 +407,16 @@ def test_a_script_on_a_taken_port_is_told_what_it_can_change(config: Path, tmp_p
     assert 'EAS_PORT, or with endpoint="127.0.0.1:8081" in the code' in by_hand.stderr
     assert "--port" not in by_hand.stderr
     assert "--port" in served.stderr
+
+
+def test_a_script_whose_admin_port_is_taken_is_told_what_it_can_change(config: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        flags = ["--config", str(config), "--host", "127.0.0.1", "--port", "0", "--admin-port", port]
+        flags += ["--state-dir", str(tmp_path / "state")]
+        code = "from eas_engine.cli import main; main()"
+        by_hand, served = run(code, *flags, "--any-path"), run(code, *flags)
+    assert (by_hand.returncode, served.returncode) == (2, 2)
+    assert "choose another with EAS_ADMIN_PORT" in by_hand.stderr
+    assert "--admin-port" not in by_hand.stderr
+    assert "choose another with --admin-port" in served.stderr
