@@ -156,8 +156,8 @@ def _enter_namespace() -> bool:
             ("uid_map", f"{uid} {uid} 1"),
             ("gid_map", f"{gid} {gid} 1"),
         ):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+            with open(f"/proc/self/{name}", "wb", buffering=0) as file:
+                file.write(text.encode())
     # what is mounted on the machine later is seen here, what is mounted here isn't seen there
     _mount(None, "/", None, _REC | _SLAVE)
     return own_user
