@@ -25,11 +25,11 @@ import uvloop
 from eas_engine import __version__, overview, spec
 from eas_engine.admission.gate import Limits
 from eas_engine.announce import announce
-from eas_engine.artifacts import libraries
+from eas_engine.artifacts import libraries, variables
 from eas_engine.artifacts.class_path import class_path
 from eas_engine.artifacts.local import look
 from eas_engine.artifacts.progress import LogProgress, Progress, TerminalProgress
-from eas_engine.artifacts.resolve import Places, provide
+from eas_engine.artifacts.resolve import Places, provide, without_secrets
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.entrance import Entrance
@@ -40,12 +40,14 @@ from eas_engine.plane import Plane, Reports
 from eas_engine.state import EngineRecord, StateDirectory, default_root
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Program
+from eas_engine.supervisor.mounts import workspace_mounts
 from eas_engine.supervisor.reconcile import Supervisor
-from eas_engine.supervisor.sdk import sdk_directory
+from eas_engine.supervisor.scene import Scenes
+from eas_engine.supervisor.sdk import held_sdk_directory
 from eas_engine.supervisor.settings import Processor, Settings
 from eas_engine.telemetry.logs import Logs, StderrLogs, wants_bars
 from eas_engine.telemetry.metrics import Metrics, service_labels
-from eas_engine.telemetry.status import Load, Readiness, ServiceStatus
+from eas_engine.telemetry.status import Cleared, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Window
 
 if TYPE_CHECKING:
@@ -133,11 +135,13 @@ def _prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Pa
                 progress=_progress(options, logs),
             ) as artifacts,
             contextlib.closing(_listen(options)) as listener,
+            held_sdk_directory(root) as sdk,
         ):
+            notes = variables.notes(without_secrets(service), artifacts)
+            for note in notes:
+                logs.log.warning(note)
             told = tuple(f"{problem.path}: {problem.message}" for problem in (*loaded.warnings, *later))
-            yield Parts(
-                options, loaded, artifacts, state, token, listener, sdk_directory(root), told, descriptors
-            )
+            yield Parts(options, loaded, artifacts, state, token, listener, sdk, (*told, *notes), descriptors)
 
 
 def _progress(options: ServeOptions, logs: Logs) -> Progress:
@@ -169,6 +173,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._plane = _plane(self._parts, self._logs, self._clock)
         self._window = Window(self._clock, self._plane.counters)
+        self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
         self._supervisor = Supervisor(
             _settings(self._parts),
             self._plane.channel,
@@ -180,6 +185,7 @@ class Engine:
                 on_change=self._changed,
                 on_properties=self._plane.keep_alive,
             ),
+            scenes=self._scenes,
         )
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         service = self._parts.loaded.spec
@@ -312,6 +318,13 @@ class Engine:
         """How full the service is; safe from the admin thread."""
         return overview.load(self._supervisor.snapshot(), self._plane)
 
+    async def clear_crashes(self, scene: str | None) -> Cleared:
+        """Delete what was kept of one crash, or of all, and start the instances again that they block."""
+        restarted = await self._supervisor.clear(scene)
+        deleted = await asyncio.to_thread(self._scenes.clear, scene)
+        self._logs.log.info("crashes_cleared", deleted=deleted, restarted=restarted)
+        return Cleared(tuple(deleted), tuple(restarted))
+
     async def status(self) -> ServiceStatus:
         """Everything that ``/api/v1/service`` tells."""
         parts, service = self._parts, self._parts.loaded.spec
@@ -360,13 +373,15 @@ def _plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
 
 def _settings(parts: Parts) -> Settings:
     service, artifacts = parts.loaded.spec, parts.artifacts
-    rpc = service.metadata.rpc
+    rpc, workspace = service.metadata.rpc, artifacts.workspace
     return Settings(
         service=service.name,
         program=Program(
             interpreter=_interpreter(str(artifacts.interpreter)),
             sdk_directory=parts.sdk,
             environment=_environment(parts),
+            core_files=service.runtime.enable_crash_block,
+            mounts=workspace_mounts(workspace.root, workspace.links) if workspace else (),
         ),
         processor=Processor(
             entry=str(artifacts.entry),
@@ -402,14 +417,14 @@ def _class_path(parts: Parts) -> tuple[str, ...]:
 
 
 def _environment(parts: Parts) -> dict[str, str]:
-    """``processor_envs``; for processors that load libraries also where those lie, which exec must know."""
+    """``processor_envs`` and where things are; for libraries also their search path, which exec must know."""
     service, artifacts = parts.loaded.spec, parts.artifacts
-    variables = {variable.name: variable.value for variable in service.processor_envs}
+    given = variables.variables(without_secrets(service), artifacts)
+    given |= {variable.name: variable.value for variable in service.processor_envs}
     if service.processor_type in ("cpp", "java"):
-        given = variables.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
-        found = libraries.search_path(artifacts.processor_dir, artifacts.entry, given)
-        variables[libraries.VARIABLE] = found
-    return variables
+        path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
+        given[libraries.VARIABLE] = libraries.search_path(artifacts.processor_dir, artifacts.entry, path)
+    return given
 
 
 def _interpreter(found: str) -> str:

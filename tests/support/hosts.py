@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
-from eas_engine.supervisor.control import Failed, Hello, Ready
+from eas_engine.supervisor.control import Dumped, Failed, Hello, Ready, Warming
 from eas_engine.supervisor.launch import Listener, Program
 
 
@@ -18,6 +18,8 @@ class FakeHost:
         self.signals: list[str] = []
         self.alive = True
         self.stubborn = False
+        self.handling = False
+        self.oom = 0
         self._listener = listener
 
     # what the supervisor does to it (launch.Running)
@@ -33,6 +35,15 @@ class FakeHost:
         if not self.stubborn:
             self.exits(-9)
 
+    def dump(self) -> None:
+        self.signals.append("DUMP")
+
+    def dumping(self) -> bool:
+        return self.handling
+
+    def oom_kills(self) -> int:
+        return self.oom
+
     def end(self) -> None:
         self.stubborn = False
         if self.alive:
@@ -42,6 +53,12 @@ class FakeHost:
 
     def hello(self, **said: object) -> None:
         self._listener.on_message(Hello(**said))  # type: ignore[arg-type]
+
+    def warms(self, seconds: float) -> None:
+        self._listener.on_message(Warming(seconds))
+
+    def dumped(self) -> None:
+        self._listener.on_message(Dumped())
 
     def ready(self, **properties: str) -> None:
         self._listener.on_message(Ready(properties))

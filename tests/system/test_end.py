@@ -126,7 +126,7 @@ def test_when_the_grace_period_is_over_it_ends_all_the_same(engines: Engines) ->
         pids = [process.pid for process in engine.processes()]
         engine.signal(signal.SIGTERM)
         answer = client.read()
-        assert (answer.status, answer.code) == (500, "instance_crashed")
+        assert (answer.status, answer.code) == (500, "instance_stopped")
         assert engine.wait() == 0
     assert all(gone(pid) for pid in pids)
     assert "the grace period is over" in engine.log

@@ -229,3 +229,85 @@ def list_engines(*, state_dir: o.StateDir = None, json: o.Json = False, debug: o
 
     with told(debug=debug):
         run_list(state_dir, as_json=json)
+
+
+cache = typer.Typer(help="What was fetched, and how much of the disk it takes.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+
+
+@cache.command("ls")
+def cache_ls(
+    *,
+    state_dir: o.StateDir = None,
+    cache_size: o.CacheSize = "",
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """What the cache holds, and which of it running engines use."""
+    from eas_engine.cli.cache import run_ls
+
+    with told(debug=debug):
+        run_ls(state_dir, cache_size, as_json=json)
+
+
+@cache.command("prune")
+def cache_prune(
+    *,
+    state_dir: o.StateDir = None,
+    cache_size: o.CacheSize = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything that isn't in use, also unfinished downloads.")
+    ] = False,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="What wasn't used for so long: 7d, 12h, 30m.")
+    ] = "",
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Delete from the cache what is over its size, never what a running engine uses."""
+    from eas_engine.cli.cache import run_prune
+
+    with told(debug=debug):
+        run_prune(state_dir, cache_size, everything=everything, older_than=older_than, as_json=json)
+
+
+crash = typer.Typer(
+    help="What was kept of crashes (runtime.enable_crash_block), and starting again.", no_args_is_help=True
+)
+app.add_typer(crash, name="crash")
+
+CrashName = Annotated[str | None, typer.Option("--name", help="Of that service.")]
+CrashId = Annotated[str | None, typer.Argument(metavar="[ID]", help="One crash; without it, all.")]
+
+
+@crash.command("show")
+def crash_show(
+    *,
+    crash_id: CrashId = None,
+    name: CrashName = None,
+    state_dir: o.StateDir = None,
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """What was kept: cause, log, core file, requests; of all crashes in short, or of one."""
+    from eas_engine.cli.crash import run_show
+
+    with told(debug=debug):
+        found = run_show(state_dir, name, crash_id, as_json=json)
+    raise typer.Exit(0 if found else 1)
+
+
+@crash.command("clear")
+def crash_clear(
+    *,
+    crash_id: CrashId = None,
+    name: CrashName = None,
+    state_dir: o.StateDir = None,
+    debug: o.Debug = False,
+) -> None:
+    """Delete it, and start the instances again that it blocks."""
+    from eas_engine.cli.crash import run_clear
+
+    with told(debug=debug):
+        found = run_clear(state_dir, name, crash_id)
+    raise typer.Exit(0 if found else 1)

@@ -45,10 +45,19 @@ def pick(state_dir: Path | None, name: str | None, workspace_id: str | None) -> 
 
 def ask(found: Found, path: str) -> tuple[int, Any]:
     """GET a JSON page of its admin port. Errors: NoAnswerError."""
+    return _exchange(found, "GET", path)
+
+
+def tell(found: Found, path: str) -> tuple[int, Any]:
+    """POST to its admin port, without a body. Errors: NoAnswerError."""
+    return _exchange(found, "POST", path)
+
+
+def _exchange(found: Found, method: str, path: str) -> tuple[int, Any]:
     address = urllib.parse.urlsplit(found.record.admin_url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT)
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {found.admin_token()}"})
+        connection.request(method, path, headers={"Authorization": f"Bearer {found.admin_token()}"})
         response = connection.getresponse()
         return response.status, json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:

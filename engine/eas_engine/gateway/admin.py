@@ -1,7 +1,7 @@
 """The admin plane (9090): a thread of its own with a loop of its own.
 
 However busy the gateway's loop is, health, readiness and metrics are answered from here: they only read
-what other threads may read. Only ``/api/v1/service`` asks the gateway's loop, and gives up after
+what other threads may read. Only what lies below ``/api/v1`` asks the gateway's loop, and gives up after
 ``PATIENCE``.
 
 ``start`` binds the port (so that a taken one ends the start of the engine, with its number) and returns;
@@ -20,7 +20,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from eas_engine.gateway.listen import listen
-from eas_engine.telemetry.status import Readiness, ServiceStatus
+from eas_engine.telemetry.status import Cleared, Readiness, ServiceStatus
 
 if TYPE_CHECKING:
     import uvicorn
@@ -29,7 +29,7 @@ STOP_PATIENCE = 2.0  # seconds for answers that are under way when the engine en
 
 
 class AdminSource(Protocol):
-    """What the admin plane shows. All but ``status`` are called from the admin thread and must be quick."""
+    """What the admin plane shows. Plain methods are called from the admin thread and must be quick."""
 
     def heartbeat_age(self) -> float:
         """Seconds since the gateway's loop last came round."""
@@ -45,6 +45,10 @@ class AdminSource(Protocol):
 
     async def status(self) -> ServiceStatus:
         """Everything. Runs on the loop that ``AdminServer.start`` was called on."""
+        ...
+
+    async def clear_crashes(self, scene: str | None) -> Cleared:
+        """Delete what was kept of one crash, or of all, and start what they block. Runs there, too."""
         ...
 
 
@@ -120,7 +124,7 @@ class AdminServer:
         assert self._socket is not None  # noqa: S101
         address = self._socket.getsockname()[0]
         guard = None if ipaddress.ip_address(address.partition("%")[0]).is_loopback else self._token
-        app = admin_app(self._source, asked=self._asked, token=guard)
+        app = admin_app(self._source, asked=self._asked, token=guard, admin_token=self._token)
         config = uvicorn.Config(
             app,
             loop="asyncio",

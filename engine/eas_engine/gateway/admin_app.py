@@ -5,6 +5,7 @@
   sends its name), and nothing but GET and HEAD is taken from another origin.
 * Bound to anything else, ``/healthz``, ``/readyz`` and ``/metrics`` are open and the rest wants
   ``Authorization: Bearer <admin token>``.
+* What changes something (POST) wants that token everywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -22,7 +25,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eas_engine.gateway.admin import AdminSource
-from eas_engine.telemetry.status import ServiceStatus, document
+from eas_engine.telemetry.status import document
+
+T = TypeVar("T")
 
 PATIENCE = 2.0  # seconds for the gateway's loop to say how it is
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -34,25 +39,35 @@ def admin_app(
     *,
     asked: asyncio.AbstractEventLoop | None,
     token: str | None,
+    admin_token: str = "",
     patience: float = PATIENCE,
 ) -> Starlette:
     """The application. ``asked``: the loop that ``source.status`` runs on, None = this one.
 
-    ``token``: what others than the open pages want; None = bound to loopback.
+    ``token``: what others than the open pages want; None = bound to loopback. ``admin_token``: what changes
+    want; without it nothing can be changed.
     """
-    pages = _Pages(source, asked, patience)
+    pages = _Pages(source, asked, patience, admin_token)
     routes = [
         Route("/", pages.index),
         Route("/healthz", pages.healthz),
         Route("/readyz", pages.readyz),
         Route("/metrics", pages.metrics),
         Route("/api/v1/service", pages.service),
+        Route("/api/v1/crashes/clear", pages.clear_crashes, methods=["POST"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, token=token)])
 
 
 class _Pages:
-    def __init__(self, source: AdminSource, asked: asyncio.AbstractEventLoop | None, patience: float) -> None:
+    def __init__(
+        self,
+        source: AdminSource,
+        asked: asyncio.AbstractEventLoop | None,
+        patience: float,
+        admin_token: str,
+    ) -> None:
+        self._admin_token = admin_token
         self._source = source
         self._asked = asked
         self._patience = patience
@@ -75,21 +90,47 @@ class _Pages:
         return Response(body, headers={"Content-Type": content_type})
 
     async def service(self, _request: Request) -> Response:
+        status = await self._asked_for(self._source.status)
+        if isinstance(status, Response):
+            return status
+        return JSONResponse(await asyncio.to_thread(document, status))
+
+    async def clear_crashes(self, request: Request) -> Response:
+        values = request.headers.getlist("authorization")
+        if not self._admin_token or not has_token(values, self._admin_token):
+            return _needs_token()
+        wanted = request.query_params.get("id")
+        done = await self._asked_for(lambda: self._source.clear_crashes(wanted))
+        if isinstance(done, Response):
+            return done
+        if not done.deleted and not done.restarted:
+            return JSONResponse({"error": "no such crash was kept" if wanted else "no crash was kept"}, 404)
+        return JSONResponse({"deleted": done.deleted, "restarted": done.restarted})
+
+    async def _asked_for(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T | Response:
+        """What the gateway's loop says, or 503 when it doesn't within the patience."""
         try:
             async with asyncio.timeout(self._patience):
-                status = await self._ask()
+                return await self._ask(question)
         except (TimeoutError, RuntimeError) as error:
             age = self._source.heartbeat_age()
             reason = str(error) or f"the gateway's loop did not answer within {self._patience:g} s"
             return JSONResponse({"error": f"{reason}; its last heartbeat was {age:.1f} s ago"}, 503)
-        return JSONResponse(await asyncio.to_thread(document, status))
 
-    async def _ask(self) -> ServiceStatus:
+    async def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if self._asked is None:
-            return await self._source.status()
+            return await question()
         if self._asked.is_closed():
             raise RuntimeError("the engine is ending")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._source.status(), self._asked))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question(), self._asked))
+
+
+def _needs_token() -> Response:
+    return JSONResponse(
+        {"error": "needs Authorization: Bearer <text of admin-token in the state directory>"},
+        401,
+        headers={"WWW-Authenticate": "Bearer"},
+    )
 
 
 class Guard:
@@ -117,11 +158,7 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if self._token is not None and scope["path"] not in OPEN_PATHS:
             if not has_token(headers.getlist("authorization"), self._token):
-                return JSONResponse(
-                    {"error": "needs Authorization: Bearer <text of admin-token in the state directory>"},
-                    401,
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
+                return _needs_token()
             return None
         if self._token is None and not is_local_name(headers.get("host", "")):
             return JSONResponse({"error": "unknown Host; use 127.0.0.1 or localhost"}, 403)

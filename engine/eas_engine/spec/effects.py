@@ -36,6 +36,7 @@ IN_EFFECT: Final = frozenset(
         "oss_endpoint",
         "model_config",
         "warm_up_data_path",
+        "runtime.enable_crash_block",
         "processor_envs",
         "labels",
         "metadata.instance",
@@ -83,7 +84,6 @@ def _is_served_preset(value: Any) -> bool:
 
 LATER: Final = (
     Later("processor", "refuse", "preset processors are not served", _is_served_preset),
-    Later("runtime.enable_crash_block"),
     Later("cloud"),
     Later("autoscaler"),
     Later("containers", "refuse", "containers are not run"),

@@ -14,7 +14,7 @@ begun.
 | ``control`` | the same with the control socket |
 | ``stopped`` | it was to leave (no crash) |
 | ``jvm`` | the Java virtual machine died and left an ``hs_err`` file |
-| ``oom`` | SIGKILL by the kernel, for want of memory |
+| ``oom`` | SIGKILL by the kernel for want of memory; the end of a JVM whose heap is full |
 | ``killed`` | SIGKILL by somebody else |
 | ``cpp_exception`` | SIGABRT after ``std::terminate`` told of an exception |
 | ``abort`` | any other SIGABRT |
@@ -54,6 +54,7 @@ _ABORTS = re.compile(
     r"|malloc\(\):|realloc\(\):|munmap_chunk\(\):|corrupted|pure virtual method called"
     r"|Fatal Python error: (?!Aborted)"
 )
+_JAVA_HEAP = re.compile(r"^Terminating due to java\.lang\.OutOfMemoryError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ def _by_us(evidence: Evidence) -> Cause | None:
 
 def _by_status(evidence: Evidence) -> Cause:
     number = -evidence.status
+    if number <= 0 and (heap := _last(_JAVA_HEAP, evidence.lines)):
+        return Cause("oom", _short(f"out of memory: {heap}"))
     if evidence.hs_err:
         reason = evidence.hs_err_reason or _outcome(evidence.status)
         return Cause("jvm", _short(f"the Java virtual machine crashed: {reason}"))
@@ -165,13 +168,13 @@ def _aborted(evidence: Evidence) -> Cause:
                 groups = found.groupdict()
                 told = groups.get("bare") or ": ".join(filter(None, (groups.get("type"), what)))
                 return Cause("cpp_exception", _short(f"escaping C++ exception: {told}"))
-    reason = _reason(evidence.lines)
+    reason = _last(_ABORTS, evidence.lines)
     return Cause("abort", _outcome(evidence.status) + (f": {reason}" if reason else ""))
 
 
-def _reason(lines: Iterable[str]) -> str:
-    """What a library said when it gave up."""
-    told = [line for line in lines if _ABORTS.search(line)]
+def _last(pattern: re.Pattern[str], lines: Iterable[str]) -> str:
+    """The last line that the pattern finds something in; ``""``: none."""
+    told = [line for line in lines if pattern.search(line)]
     return _short(told[-1]) if told else ""
 
 

@@ -15,24 +15,38 @@ there and then, so between an event and its consequences nothing else runs. The 
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
-from eas_engine.clock import wait_any
-from eas_engine.errors import InstanceCrashed
-from eas_engine.supervisor.control import Failed, Hello, Message, Ready
+from eas_engine.clock import wait_any, wait_until
+from eas_engine.errors import ConfigurationError, InstanceCrashed
+from eas_engine.supervisor.causes import ORDERLY, Cause, Condemned, Evidence, judge
+from eas_engine.supervisor.control import Dumped, Failed, Hello, Message, Ready, Warming
 from eas_engine.supervisor.instance import Channel, Surroundings
-from eas_engine.supervisor.life import Condemned, Life
+from eas_engine.supervisor.launch import environment
+from eas_engine.supervisor.life import Life
 from eas_engine.supervisor.lifecycle import Event, IllegalEvent, State, advance
 from eas_engine.supervisor.observe import Crash, HostSnapshot, Seat
 from eas_engine.supervisor.restart import Deaths
+from eas_engine.supervisor.scene import BODIES_LIMIT, Remains
 from eas_engine.supervisor.settings import effective_keepalive, effective_threads
+
+DUMP_SECONDS = 5.0
+"""Seconds that a host gets to write the stacks of its threads."""
+
+OVERTIME = 30.0
+"""Seconds beyond its limit in which a host gives a call of the warm-up up by itself, if it can, and in which
+it reads the next request."""
 
 LAST_STEPS = 2.0
 """Seconds that a host which said ``failed``, or hung up, gets to flush its output and exit by itself."""
+
+_LOOK = 0.02  # seconds between two looks whether it is done with that
 
 _PERMANENT = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EPERM})
 """Why an exec fails that another try won't change."""
@@ -68,6 +82,9 @@ class Host:
         self._hello: Hello | None = None
         self._threads: int | None = None
         self._life: Life | None = None
+        self._to_keep: Remains | None = None
+        self._kept = asyncio.Event()
+        self._kept.set()
 
     def __repr__(self) -> str:
         return f"<Host {self.name} {self.state.value}>"
@@ -84,6 +101,7 @@ class Host:
             threads=self._threads,
             processes=self._hello.processes if self._hello else 1,
             python=self._hello.python if self._hello else "",
+            mounts=self._hello.mounts if self._hello else None,
             restarts=MappingProxyType(dict(self._restarts)),
             last_crash=self._last_crash,
             next_start=self._next_start,
@@ -95,7 +113,12 @@ class Host:
         if life is None:
             return seen
         return replace(
-            seen, pid=life.running.pid, started=life.started, started_at=life.started_at, killed=life.killed
+            seen,
+            pid=life.running.pid,
+            started=life.started,
+            started_at=life.started_at,
+            killed=life.killed,
+            call_by=life.call_by,
         )
 
     def last_lines(self) -> tuple[str, ...]:
@@ -135,14 +158,21 @@ class Host:
         if life is None or life.condemned or self.state is State.DRAINING:
             return
         life.condemned = why
+        life.call_by = math.inf
         self._leave_by = min(by, self._leave_by)
         if self.state is State.READY:
             life.channel.drain()
             if why.answers_first:
                 self._advance(Event.STUCK)
                 life.answers_first = True
-                life.leaving.set()
+        if why.dump or life.answers_first:
+            life.leaving.set()
         self._tell()
+
+    def expire(self) -> None:
+        """A call of the warm-up is over time, and the host couldn't give it up by itself."""
+        cause = "warm-up: a call takes longer than twice rpc.keepalive, and holds the interpreter's lock"
+        self.condemn(Condemned("warm_up", cause, dump=True), self._clock.now() + DUMP_SECONDS + LAST_STEPS)
 
     def kill(self) -> None:
         """Its time is over."""
@@ -156,6 +186,15 @@ class Host:
         self._next_start = math.inf
         self._tell()
 
+    async def release(self) -> None:
+        """Start a blocked one again, once its scene is written; without effect on others."""
+        await self._kept.wait()
+        if self.state is State.BLOCKED:
+            if self._last_crash is not None:
+                self._last_crash = replace(self._last_crash, scene="")
+            self._advance(Event.RELEASE)
+            self._tell()
+
     async def run(self) -> None:
         """One life: execute the host and see it through, until it is dead."""
         life = self._life = self._launch()
@@ -166,10 +205,15 @@ class Host:
             life.running.send(self._start_message(life.channel))
             self._tell()
             await life.leaving.wait()
+            dump = life.condemned is not None and life.condemned.dump
+            if dump:
+                await self._dump(life)
             if life.answers_first:
                 await wait_any(life.channel.wait_idle(), life.dead.wait())
+            if dump or life.answers_first:
                 self._dismiss(life)
             await life.dead.wait()
+            await self._keep()
         finally:
             life.running.end()
 
@@ -178,7 +222,7 @@ class Host:
     def _launch(self) -> Life | None:
         """Execute it. None if that failed: then it has crashed, or stopped if it was told to before."""
         if self.state is State.DRAINING:  # between ``begin`` and here
-            self._died(None, "exit", "stopped before it was executed")
+            self._died(None, Cause("stopped", "stopped before it was executed"))
             return None
         try:
             channel = self._all.channels(self.name)
@@ -225,6 +269,62 @@ class Host:
         else:
             self.kill()
 
+    async def _dump(self, life: Life) -> None:
+        """Let it write the stacks of its threads, for as long as that takes within reason."""
+        cause = life.condemned.cause if life.condemned else ""
+        self._all.hooks.warn("stacks_of_all_threads", instance=self.instance, host=self.name, cause=cause)
+        life.dumping = True
+        life.running.dump()
+        life.running.send({"type": "dump"})
+        until = self._clock.now() + DUMP_SECONDS
+        while not life.dead.is_set() and self._clock.now() < until:
+            if life.dumped and not life.running.dumping():
+                return
+            await wait_until(self._clock, self._clock.now() + _LOOK, life.dead.wait())
+
+    def _remains(self, life: Life, cause: Cause, evidence: Evidence) -> Remains | None:
+        """What is to be kept of this crash, if anything is."""
+        scenes, settings = self._all.scenes, self._all.settings
+        if scenes is None or not settings.crash_block or cause.kind in ORDERLY:
+            return None
+        died_at, pid, program = self._clock.wall(), life.running.pid, settings.program
+        return Remains(
+            name=scenes.name(self.name, pid, died_at),
+            service=settings.service,
+            instance=self.instance,
+            host=self.name,
+            state=self.state.value,
+            cause=cause,
+            evidence=evidence,
+            pid=pid,
+            started_at=life.started_at,
+            died_at=died_at,
+            python=self._hello.python if self._hello else "",
+            program=(program.interpreter, "-m", "eas_host"),
+            processor=asdict(settings.processor),
+            directory=settings.processor.processor_dir,
+            environment=environment(os.environ, program.environment),
+            traceback=life.failure.traceback if life.failure else "",
+            stacks=tuple(life.stacks),
+            held=tuple(life.channel.held(BODIES_LIMIT)),
+        )
+
+    async def _keep(self) -> None:
+        """Write what is to be kept; in a thread, because it may be much."""
+        remains, self._to_keep = self._to_keep, None
+        if remains is None or self._all.scenes is None:
+            return
+        try:
+            place = await asyncio.to_thread(self._all.scenes.keep, remains, self._all.spared())
+            if self._last_crash is not None:
+                self._last_crash = replace(self._last_crash, scene=str(place))
+            self._all.hooks.warn("crash_kept", instance=self.instance, place=str(place))
+        except (OSError, ConfigurationError) as error:
+            self._all.hooks.warn("crash_not_kept", instance=self.instance, error=str(error))
+        finally:
+            self._kept.set()
+            self._tell()
+
     def _give_last_steps(self, life: Life) -> None:
         self._leave_by = min(self._leave_by, self._clock.now() + LAST_STEPS)
         if self.state is State.READY:
@@ -236,17 +336,21 @@ class Host:
     def on_line(self, stream: str, line: str) -> None:
         """See ``Listener``."""
         if self._life is not None:
-            self._life.tail.add(line)
+            self._life.printed(line)
         self._all.hooks.output(self.instance, stream, line)
 
     def on_message(self, message: Message) -> None:
         """See ``Listener``."""
         life = self._life
+        if life is not None and isinstance(message, Dumped):
+            life.dumped = True
         if life is None or self.state is State.DRAINING or life.condemned or life.failure:
             return
         try:
             if isinstance(message, Hello):
                 self._on_hello(message, life)
+            elif isinstance(message, Warming):
+                self._on_warming(message, life)
             elif isinstance(message, Ready):
                 self._on_ready(message, life)
             elif isinstance(message, Failed):
@@ -270,9 +374,16 @@ class Host:
         self._life = None
         life.dead.set()
         life.leaving.set()
-        life.channel.lost(InstanceCrashed())
-        kind, cause = life.why_dead(status)
-        self._died(life, kind, cause)
+        directory = self._all.settings.processor.processor_dir
+        draining = self.state is State.DRAINING
+        evidence = life.evidence(status, draining=draining, directory=directory)
+        cause = judge(evidence)
+        remains = None if draining else self._remains(life, cause, evidence)
+        life.channel.lost(cause.refusal())
+        self._died(life, cause, evidence.hs_err)
+        self._to_keep = remains
+        if remains is not None:
+            self._kept.clear()
 
     def _on_hello(self, hello: Hello, life: Life) -> None:
         self._advance(Event.HELLO)
@@ -287,8 +398,17 @@ class Host:
         life.running.send({"type": "load", "threads": self._threads, "keepalive_ms": keepalive})
         self._tell()
 
+    def _on_warming(self, warming: Warming, life: Life) -> None:
+        if self.state is not State.WARMING:
+            raise IllegalEvent(self.state, Event.READY)
+        first = math.isinf(life.call_by)
+        life.call_by = self._clock.now() + warming.seconds + OVERTIME
+        if first:  # what the planner waits for is looked up again when the first one is over
+            self._tell()
+
     def _on_ready(self, ready: Ready, life: Life) -> None:
         self._advance(Event.READY)
+        life.call_by = math.inf
         hello = self._hello or Hello()
         properties = {**hello.properties, **ready.properties}
         self._all.hooks.on_properties(effective_keepalive(self._all.settings, properties))
@@ -298,19 +418,29 @@ class Host:
 
     def _on_failed(self, failed: Failed, life: Life) -> None:
         life.failure = failed
-        self._refused = self.state in (State.STARTING, State.WARMING)
+        life.call_by = math.inf
+        # A warm-up that fails says little about the processor: what it needs may only be slow, or not there.
+        self._refused = self.state in (State.STARTING, State.WARMING) and failed.stage != "warm_up"
         self._give_last_steps(life)
 
     # -- its state
 
-    def _died(self, life: Life | None, kind: str, cause: str) -> None:
+    def _died(self, life: Life | None, cause: Cause, hs_err: str = "") -> None:
         before = self.state
         self._advance(Event.EXIT)
-        fields = {"instance": self.instance, "host": self.name, "cause": cause, "state": before.value}
+        fields = {
+            "instance": self.instance,
+            "host": self.name,
+            "kind": cause.kind,
+            "cause": cause.text,
+            "state": before.value,
+        }
+        if hs_err:
+            fields["hs_err"] = hs_err
         if self.state is State.STOPPED:
             self._all.hooks.log("host_stopped", **fields)
         else:
-            self._remember(life, Crash(cause, kind, self._clock.wall(), before))
+            self._remember(life, Crash(cause.text, cause.kind, self._clock.wall(), before, hs_err=hs_err))
             self._all.hooks.warn("host_crashed", **fields, next_start_in=self._deaths.back_off)
         self._tell()
 
@@ -326,7 +456,7 @@ class Host:
 
     def _not_executed(self, error: Exception) -> None:
         self._refused = not isinstance(error, OSError) or error.errno in _PERMANENT
-        self._died(None, "execute", f"could not be executed: {error}")
+        self._died(None, Cause("execute", f"could not be executed: {error}"))
 
     def _advance(self, event: Event) -> None:
         self.state = advance(self.state, event)

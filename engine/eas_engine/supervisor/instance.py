@@ -11,6 +11,7 @@ from eas_engine.errors import InstanceCrashed
 from eas_engine.request import Held
 from eas_engine.supervisor.launch import Execute
 from eas_engine.supervisor.observe import FleetSnapshot
+from eas_engine.supervisor.scene import Scenes
 from eas_engine.supervisor.settings import Settings
 
 
@@ -87,3 +88,7 @@ class Surroundings:
     execute: Execute
     clock: Clock
     hooks: Hooks
+    scenes: Scenes | None = None
+    """Where crashes are kept; None: nowhere."""
+    spared: Callable[[], frozenset[str]] = frozenset
+    """The ids of the scenes of hosts that are blocked now."""

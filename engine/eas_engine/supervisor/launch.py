@@ -23,11 +23,17 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from eas_engine.supervisor import core
+from eas_engine.supervisor.causes import DUMP_SIGNAL
 from eas_engine.supervisor.control import Conversation, Message
+from eas_engine.supervisor.memory import OomCounter
+from eas_engine.supervisor.mounts import Mount, lent
 from eas_engine.supervisor.output import OutputReader
+from eas_engine.supervisor.stacks import Dump
 
 _NOT_FOR_PROCESSORS = ("OSS_", "EAS_")
 """Credentials and the engine's own settings."""
@@ -44,11 +50,15 @@ class Program:
         interpreter: the processor's Python, or the engine's.
         sdk_directory: the host's working directory at first (``sdk.sdk_directory``).
         environment: ``processor_envs``; wins over what the engine was started with.
+        core_files: a crash should leave one, as large as the hard limit allows.
+        mounts: what the host sees at places of its own.
     """
 
     interpreter: str
     sdk_directory: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    core_files: bool = False
+    mounts: tuple[Mount, ...] = ()
 
 
 class Listener(Protocol):
@@ -91,6 +101,18 @@ class Running(Protocol):
         """SIGKILL to the whole group. ``on_exit`` follows."""
         ...
 
+    def dump(self) -> None:
+        """Let it write the stacks of its threads to stderr."""
+        ...
+
+    def dumping(self) -> bool:
+        """Whether it is still at that."""
+        ...
+
+    def oom_kills(self) -> int:
+        """How many processes of its cgroup the kernel has killed for want of memory since its start."""
+        ...
+
     def end(self) -> None:
         """Kill and wait, now, if it isn't dead: for when the engine's own task is cancelled. Idempotent."""
         ...
@@ -114,49 +136,85 @@ def environment(base: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, 
     return {**kept, **extra}
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Our ends of what joins us to one host."""
+
+    control: socket.socket
+    lifeline: socket.socket
+    """Nothing is ever written: its end, with this process, kills the host's group."""
+    stdout: int
+    stderr: int
+
+
 def execute(program: Program, fds: tuple[int, ...], listener: Listener) -> Running:
     """Execute a host, on the running loop. Raises ``OSError``; nothing is left behind then."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    lifeline, their_lifeline = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    arguments = ["--control", str(theirs.fileno()), "--lifeline", str(their_lifeline.fileno())]
-    try:
-        with theirs, their_lifeline:
-            popen = subprocess.Popen(
-                [program.interpreter, "-u", "-m", "eas_host", *arguments],
-                cwd=program.sdk_directory,
-                env=environment(os.environ, program.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(), their_lifeline.fileno(), *fds),
-                start_new_session=True,
-            )
-    except BaseException:
-        ours.close()
-        lifeline.close()
-        raise
-    return HostProcess(popen, ours, lifeline, listener)
+    # All descriptors are made first: where they lack, there must be no process that nobody watches.
+    with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
+        ends, control, lifeline, stdout, stderr = _join(undo, theirs)
+        told = theirs.enter_context(lent(program.mounts))
+        arguments = ["--control", str(control), "--lifeline", str(lifeline)]
+        arguments += [word for fd in told for word in ("--mounts", str(fd))]
+        popen = subprocess.Popen(
+            [program.interpreter, "-u", "-m", "eas_host", *arguments],
+            cwd=program.sdk_directory,
+            env=environment(os.environ, program.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=(control, lifeline, *told, *fds),
+            start_new_session=True,
+        )
+        undo.callback(_abandon, popen)
+        theirs.close()
+        core.configure(popen.pid, wanted=program.core_files)
+        host = HostProcess(popen, ends, listener)
+        undo.pop_all()
+    return host
+
+
+def _join(undo: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Ends, int, int, int, int]:
+    """Our ends, closed by ``undo``, and the numbers of the host's, closed by ``theirs``."""
+    sockets = []
+    for _ in range(2):
+        our_socket, their_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        undo.callback(our_socket.close)
+        theirs.callback(their_socket.close)
+        sockets.append((our_socket, their_socket.fileno()))
+    pipes = []
+    for _ in range(2):
+        our_end, their_end = os.pipe()
+        undo.callback(os.close, our_end)
+        theirs.callback(os.close, their_end)
+        pipes.append((our_end, their_end))
+    (control, their_control), (lifeline, their_lifeline) = sockets
+    (stdout, their_stdout), (stderr, their_stderr) = pipes
+    return Ends(control, lifeline, stdout, stderr), their_control, their_lifeline, their_stdout, their_stderr
+
+
+def _abandon(popen: subprocess.Popen[bytes]) -> None:
+    """A host that can't be watched must not be."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(popen.pid, signal.SIGKILL)
+    popen.wait()
 
 
 class HostProcess:
     """The real ``Running``."""
 
-    def __init__(
-        self,
-        popen: subprocess.Popen[bytes],
-        control: socket.socket,
-        lifeline: socket.socket,
-        listener: Listener,
-    ) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], ends: Ends, listener: Listener) -> None:
         self._popen = popen
-        self._lifeline = (
-            lifeline  # nothing is ever written: its end, with this process, kills the host's group
-        )
+        self._lifeline = ends.lifeline
         self._listener = listener
         self._reaped = False
-        self._control = Conversation(control, listener.on_message, listener.on_control_end)
-        self._outputs = [_reader(popen, stream, listener) for stream in ("stdout", "stderr")]
+        self._oom = OomCounter(popen.pid)
+        self._dump: Dump | None = None
         self._exit = ExitWatch(popen.pid, self._exited)
+        self._control = Conversation(ends.control, listener.on_message, listener.on_control_end)
+        self._outputs = [
+            OutputReader(fd, partial(listener.on_line, stream))
+            for fd, stream in ((ends.stdout, "stdout"), (ends.stderr, "stderr"))
+        ]
         self._control.open()
         for output in self._outputs:
             output.open()
@@ -182,6 +240,21 @@ class HostProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
+    def dump(self) -> None:
+        """See ``Running``."""
+        if not self._reaped and self._dump is None:
+            self._dump = Dump(self.pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, DUMP_SIGNAL)
+
+    def dumping(self) -> bool:
+        """See ``Running``."""
+        return self._dump is not None and not self._reaped and self._dump.going_on()
+
+    def oom_kills(self) -> int:
+        """See ``Running``."""
+        return self._oom.rise()
+
     def end(self) -> None:
         """See ``Running``."""
         self.kill()
@@ -200,13 +273,6 @@ class HostProcess:
         for output in self._outputs:
             output.finish()
         self._listener.on_exit(status)
-
-
-def _reader(popen: subprocess.Popen[bytes], stream: str, listener: Listener) -> OutputReader:
-    pipe = getattr(popen, stream)
-    fd = os.dup(pipe.fileno())
-    pipe.close()
-    return OutputReader(fd, lambda line: listener.on_line(stream, line))
 
 
 def _pidfd_open(pid: int) -> int:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from dataclasses import dataclass, field
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
+from eas_engine.supervisor import jvm
+from eas_engine.supervisor.causes import Condemned, Evidence
 from eas_engine.supervisor.control import Failed
 from eas_engine.supervisor.instance import Channel
 from eas_engine.supervisor.launch import Running
+from eas_engine.supervisor.memory import kernel_says
 from eas_engine.supervisor.output import Tail
 
+DUMP_LINES = 5000
+"""Of the stacks of a host's threads, kept for whoever looks into its crash."""
 
-@dataclass(frozen=True, slots=True)
-class Condemned:
-    """Why a host can't go on. It is the cause of its crash if it takes our SIGKILL to end it."""
-
-    kind: str
-    cause: str
-    answers_first: bool = False
-    """Stuck: its other requests may finish, and then it is killed; otherwise only its time counts."""
+_SIGKILL = -9
 
 
 @dataclass(slots=True)
@@ -39,22 +39,43 @@ class Life:
     killed: bool = False
     failure: Failed | None = None
     condemned: Condemned | None = None
+    call_by: float = math.inf
+    """When the warm-up's call must be over."""
+    dumping: bool = False
+    """It was asked for the stacks of its threads: what it prints from now on belongs to them."""
+    dumped: bool = False
+    stacks: deque[str] = field(default_factory=lambda: deque(maxlen=DUMP_LINES))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def why_dead(self, status: int) -> tuple[str, str]:
-        """Kind and cause of its death; ``status`` as in ``Popen``."""
-        if self.failure is not None:
-            return "failed", f"{self.failure.stage}: {self.failure.message}"
-        if self.condemned is not None and self.killed:
-            return self.condemned.kind, self.condemned.cause
-        if status >= 0:
-            return "exit", f"exit {status}"
-        return "signal", f"signal {-status} ({_signal_name(-status)})"
+    def printed(self, line: str) -> None:
+        """It printed a line."""
+        self.tail.add(line)
+        if self.dumping:
+            self.stacks.append(line)
 
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"
+    def evidence(
+        self,
+        status: int,
+        *,
+        draining: bool,
+        directory: str,
+        kernel: Callable[[int, float], str] = kernel_says,
+    ) -> Evidence:
+        """All that can be found out about its death, now; ``directory``: where it worked."""
+        lines = self.tail.lines(all_of_them=True)
+        found = Evidence(
+            status,
+            draining=draining,
+            killed=self.killed,
+            failure=self.failure,
+            condemned=self.condemned,
+            lines=lines,
+        )
+        file = jvm.find(self.running.pid, directory, lines, self.started_at)
+        if file is not None:
+            found = replace(found, hs_err=str(file), hs_err_reason=jvm.reason(file))
+        if status == _SIGKILL and not self.killed:
+            kills = self.running.oom_kills()
+            found = replace(found, oom_kills=kills, kernel=kernel(self.running.pid, self.started))
+        return found

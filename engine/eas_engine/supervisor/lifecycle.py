@@ -8,6 +8,7 @@ state raises ``IllegalEvent`` and changes nothing; this file knows nothing of pr
                   |           |       |  +-> STUCK --+
                   +-----------+-------+--------------+-> CRASHED -> STARTING   after the back-off
                                                             +-----> BLOCKED    runtime.enable_crash_block
+                                                                       +-> PENDING   eas-engine crash clear
 
 An *instance* is a group of hosts (one, or ``worker_processes`` of allspark); ``aggregate`` tells its state.
 """
@@ -51,6 +52,7 @@ class Event(Enum):
     DRAIN = "drain"
     EXIT = "exit"
     BLOCK = "block"
+    RELEASE = "release"
 
 
 class IllegalEvent(Exception):
@@ -81,6 +83,7 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.CRASHED, Event.BLOCK): State.BLOCKED,
     (State.CRASHED, Event.DRAIN): State.STOPPED,
     (State.BLOCKED, Event.DRAIN): State.STOPPED,
+    (State.BLOCKED, Event.RELEASE): State.PENDING,
 }
 
 LIVE = frozenset({State.STARTING, State.WARMING, State.READY, State.STUCK, State.DRAINING})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
+from eas_engine.supervisor.causes import ORDERLY
 from eas_engine.supervisor.lifecycle import HOPEFUL, LIVE, State, aggregate
 from eas_engine.supervisor.settings import DEFAULT_THREADS
 
@@ -27,9 +28,9 @@ class Crash:
     """How a host died."""
 
     cause: str
-    """For people: ``exit 1``, ``signal 9 (SIGKILL)``, ``stuck``, ``initialize: no such file`` ..."""
+    """For people: ``exit 1``, ``signal 11 (SIGSEGV)``, ``initialize: no such file`` ..."""
     kind: str
-    """For counters: exit, signal, stuck, failed, execute or control."""
+    """For counters and programs; ``causes`` lists them."""
     at: float
     """Seconds since the epoch."""
     state: State
@@ -38,6 +39,15 @@ class Crash:
     """The last lines that it printed."""
     traceback: str = ""
     """The processor's, if its start failed."""
+    hs_err: str = ""
+    """Path of the file that a Java virtual machine left."""
+    scene: str = ""
+    """Path of the directory with all that was kept of it (``runtime.enable_crash_block``)."""
+
+    @property
+    def orderly(self) -> bool:
+        """A start that failed, as opposed to a crash: there was nothing to keep."""
+        return self.kind in ORDERLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +78,27 @@ class HostSnapshot:
     leave_by: float = math.inf
     """When it is killed if it hasn't left by then."""
     killed: bool = False
+    mounts: str | None = None
+    """Why its mounts aren't visible to it; empty when they are, None when unknown, or it has none."""
+    call_by: float = math.inf
+    """When the present call of the warm-up must be over; infinite while there is none."""
 
     @property
     def reason(self) -> str:
         """Why it isn't ready; empty if it is."""
         died = self.last_crash.cause if self.last_crash else ""
+        doing = "initialises" if math.isinf(self.call_by) else "is warmed up"
         again = f" again (before: {died})" if died else ""
         return {
             State.PENDING: "not started yet",
             State.STARTING: f"starting{again}",
-            State.WARMING: f"the processor initialises{again}",
+            State.WARMING: f"the processor {doing}{again}",
             State.READY: "",
             State.STUCK: "a call of the processor never ends; about to be restarted",
             State.DRAINING: "leaving",
             State.STOPPED: "stopped",
             State.CRASHED: f"crashed: {died}; waits to be started again",
-            State.BLOCKED: f"crashed: {died}; not started again (runtime.enable_crash_block)",
+            State.BLOCKED: f"crashed: {died}; not started again before eas-engine crash clear",
         }[self.state]
 
 
@@ -137,6 +152,12 @@ class InstanceSnapshot:
         """Worker threads of all its hosts; None before the first hello."""
         known = [host.threads for host in self.hosts if host.threads is not None]
         return sum(known) if known else None
+
+    @property
+    def mounts(self) -> str | None:
+        """Why the mounts aren't visible to one of its hosts; empty when they are, None when nobody knows."""
+        known = [host.mounts for host in self.hosts if host.mounts is not None]
+        return max(known, default=None)
 
     @property
     def restarts(self) -> Mapping[str, int]:

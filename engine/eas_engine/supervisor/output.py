@@ -29,7 +29,10 @@ LINES_A_TURN = 64
 PAUSE = 0.005
 LAST_WORDS = 1000
 TAIL_LINES = 100
-"""Lines kept for the status and for the record of a crash."""
+"""Lines kept for the status."""
+
+WHOLE_TAIL = 1000
+"""Lines kept for whoever looks into a crash: the words that say why may stand before stacks of threads."""
 
 TAIL_WIDTH = 4096
 """Characters kept of each of them."""
@@ -82,15 +85,15 @@ class Tail:
     """The last lines of one host, both streams."""
 
     def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+        self._lines: deque[str] = deque(maxlen=WHOLE_TAIL)
 
     def add(self, line: str) -> None:
         """One line more; the oldest goes."""
         self._lines.append(line[:TAIL_WIDTH])
 
-    def lines(self) -> tuple[str, ...]:
-        """Oldest first."""
-        return tuple(self._lines)
+    def lines(self, *, all_of_them: bool = False) -> tuple[str, ...]:
+        """The last ``TAIL_LINES``, or all that were kept; oldest first."""
+        return tuple(self._lines) if all_of_them else tuple(self._lines)[-TAIL_LINES:]
 
 
 class OutputReader:

@@ -37,6 +37,13 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Expire:
+    """A call of the warm-up is over time, and the host didn't give it up by itself."""
+
+    seat: Seat
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Keep the crashed host as it is."""
 
@@ -62,7 +69,7 @@ class End:
     """Everything has stopped."""
 
 
-Action = Start | Drain | Kill | Block | Remove | GiveUp | End
+Action = Start | Drain | Kill | Expire | Block | Remove | GiveUp | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ def plan(fleet: FleetSnapshot, policy: Policy, now: float) -> list[Action]:
 def wake_at(fleet: FleetSnapshot) -> float:
     """When ``plan`` will have something to do even if nothing happens; infinite if never."""
     waits = [host.leave_by for host in fleet.hosts if is_live(host) and not host.killed]
+    waits += [host.call_by for host in fleet.hosts if host.state is State.WARMING and not host.killed]
     waits += [host.next_start for host in fleet.hosts if host.state is State.CRASHED]
     return min(waits, default=math.inf)
 
@@ -139,7 +147,9 @@ def _next(host: HostSnapshot, *, wanted: bool, policy: Policy, now: float) -> Ac
             return Drain(host.seat, now + policy.grace)
         case State.PENDING:
             return Start(host.seat)
-        case State.CRASHED if policy.crash_block:
+        case State.WARMING if host.call_by <= now:
+            return Expire(host.seat)
+        case State.CRASHED if policy.crash_block and not (host.last_crash and host.last_crash.orderly):
             return Block(host.seat)
         case State.CRASHED if host.next_start <= now:
             return Start(host.seat)

@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from eas_engine.clock import Clock, SystemClock, wait_any, wait_until
 from eas_engine.errors import ProcessorError, StartError
-from eas_engine.supervisor.host import LAST_STEPS, Host
+from eas_engine.supervisor.causes import Condemned
+from eas_engine.supervisor.host import DUMP_SECONDS, LAST_STEPS, Host
 from eas_engine.supervisor.instance import Channel, Hooks, Surroundings
 from eas_engine.supervisor.launch import Execute, execute
-from eas_engine.supervisor.life import Condemned
 from eas_engine.supervisor.lifecycle import State
-from eas_engine.supervisor.observe import FleetSnapshot, InstanceSnapshot, Seat
+from eas_engine.supervisor.observe import Crash, FleetSnapshot, HostSnapshot, InstanceSnapshot, Seat
 from eas_engine.supervisor.plan import (
     Action,
     Block,
     Drain,
     End,
+    Expire,
     GiveUp,
     Kill,
     Policy,
@@ -35,6 +37,7 @@ from eas_engine.supervisor.plan import (
     plan,
     wake_at,
 )
+from eas_engine.supervisor.scene import Scenes
 from eas_engine.supervisor.settings import Settings
 
 LINES_TOLD = 20
@@ -50,6 +53,7 @@ class Supervisor:
         clock: for back-offs and grace periods.
         hooks: whom to tell.
         execute: how a host is executed; tests have another one.
+        scenes: where crashes are kept with ``settings.crash_block``.
     """
 
     def __init__(
@@ -60,11 +64,14 @@ class Supervisor:
         clock: Clock | None = None,
         hooks: Hooks | None = None,
         execute: Execute = execute,
+        scenes: Scenes | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._hooks = hooks or Hooks()
-        self._surroundings = Surroundings(settings, channels, execute, self._clock, self._hooks)
+        self._surroundings = Surroundings(
+            settings, channels, execute, self._clock, self._hooks, scenes, self._scenes_in_use
+        )
         self._policy = Policy(settings.instances, settings.crash_block, settings.grace)
         self._hosts: dict[Seat, Host] = {}
         for number in range(settings.instances):
@@ -114,12 +121,26 @@ class Supervisor:
 
     def stuck(self, host: str) -> None:
         """A call in this host is longer than ``rpc.stuck_timeout``: it takes nothing new and is restarted."""
-        by = self._clock.now() + self._settings.grace
-        self._condemn(host, Condemned("stuck", "stuck", answers_first=True), by)
+        by = self._clock.now() + max(self._settings.grace, DUMP_SECONDS + LAST_STEPS)
+        cause = "stuck: a call takes longer than rpc.stuck_timeout"
+        self._condemn(host, Condemned("stuck", cause, answers_first=True, dump=True), by)
 
     def broken(self, host: str, cause: str) -> None:
         """The channel was closed by the host, or speaks nonsense: unless it dies by itself, it is ended."""
-        self._condemn(host, Condemned("channel", cause), self._clock.now() + LAST_STEPS)
+        self._condemn(host, Condemned("link", cause), self._clock.now() + LAST_STEPS)
+
+    # -- for operators
+
+    async def clear(self, scene: str | None = None) -> list[str]:
+        """Start instances again that are blocked by a crash: the one with this scene, or all.
+
+        Returns the names of their hosts. The scenes stay; they are the caller's to delete.
+        """
+        blocked = [host for host in self._hosts.values() if host.state is State.BLOCKED]
+        meant = [host for host in blocked if scene is None or scene == _scene_of(host.snapshot())]
+        for host in meant:
+            await host.release()
+        return [host.name for host in meant]
 
     # -- for those who ask
 
@@ -163,6 +184,8 @@ class Supervisor:
                 self._hosts[seat].drain(by)
             case Kill(seat):
                 self._hosts[seat].kill()
+            case Expire(seat):
+                self._hosts[seat].expire()
             case Block(seat):
                 self._hosts[seat].block()
             case Remove(seat):
@@ -184,7 +207,7 @@ class Supervisor:
         crash = seen.last_crash
         cause = crash.cause if crash else "unknown"
         tries = "" if seen.refused else f" {seen.failed_starts} times in a row"
-        lines = crash.lines[-LINES_TOLD:] if crash else ()
+        lines = _without_traceback(crash)[-LINES_TOLD:] if crash else ()
         text = [f"{host.instance} failed to start{tries}: {cause}"]
         if lines:
             text += ["its last log lines:", *(f"  {line}" for line in lines)]
@@ -200,6 +223,10 @@ class Supervisor:
             if host.name == name:
                 host.condemn(why, by)
 
+    def _scenes_in_use(self) -> frozenset[str]:
+        seen = (host.snapshot() for host in self._hosts.values())
+        return frozenset(_scene_of(one) for one in seen if one.state is State.BLOCKED)
+
     def _changed(self) -> None:
         self._news.set()
         fleet = self.snapshot()
@@ -208,3 +235,17 @@ class Supervisor:
             self._ready.set()
             fleet = self.snapshot()
         self._hooks.on_change(fleet)
+
+
+def _scene_of(host: HostSnapshot) -> str:
+    """The id of its crash's scene; empty without one."""
+    return Path(host.last_crash.scene).name if host.last_crash and host.last_crash.scene else ""
+
+
+def _without_traceback(crash: Crash) -> tuple[str, ...]:
+    """What it printed beside the traceback of its failed start: that is in the log, once."""
+    trace = tuple(crash.traceback.splitlines())
+    for at in range(len(crash.lines) - len(trace), -1, -1):
+        if trace and crash.lines[at : at + len(trace)] == trace:
+            return crash.lines[:at] + crash.lines[at + len(trace) :]
+    return crash.lines

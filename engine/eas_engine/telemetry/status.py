@@ -31,6 +31,16 @@ class Readiness:
     reasons: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What clearing crashes has done."""
+
+    deleted: tuple[str, ...] = ()
+    """Ids of what was kept of them."""
+    restarted: tuple[str, ...] = ()
+    """Hosts that they had blocked."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:
     """One instance, as the supervisor and its links see it."""

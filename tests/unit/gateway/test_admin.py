@@ -16,7 +16,7 @@ import pytest
 from eas_engine.errors import ConfigurationError
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.admin_app import admin_app, has_token, is_local_name
-from eas_engine.telemetry.status import Load, Readiness, ServiceStatus
+from eas_engine.telemetry.status import Cleared, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Rates
 
 TOKEN = "QWRtaW4tVG9rZW4="
@@ -30,6 +30,7 @@ class Source:
         self.ready = Readiness(ready=True)
         self.status_thread: str | None = None
         self.failing: Exception | None = None
+        self.cleared: list[tuple[str | None, str]] = []
 
     def heartbeat_age(self) -> float:
         return 0.25
@@ -39,6 +40,10 @@ class Source:
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         return f"# for {accept}\n".encode(), "text/plain; version=0.0.4"
+
+    async def clear_crashes(self, scene: str | None) -> Cleared:
+        self.cleared.append((scene, threading.current_thread().name))
+        return Cleared(("a",), ("s-0",)) if scene in (None, "a") else Cleared()
 
     async def status(self) -> ServiceStatus:
         self.status_thread = threading.current_thread().name

@@ -7,7 +7,7 @@ import errno
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +93,7 @@ async def test_a_host_comes_up() -> None:
                 "type": "start",
                 "service": "s",
                 "instance": "s-0",
-                "entry": "/p/app.py",
-                "entry_class": None,
-                "processor_type": "python",
-                "processor_dir": "",
-                "model_path": "",
-                "model_entry": "",
-                "model_config": "{}",
-                "warm_up": "",
-                "warm_up_count": 5,
+                **asdict(SETTINGS.processor),
                 "threads": 3,
                 "keepalive_ms": None,
                 "channel": {"fds": []},
@@ -141,14 +133,15 @@ async def test_a_crash_is_answered_remembered_and_repaired_at_once() -> None:
         assert channel.calls[-1] == "lost"
         crash = world.supervisor.snapshot().instances[0].last_crash
         assert crash is not None
-        assert (crash.cause, crash.kind, crash.state) == ("signal 9 (SIGKILL)", "signal", State.READY)
+        killed = "signal 9 (SIGKILL), not from the engine"
+        assert (crash.cause, crash.kind, crash.state) == (killed, "killed", State.READY)
         assert crash.lines == world.supervisor.last_lines("s-0") == ("so long",)
         assert crash.at == world.clock.wall()
         assert world.warned == ["host_crashed"]
         assert world.output == [("s-0", "stdout", "so long")]
         await settle()
         assert world.states == ["starting"]
-        assert world.supervisor.snapshot().instances[0].restarts == {"signal": 1}
+        assert world.supervisor.snapshot().instances[0].restarts == {"killed": 1}
         assert "before: signal 9" in world.supervisor.snapshot().instances[0].reason
         await world.up()
         assert len(world.hosts.made) == 2
@@ -371,7 +364,7 @@ async def test_stuck_lets_the_others_finish_then_counts_as_a_crash() -> None:
         await settle()
         crash = world.supervisor.snapshot().instances[0].last_crash
         assert crash is not None
-        assert (crash.cause, crash.kind) == ("stuck", "stuck")
+        assert (crash.cause, crash.kind) == ("stuck: a call takes longer than rpc.stuck_timeout", "stuck")
         assert world.states == ["starting"]
 
 
