@@ -51,7 +51,8 @@ class Fetcher:
         try:
             if not addresses.scheme(address):
                 return self._local(parameter, address, base)
-            return self._job(parameter, address).bring(self._locate(address))
+            locate = self._locate(address)
+            return self._job(parameter, address).bring(locate)
         except (TransferError, ArtifactError) as error:
             raise ArtifactError(f"{parameter}: {str(error).removeprefix(f'{parameter}: ')}") from None
         except OSError as error:
@@ -63,7 +64,8 @@ class Fetcher:
     def _locate(self, address: str) -> Callable[[], RemoteFile | RemoteFolder]:
         bare, kind = addresses.without_pin(address), addresses.scheme(address)
         if kind in ("http", "https"):
-            return lambda: WebFile(self._session, bare)
+            file = WebFile(self._session, bare)
+            return lambda: file
         if kind != "oss":
             return lambda: schemes.find(bare)
         place = oss_account.parse(bare)

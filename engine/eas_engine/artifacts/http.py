@@ -114,12 +114,12 @@ class Answer:
             return None
 
 
-def refusal(answer: Answer, said: str) -> TransferError:
+def refusal(answer: Answer, label: str, said: str) -> TransferError:
     """An answer that isn't what was asked for; ``said`` is what the server says about it."""
     status, phrase = answer.status, http.client.responses.get(answer.status, "")
     words = f" ({said})" if said else ""
     return TransferError(
-        f"{answer.url}: {status} {phrase}{words}",
+        f"{label}: {status} {phrase}{words}",
         again=status in _AGAIN,
         answered=status < 500 and status not in _AGAIN,
         after=answer.retry_after(),

@@ -78,20 +78,21 @@ class Bucket:
     def page(self, query: Mapping[str, str]) -> ET.Element:
         """One answer to a listing (ListObjectsV2). Errors: TransferError."""
         wanted = {"list-type": "2", "encoding-type": "url", **query}
+        label = self.label(query.get("prefix", ""))
         asked = urllib.parse.urlencode(wanted, quote_via=urllib.parse.quote)
         url = f"{self.endpoint.url(self.name, '')}?{asked}"
         answer = self.session().get(url, {}, lambda: self._authorised("", wanted))
         try:
             if answer.status != 200:
-                raise refusal(answer, self._said(answer.text()))
+                raise refusal(answer, label, self._said(answer.text()))
             data = b""
             while more := answer.read(1 << 16):
                 data += more
                 if len(data) > _LARGEST_LISTING:
-                    raise TransferError(f"{answer.url}: the listing has no end", again=False, answered=True)
+                    raise TransferError(f"{label}: the listing has no end", again=False, answered=True)
         finally:
             answer.close()
-        return _parsed(data, answer.url)
+        return _parsed(data, label)
 
     def _authorised(self, key: str, query: Mapping[str, str]) -> dict[str, str]:
         if self.credentials is None:
@@ -178,14 +179,14 @@ def _field(body: str, tag: str) -> str:
     return match.group(1).strip() if match else ""
 
 
-def _parsed(data: bytes, url: str) -> ET.Element:
+def _parsed(data: bytes, label: str) -> ET.Element:
     """A listing as XML, without name space. A document type could hide a bomb: OSS sends none."""
     try:
         if b"<!DOCTYPE" in data:
             raise ET.ParseError("a document type")  # noqa: TRY301 - one message for both
         root = ET.fromstring(data)  # noqa: S314 - see above
     except ET.ParseError as error:
-        raise TransferError(f"{url}: the listing isn't XML ({error})", again=True, answered=True) from None
+        raise TransferError(f"{label}: the listing isn't XML ({error})", again=True, answered=True) from None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root

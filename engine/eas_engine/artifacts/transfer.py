@@ -89,7 +89,7 @@ def receive(
             try:
                 return transfer.attempt(unless)
             except TransferError as error:
-                if part.size:
+                if part.size or error.spoilt:
                     attempts.policy = means.policy  # it is being fetched: no copy in the cache will do
                 _wait(error, attempts.failed(error, part.size - before), means, bar)
     finally:

@@ -85,7 +85,7 @@ class WebFile:
                 return _without_bytes(answer, Outcome.CHANGED, version)
             expected = expected_of(answer.headers, whole=False)
             return Opened(Outcome.REST, answer.read, answer.close, version, total, expected)
-        error = refusal(answer, self._said(answer))
+        error = refusal(answer, self.label, self._said(answer))
         if status < 400:
             raise TransferError(f"{error}: no file", again=False, answered=True, status=status)
         raise error

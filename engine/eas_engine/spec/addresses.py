@@ -68,7 +68,7 @@ def path_of(address: str) -> str:
     """The path in an address as it is written, without pin; of ``http(s)`` without query and fragment."""
     bare = without_pin(address)
     if scheme(address) in ("http", "https"):
-        return urllib.parse.urlsplit(bare).path
+        return bare.partition("://")[2].partition("#")[0].partition("?")[0].partition("/")[2]
     return bare
 
 

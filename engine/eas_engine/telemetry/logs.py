@@ -58,7 +58,7 @@ _COLOURS = MappingProxyType(
 
 
 class Logs:
-    """One engine's log. ``log`` is the logger, ``output`` takes what processors print, ``clock`` is its time."""
+    """One engine's log: ``log`` is the logger, ``output`` takes what processors print."""
 
     def __init__(
         self,
