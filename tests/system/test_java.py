@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ import pytest
 
 from support import java
 from support.client import Answer
-from support.engine import Engine, eventually
+from support.engine import TOKEN, Engine, eventually
 from support.engine import service as config
 from support.engines import Engines
+from support.repository import ROOT
+
+DIGITS = ROOT / "examples" / "digits"
 
 
 def service(jar: Path, **given: Any) -> dict[str, Any]:
@@ -30,10 +35,10 @@ def service(jar: Path, **given: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def faulty(module_engines: Engines) -> Iterator[Engine]:
+def faulty(module_engines: Engines) -> Engine:
     """One engine for the tests that leave its instance alive."""
     jar = java.jar("Faults.java")
-    yield module_engines(**service(jar, model_config={"answer": 42}))
+    return module_engines(**service(jar, model_config={"answer": 42}))
 
 
 def test_it_echoes_small_and_large_bodies(faulty: Engine) -> None:
@@ -48,11 +53,11 @@ def test_the_config_reached_it_as_text(faulty: Engine) -> None:
 
 def test_an_exception_is_400_with_its_message_and_the_trace_stays_in_the_log(faulty: Engine) -> None:
     answer = faulty.ask(body=b"do=throw&message=what+is+wrong")
-    assert (answer.status, answer.body) == (400, b"what is wrong")
+    assert (answer.status, answer.body) == (400, b"what is wrong\n")
+    eventually(lambda: "Caused by: java.io.IOException: what lay beneath" in faulty.log, "the log has it")
     assert "at Faults.fail(Faults.java:" in faulty.log
-    assert "Caused by: java.io.IOException: what lay beneath" in faulty.log
-    assert faulty.ask(body=b"do=throw_bare").body == b"java.lang.UnsupportedOperationException"
-    assert faulty.ask(body=b"do=overflow").body == b"java.lang.StackOverflowError"
+    assert faulty.ask(body=b"do=throw_bare").body == b"java.lang.UnsupportedOperationException\n"
+    assert faulty.ask(body=b"do=overflow").body == b"java.lang.StackOverflowError\n"
 
 
 def test_what_it_prints_is_in_the_log(faulty: Engine) -> None:
@@ -84,7 +89,7 @@ def test_its_death_costs_what_was_in_flight_and_it_comes_back(engines: Engines, 
     engine = engines(**service(jar), metadata={"java_opts": ["-Xmx64m"]})
     answer = engine.ask(body=told)
     assert answer.status == 500
-    engine.wait_metric("eas_restarts_total", 1)
+    eventually(lambda: sum(engine.instance()["restarts"].values()) == 1, "it is restarted")
     engine.wait_ready()
     assert engine.ask(body=b"here again").body == b"here again"
 
@@ -120,7 +125,7 @@ def test_it_stops_in_time_though_its_threads_go_on(engines: Engines) -> None:
     engine.ask(body=b"do=background")
     assert engine.stop() == 0
     assert "hook ran" in engine.log
-    assert "grace" not in engine.log
+    assert "the grace period is over" not in engine.log
 
 
 @pytest.mark.parametrize(
@@ -149,3 +154,49 @@ def test_a_start_that_cant_be_ends_with_4_and_says_why(
     engine = engines.raw(config("faulty", **{**service(java.jar("Faults.java")), **given}))
     assert engine.wait() == 4
     assert message in engine.log
+
+
+# -- the digits
+
+
+def test_the_digits_in_java_answer_what_python_answers(engines: Engines, tmp_path: Path) -> None:
+    """Byte for byte, over everything that was held out of training; what is no scan gets the same status."""
+    numpy = pytest.importorskip("numpy")
+    pytest.importorskip("sklearn", reason="scikit-learn trains the example")
+    jar, model = built(tmp_path), tmp_path / "model"
+    train = [sys.executable, str(DIGITS / "train.py"), str(model)]
+    subprocess.run(train, check=True, capture_output=True)
+    with numpy.load(model / "held_out.npz", allow_pickle=False) as arrays:
+        pixels, truth = arrays["pixels"], arrays["truth"]
+    scans = [pixels[start : start + 50].tobytes() for start in range(0, len(pixels), 50)]
+    lists = json.dumps([[float(pixel) for pixel in scan] for scan in pixels[:3]], indent=1).encode()
+    bodies = [*scans, lists, json.dumps(pixels[0].tolist()).encode()]
+    bad = [b"", b"hello", b"[1, 2]", json.dumps([17] * 64).encode(), b"[[1], [1, 2]]", b"[[[1]]]", b"[]"]
+    changed = {
+        DIGITS / "service.json": {"processor_path": str(DIGITS), "model_path": str(model)},
+        DIGITS / "java" / "service.json": {
+            "processor_path": str(jar),
+            "model_path": str(model / "digits.bin"),
+        },
+    }
+    answers = []
+    for file, given in changed.items():
+        engine = engines.raw({**json.loads(file.read_text()), "token": TOKEN, **given})
+        engine.wait_ready()
+        answers.append([engine.ask(body=body) for body in bodies + bad])
+        assert engine.stop() == 0
+    python, ours = answers
+    good = len(bodies)
+    assert [answer.body for answer in ours[:good]] == [answer.body for answer in python[:good]]
+    statuses = [200] * good + [400] * len(bad)
+    assert [answer.status for answer in ours] == [answer.status for answer in python] == statuses
+    said = [each["digit"] for answer in ours[: len(scans)] for each in json.loads(answer.body)]
+    assert (numpy.array(said) == truth).mean() > 0.97
+
+
+def built(directory: Path) -> Path:
+    """The example's jar, made as its Makefile says, from a copy."""
+    java.needs_java()
+    shutil.copytree(DIGITS / "java", directory / "example", ignore=shutil.ignore_patterns("build"))
+    subprocess.run(["make", "-C", str(directory / "example")], check=True, capture_output=True)
+    return directory / "example" / "build" / "digits.jar"
