@@ -8,7 +8,7 @@ A hard link shares the inode: who writes into one name changes the other. So, in
 3. a copy: all small files (a processor that writes into what it was shipped with writes into a small file),
    all that lies outside the cache, and what can't be linked (another file system).
 
-See docs/decisions/0007.
+See docs/decisions/0009.
 """
 
 from __future__ import annotations
