@@ -25,4 +25,5 @@ class ServeOptions:
     debug: bool = False
     any_path: bool = False  # every path of 8080 is the service (an engine started by a processor itself)
     cache_size: str = ""  # of fetched artifacts: "200G", "30%" of the disk; empty = half of the disk
+    access_log: str = ""  # a file, or "-" for stdout; empty = none
     announce: bool = True  # say on stdout where it is, once it is ready (else whoever started it does)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from eas_engine.clock import Clock
     from eas_engine.errors import Refusal
+    from eas_engine.gateway.access import AccessLog
     from eas_engine.request import Ticket
     from eas_engine.supervisor.observe import FleetSnapshot
 
@@ -56,6 +57,7 @@ class Plane:
         clock: Clock,
         log: Log,
         descriptors: int,
+        access: AccessLog | None = None,
     ) -> None:
         """``descriptors``: how many the process may have (``gateway.room``)."""
         loop = asyncio.get_running_loop()
@@ -81,6 +83,7 @@ class Plane:
             log=log,
             request_prefix=prefix,
             descriptors=descriptors,
+            access=access,
         )
         self._reports: Reports | None = None
 

@@ -31,6 +31,7 @@ from eas_engine.artifacts.local import look
 from eas_engine.artifacts.progress import LogProgress, Progress, TerminalProgress
 from eas_engine.artifacts.resolve import Places, provide, without_secrets
 from eas_engine.clock import Clock, SystemClock, wait_until
+from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.entrance import Entrance
 from eas_engine.gateway.front import Rules
@@ -75,6 +76,7 @@ class Parts:
     sdk: Path
     warnings: tuple[str, ...]
     descriptors: int
+    access: AccessLog | None
 
     @property
     def url(self) -> str:
@@ -136,12 +138,22 @@ def _prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Pa
             ) as artifacts,
             contextlib.closing(_listen(options)) as listener,
             held_sdk_directory(root) as sdk,
+            _access_log(options, logs, token) as access,
         ):
             notes = variables.notes(without_secrets(service), artifacts)
             for note in notes:
                 logs.log.warning(note)
             told = tuple(f"{problem.path}: {problem.message}" for problem in (*loaded.warnings, *later))
-            yield Parts(options, loaded, artifacts, state, token, listener, sdk, (*told, *notes), descriptors)
+            told = (*told, *notes)
+            yield Parts(options, loaded, artifacts, state, token, listener, sdk, told, descriptors, access)
+
+
+def _access_log(
+    options: ServeOptions, logs: Logs, token: Token | None
+) -> contextlib.AbstractContextManager[AccessLog | None]:
+    if not options.access_log:
+        return contextlib.nullcontext()
+    return AccessLog(options.access_log, logs.clock, token.text if token else "")
 
 
 def _progress(options: ServeOptions, logs: Logs) -> Progress:
@@ -240,6 +252,17 @@ class Engine:
     def _watch_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled, number)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._reopen)
+
+    def _reopen(self) -> None:
+        """Logs were rotated. Without an access log it is no reason to end, which the signal would be."""
+        access = self._parts.access
+        if access is None:
+            return
+        try:
+            access.reopen()
+        except OSError as error:
+            self._logs.log.warning("the access log could not be opened anew", reason=error.strerror)
 
     def _signalled(self, number: int) -> None:
         self._signals += 1
@@ -368,6 +391,7 @@ def _plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         clock=clock,
         log=logs.log,
         descriptors=parts.descriptors,
+        access=parts.access,
     )
 
 

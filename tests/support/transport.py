@@ -161,6 +161,9 @@ class Browser:
         if self.closing and not self.unsent:
             self._lose()
 
+    def get_extra_info(self, name: str) -> Any:
+        return ("192.0.2.7", 50_000) if name == "peername" else None
+
     def get_write_buffer_size(self) -> int:
         return len(self.unsent)
 

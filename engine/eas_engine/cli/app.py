@@ -2,7 +2,8 @@
 
 ``eas-engine --config FILE`` means ``eas-engine serve --config FILE`` (see ``command``).
 
-Exit statuses: 0 done, 1 no (or a bug of ours), 2 configuration, 3 an artifact could not be had, 4 the processor failed.
+Exit statuses: 0 done, 1 the answer is no (or a bug of ours), 2 configuration, 3 an artifact could not be had,
+4 the processor failed.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ def serve(
     log_format: o.LogFormat = o.LogFormatChoice.console,
     debug: o.Debug = False,
     any_path: o.AnyPath = False,
+    access_log: o.AccessLog = "",
     announce: o.Announce = True,
 ) -> None:
     """Serve the service until SIGTERM or SIGINT. The default command."""
@@ -134,6 +136,7 @@ def serve(
                 log_format=log_format.value,
                 debug=debug,
                 any_path=any_path,
+                access_log=access_log,
                 announce=announce,
                 cache_size=cache_size,
             )

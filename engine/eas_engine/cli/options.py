@@ -93,4 +93,14 @@ CacheSize = Annotated[
     ),
 ]
 AnyPath = Annotated[bool, typer.Option("--any-path", envvar="EAS_ANY_PATH", hidden=True)]
+AccessLog = Annotated[
+    str,
+    typer.Option(
+        "--access-log",
+        envvar="EAS_ACCESS_LOG",
+        metavar="FILE",
+        help="A line of JSON for each answer; - = stdout. SIGUSR1 opens the file anew. [default: none]",
+        show_default=False,
+    ),
+]
 Announce = Annotated[bool, typer.Option("--announce/--no-announce", hidden=True)]

@@ -125,7 +125,15 @@ def _command(config: Path, define: Sequence[str], state: Path) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Flags that the environment gives to a service must not reach this one; it has its own."""
-    flags = {"EAS_CONFIG", "EAS_DEFINE", "EAS_DEBUG", "EAS_STRICT", "EAS_LOG_FORMAT", "EAS_ANY_PATH"}
+    flags = {
+        "EAS_CONFIG",
+        "EAS_DEFINE",
+        "EAS_DEBUG",
+        "EAS_STRICT",
+        "EAS_LOG_FORMAT",
+        "EAS_ANY_PATH",
+        "EAS_ACCESS_LOG",
+    }
     return {name: value for name, value in os.environ.items() if name not in flags}
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from eas_engine.admission.budget import Budget
     from eas_engine.admission.gate import Gate
+    from eas_engine.gateway.access import AccessLog
     from eas_engine.gateway.head import Head
     from eas_engine.request import Ticket
     from eas_engine.telemetry.counters import Counters
@@ -88,6 +89,7 @@ class Front:
         log: Log,
         request_prefix: str,
         descriptors: int = 1 << 30,
+        access: AccessLog | None = None,
     ) -> None:
         """``descriptors``: how many the whole process may have; clients get their share (``room``)."""
         self.gate = gate
@@ -111,6 +113,7 @@ class Front:
         self._log = log
         self._logged = 0
         self.room = Room(descriptors, counters, log)
+        self.access = access
         self.unread = Unread(self.budget.limit, counters)
         self._cut = 0
 

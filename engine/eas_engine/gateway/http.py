@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eas_engine.errors import BadRequest, DeadlineExceeded, HeadTooLarge, Refusal
 from eas_engine.gateway import head as heads
+from eas_engine.gateway.access import GONE
 from eas_engine.gateway.reply import CONTINUE, has_body
 from eas_engine.gateway.upload import Upload, upload
 from eas_engine.request import Client, Ticket
@@ -68,6 +69,7 @@ class Connection(Client):
         "_length",
         "_plain",
         "_raw",
+        "_received",
         "_sent",
         "_skip",
         "_state",
@@ -89,11 +91,12 @@ class Connection(Client):
         self._raw = b""  # the last head that was screened, as bytes and parsed
         self._head: Head | None = None
         self._length = 0
-        self._plain = False
+        self._plain = False  # its answer may go the short way
         self._tail = b""
         self._first = 0.0  # when the first byte of the request being read came
         self._ticket: Ticket | None = None
         self._upload: Upload | None = None
+        self._received = 0  # bytes of the last chunked body; for the access log alone
         self._skip = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sent: Callable[[], None] | None = None
@@ -162,6 +165,7 @@ class Connection(Client):
         self._forget_body()  # first: else the room that the ticket gives back is given to its own upload
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
+            self._note(ticket, GONE, 0, monotonic())
             self._front.left(ticket)
         self._front.unread.drop(self)
         self._all_sent()
@@ -244,7 +248,8 @@ class Connection(Client):
         if refused is not None:
             self._reject(refused, head, behind, now)
             return False
-        self._raw, self._head, self._length, self._plain = raw, head, head.length, head.plain
+        self._raw, self._head, self._length = raw, head, head.length
+        self._plain = head.plain and self._front.access is None
         return True
 
     def _unfinished_head(self, data: bytes) -> None:
@@ -299,6 +304,7 @@ class Connection(Client):
             return
         now = monotonic()
         self._state = _BUSY
+        self._received = ticket.size
         self._tail = rest
         self._first = now if rest else 0.0
         ticket.queued = now
@@ -361,6 +367,7 @@ class Connection(Client):
             self._write_body(body, sent)
         elif sent is not None:
             sent()
+        self._note(ticket, status, size if has_body(status, head) else 0, now)
         if keep:
             self._next(now)
         else:
@@ -451,7 +458,9 @@ class Connection(Client):
         head = self._head
         number = ticket.number if ticket is not None else front.next_number()
         front.refused(refusal, ticket, now)
-        self._transport.write(front.replies.refusal(refusal, head, number, ticket, now, close=not keep))
+        answer = front.replies.refusal(refusal, head, number, ticket, now, close=not keep)
+        self._transport.write(answer)
+        self._note(ticket, refusal.status, len(answer) - answer.find(_END) - 4, now, refusal.code, number)
         if keep:
             self._next(now)
         else:
@@ -499,6 +508,18 @@ class Connection(Client):
         self.active = monotonic()
 
     # -- small things
+
+    def _note(  # noqa: PLR0917 - as ``AccessLog.note``
+        self, ticket: Ticket | None, status: int, sent: int, now: float, code: str = "", number: int = 0
+    ) -> None:
+        """For the access log, if there is one."""
+        front, head = self._front, self._head
+        if front.access is None:
+            return
+        received = 0 if head is None else self._received if head.length == heads.CHUNKED else head.length
+        request_id = front.replies.request_id(head, number if ticket is None else ticket.number)
+        peer = self._transport.get_extra_info("peername")
+        front.access.note(peer, head, ticket, status, sent, now, request_id, received, code)
 
     def _forget_body(self) -> None:
         """Stop receiving a body."""

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from eas_engine.errors import MethodNotAllowed, RateLimited, Refusal
+from eas_engine.errors import MethodNotAllowed, RateLimited, Refusal, Unauthorized
 from eas_engine.request import UNKNOWN
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ IDLE_ANNOUNCED: Final = 75
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TYPE: Final = b"application/octet-stream"
+_CHALLENGE: Final = b'WWW-Authenticate: Bearer realm="eas"\r\n'
+"""What RFC 9110 wants with a 401. No browser asks its user for a name because of this scheme."""
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {450: b"Queue Full"}
 _LOW: Final = tuple(b"%03x" % n for n in range(0x1000))
 _BODILESS: Final = frozenset({204, 304})
@@ -120,6 +122,8 @@ class Replies:
             lines.append(b"Retry-After: %d\r\n" % max(1, ceil(refusal.retry_after)))
         if isinstance(refusal, MethodNotAllowed):
             lines.append(b"Allow: GET, HEAD, POST\r\n")
+        if isinstance(refusal, Unauthorized):
+            lines.append(_CHALLENGE)
         if head is not None and head.timing:
             lines.append(server_timing(ticket, now))
         lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
@@ -134,9 +138,10 @@ class Replies:
             self._start(refusal.status, head, close=key[1]),
             self.prefix,
         )
-        after = b"\r\nX-EAS-Error: %b\r\nX-EAS-Retryable: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        after = b"\r\nX-EAS-Error: %b\r\nX-EAS-Retryable: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
             refusal.code.encode(),
             b"true" if refusal.retryable else b"false",
+            _CHALLENGE if isinstance(refusal, Unauthorized) else b"",
             len(body),
             body,
         )

@@ -17,13 +17,16 @@ import select
 import threading
 
 CAPACITY = 4 << 20  # bytes of lines not yet written
+LOST = b"... %d log lines are missing here: they were not read fast enough\n"
 
 
 class LineWriter:
     """Writes lines to ``fd`` from a thread, between ``start`` and ``close``."""
 
-    def __init__(self, fd: int, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, fd: int, *, capacity: int = CAPACITY, lost: bytes = LOST) -> None:
+        """``lost``: the line that stands for so many lines that found no room."""
         self._fd = fd
+        self._note = lost
         self._capacity = capacity
         self._changed = threading.Condition()
         self._lines: list[bytes] = []
@@ -73,7 +76,7 @@ class LineWriter:
         return not self._thread.is_alive() and not self._size
 
     def _confess(self) -> bytes:
-        note = b"... %d log lines are missing here: they were not read fast enough\n" % self._lost
+        note = self._note % self._lost
         self._lost = 0
         return note
 

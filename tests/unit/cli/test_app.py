@@ -136,7 +136,7 @@ def test_every_option_of_serve(served: list[ServeOptions]) -> None:
         "1",
     ]
     flags += ["--state-dir", "/s", "-D", "a=1", "-D", "b=2 c", "--strict", "--log-format", "json", "--debug"]
-    assert eas(*flags, "--any-path", "--no-announce").exit_code == 0
+    assert eas(*flags, "--any-path", "--no-announce", "--access-log", "-").exit_code == 0
     assert served == [
         ServeOptions(
             config=Path("s.json"),
@@ -150,6 +150,7 @@ def test_every_option_of_serve(served: list[ServeOptions]) -> None:
             log_format="json",
             debug=True,
             any_path=True,
+            access_log="-",
             announce=False,
         )
     ]
@@ -167,6 +168,7 @@ def test_every_option_of_serve_by_the_environment(served: list[ServeOptions]) ->
         "EAS_STRICT": "1",
         "EAS_LOG_FORMAT": "json",
         "EAS_DEBUG": "true",
+        "EAS_ACCESS_LOG": "/l",
     }
     assert eas(**environment).exit_code == 0
     assert eas("--port", "5", **environment).exit_code == 0
@@ -175,6 +177,7 @@ def test_every_option_of_serve_by_the_environment(served: list[ServeOptions]) ->
     assert (by_environment.port, by_both.port) == (0, 5)
     assert by_environment.strict
     assert by_environment.debug
+    assert by_environment.access_log == "/l"
     assert by_environment.state_dir == Path("/s")
 
 

@@ -158,3 +158,16 @@ def test_what_is_pipelined_behind_a_refusal_is_read_once(parts: Parts, refused: 
     assert browser.statuses == [status, 200, 200]
     assert [answer.body for answer in browser.answers()][1:] == [b"x" * 9_000, b"y"]
     parts.check_empty()
+
+
+@pytest.mark.parametrize("line", [b"X-Request-Id: mine", b"Accept: */*"], ids=["in full", "the usual one"])
+def test_401_says_which_scheme_is_wanted(make: Callable[..., Parts], line: bytes) -> None:
+    """RFC 9110, 15.5.2; everything else about the answer is as it was."""
+    browser = Browser(make(token="secret"))
+    browser.send(post(b"", line))
+    answer = only(browser)
+    assert answer.headers["www-authenticate"] == 'Bearer realm="eas"'
+    assert (answer.status, answer.code, answer.closes) == (401, "unauthorized", False)
+    browser = Browser(make())
+    browser.send(post(b"", line).replace(PATH, b"/other"))
+    assert "www-authenticate" not in only(browser).headers

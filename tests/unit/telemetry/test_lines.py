@@ -105,3 +105,13 @@ def test_a_full_disk_loses_lines_and_goes_on() -> None:
     writer.put(b"no room\n")
     assert writer.close(30)
     os.close(full)
+
+
+def test_the_gap_may_be_told_in_other_words() -> None:
+    with pipe() as (read, write):
+        writer = LineWriter(write, capacity=20, lost=b'{"lost": %d}\n')
+        for line in (b"{}\n", b"too long for what is left\n"):
+            writer.put(line)
+        writer.start()
+        assert writer.close(30)
+        assert read_all(read).splitlines() == [b"{}", b'{"lost": 1}']
