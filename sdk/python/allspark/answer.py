@@ -5,8 +5,11 @@ The rules, wider than the documentation of EAS because code in the wild is:
 * ``(body, status)`` is the documented form. A lone ``bytes``, ``bytearray``, ``memoryview`` or ``str`` is a
   body with status 200. Any other shape raises ``TypeError`` that says what came (``None``: a forgotten
   ``return``).
-* Body: ``bytes``, ``bytearray`` and ``memoryview`` as they are, ``str`` as UTF-8, ``None`` as nothing,
-  anything else (numbers, lists, arrays) as ``str()`` of it.
+* Body: ``bytes``, ``bytearray`` and ``memoryview`` as they are, ``str`` as UTF-8, ``None`` as nothing, and
+  numbers as ``str()`` of them. EAS documents no more; for what else comes, the least harmful is done, and said
+  once for each type on stderr: ``dict``, ``list``, ``tuple`` and arrays (whatever has ``tolist``) become JSON,
+  because Python's ``repr`` could be read by no client in another language and cuts large arrays short; other
+  objects are sent as ``str()`` of them if their class says what that is, and raise ``TypeError`` if it doesn't.
 * Status: 0 and 200 are 200; 201 to 599 pass; every other number is 400. Numbers are whatever has
   ``__index__`` (``int``, ``http.HTTPStatus``, NumPy's integers), integral floats, and the text of an
   integer. Bools are refused with ``TypeError``: ``False`` would be 0 and so mean success.
@@ -14,10 +17,16 @@ The rules, wider than the documentation of EAS because code in the wild is:
 
 from __future__ import annotations
 
+import json
+import numbers
 import operator
-from typing import Tuple, Union
+import sys
+from typing import Set, Tuple, Union
 
 BytesLike = Union[bytes, bytearray, memoryview]
+
+_told: Set[type] = set()
+"""Types of bodies that stderr has been told of."""
 
 
 def answer(result: object) -> Tuple[int, BytesLike, bytes]:
@@ -36,7 +45,44 @@ def as_bytes(body: object) -> BytesLike:
         return body
     if isinstance(body, memoryview):
         return body.cast("B") if body.c_contiguous else body.tobytes()
-    return b"" if body is None else str(body).encode()
+    if body is None:
+        return b""
+    if isinstance(body, (str, numbers.Number)):
+        return str(body).encode()
+    return _converted(body)
+
+
+def _converted(body: object) -> bytes:
+    """What EAS doesn't document; ``TypeError`` when it can't be told how a client should read it."""
+    kind = type(body)
+    if isinstance(body, (dict, list, tuple)) or _is_array(body):
+        try:
+            text, how = json.dumps(body, ensure_ascii=False, default=_plain), "JSON"
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"process() returned a {kind.__name__} that can't be JSON ({error})") from None
+    elif kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
+        raise TypeError(f"process() returned a body of type {kind.__name__}; expected bytes or str")
+    else:
+        text, how = str(body), "str() of it"
+    if kind not in _told:
+        _told.add(kind)
+        print(
+            f"allspark: process() returned a body of type {kind.__name__}, which is sent as {how}; "
+            "return bytes or str to choose what clients get",
+            file=sys.stderr,
+        )
+    return text.encode()
+
+
+def _is_array(body: object) -> bool:
+    return hasattr(body, "tolist") and bool(getattr(body, "ndim", True))  # NumPy's scalars have it, too
+
+
+def _plain(value: object) -> object:
+    """NumPy's arrays and scalars as Python's own; for ``json.dumps``."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"there is a {type(value).__name__} in it")
 
 
 def http_status(status: object) -> int:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import array
+import decimal
 import inspect
+import json
+import pathlib
+import re
 from http import HTTPStatus
 
 import pytest
@@ -30,7 +34,14 @@ class Number:
         ((True, 0), (200, b"True")),
         ((None, 0), (200, b"")),
         (([1, 2], 0), (200, b"[1, 2]")),
-        ((array.array("b", [1]), 0), (200, b"array('b', [1])")),
+        (
+            ({"digit": 7, "name": "sieben \u00fc", "sure": True, "other": None}, 200),
+            (200, '{"digit": 7, "name": "sieben \u00fc", "sure": true, "other": null}'.encode()),
+        ),
+        ((({"a": (1, 2)}, [None]), 200), (200, b'[{"a": [1, 2]}, [null]]')),
+        ((pathlib.PurePosixPath("/a"), 200), (200, b"/a")),
+        ((decimal.Decimal("0.5"), 200), (200, b"0.5")),
+        ((array.array("b", [1]), 0), (200, b"[1]")),
         ((b"x", 201), (201, b"x")),
         ((b"x", 599), (599, b"x")),
         ((b"x", HTTPStatus.NOT_FOUND), (404, b"x")),
@@ -129,3 +140,39 @@ def test_properties() -> None:
 def test_properties_of_other_types(key: str, value: str) -> None:
     with pytest.raises(TypeError, match="a property is"):
         allspark.Properties().put(key, value)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (object(), "a body of type object; expected bytes or str"),
+        ({"a": object()}, "a dict that can't be JSON (there is a object in it)"),
+        ({(1, 2): 3}, "a dict that can't be JSON"),
+        ([{1, 2}], "a list that can't be JSON (there is a set in it)"),
+    ],
+)
+def test_a_body_that_no_client_could_read_is_an_error(body: object, complaint: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(complaint)):
+        answer((body, 200))
+
+
+def test_arrays_are_json_whole_however_large() -> None:
+    numpy = pytest.importorskip("numpy")
+    large = numpy.arange(5000)  # its str() has three dots in the middle
+    assert json.loads(bytes(answer((large, 200))[1])) == list(range(5000))
+    nested = {"scores": numpy.array([0.5, 0.25], dtype=numpy.float32), "best": numpy.int64(3)}
+    assert json.loads(bytes(answer((nested, 200))[1])) == {"scores": [0.5, 0.25], "best": 3}
+
+
+def test_a_body_that_eas_does_not_document_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    class Digits(dict):  # type: ignore[type-arg]
+        """A type of its own, so that nobody has told of it."""
+
+    for _ in range(3):
+        answer((Digits(a=1), 200))
+    answer((b"x", 200))
+    answer(("x", 200))
+    answer((0.5, 200))
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "body of type Digits, which is sent as JSON" in told
