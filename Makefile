@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test format lint types imports unit model system compiled bench fix lock image clean
+.PHONY: help serve test format lint types imports unit model system compiled bench chaos fix lock image clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -54,7 +54,7 @@ test: $(VENV)/.extras packages ## everything that CI runs; closes with pytest's 
 
 .PHONY: packages
 packages:
-	@scripts/debian-packages curl=curl cc=gcc
+	@scripts/debian-packages curl=curl cc=gcc g++=g++ cmake=cmake
 
 format: $(VENV)/.dev ## is the code formatted? (`make fix` formats it)
 	$(BIN)/ruff format --check
@@ -94,8 +94,11 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 bench: $(COMPILED)/.stamp ## the speed of the engine against a bare loop; ARGS="--only echo --json FILE" are its own
-	@scripts/debian-packages wrk=wrk cc=gcc
+	@scripts/debian-packages wrk=wrk cc=gcc g++=g++
 	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m eas_bench.spine $(ARGS)
+
+chaos: $(COMPILED)/.stamp ## kill an instance every second under load; ARGS="--minutes 10" are its own
+	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m eas_bench.chaos $(ARGS)
 
 # --- the rest -------------------------------------------------------------------------------------------
 

@@ -95,6 +95,7 @@ class Launch:
     command: Sequence[str]  # eas-engine, or what stands for it
     directory: Path  # of ours, for state directories and logs
     cores: frozenset[int]
+    config: Path | None = None  # a service.json of ours, instead of the processor's own; its name stays
 
 
 class Engine:
@@ -104,8 +105,9 @@ class Engine:
         self.processor = processor
         self._state = launch.directory / f"state-{processor}-{time.monotonic_ns()}"
         self._log = self._state.with_suffix(".log")
+        config = launch.config or places.PROCESSORS / processor / "service.json"
         command = [
-            *(*launch.command, "serve", "--config", str(places.PROCESSORS / processor / "service.json")),
+            *(*launch.command, "serve", "--config", str(config)),
             *("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--state-dir", str(self._state)),
         ]
         self.began = time.monotonic()

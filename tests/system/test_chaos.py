@@ -1,0 +1,26 @@
+"""A short chaos: instances are killed under load, and every client gets the right answer or a documented one.
+
+The long one is ``make chaos``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from eas_bench.chaos.run import Plan, run
+
+SECONDS = 12
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["", "retry_on_crash"])
+def test_kills_under_load_cost_no_more_than_what_was_begun(retry: bool) -> None:
+    """With retries not even that. Memory and descriptors stay, as far as so short a time can tell."""
+    plan = Plan(
+        seconds=SECONDS, retry=retry, instances=6, clients=12, memory=16 << 20, descriptors=12, pace=False
+    )
+    outcome = run(plan)
+    assert outcome.faults == []
+    assert outcome.kills >= 3
+    assert outcome.answers["200"] > 0
+    ours = {told for told in outcome.answers if told != "200"}
+    assert ours <= ({"408 deadline_exceeded"} if retry else {"500 instance_killed", "408 deadline_exceeded"})
