@@ -39,6 +39,15 @@ ECHO = {
     1: Bar("echo-1", "echo, 1 connection: p50, engine over bare loop", "at most", 2.2),
 }
 LARGE = Bar("large", "600 KB bodies, 16 connections: requests/s, engine over bare loop", "at least", 0.6)
+CPP = {
+    "echo_cpp": Bar("cpp", "echo in C++, 64 connections: requests/s, over echo in Python", "at least", 1.0),
+    "echo_cpp_class": Bar("cpp-class", "the same through eas::Processor", "at least", 1.0),
+}
+JAVA = {
+    "echo_java": Bar(
+        "java", "echo in Java, 64 connections: requests/s, over echo in Python", "at least", 0.8
+    ),
+}
 OVERLOAD_SUCCESSES = Bar(
     "overload-successes", "overload: successes/s, 256 connections over 60", "at least", 0.97
 )

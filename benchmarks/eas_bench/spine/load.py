@@ -68,6 +68,24 @@ def prepare(directory: Path, cores: frozenset[int]) -> Clients:
     return Clients(wrk, str(program), directory, cores)
 
 
+def build_echo(processor: str) -> None:
+    """Compile a processor in C++ into the ``build`` folder that its service.json names.
+
+    Errors: Missing; CalledProcessError when the compiler refuses it.
+    """
+    compiler, source = tool("g++", "g++"), places.PROCESSORS / processor / "echo.cpp"
+    library = source.parent / "build" / "libecho.so"
+    library.parent.mkdir(exist_ok=True)
+    flags = ["-std=c++17", "-O2", "-Wall", "-fPIC", "-shared", f"-I{places.HEADERS}"]
+    subprocess.run([compiler, *flags, "-o", str(library), str(source)], check=True)
+
+
+def build_java_echo(processor: str) -> None:
+    """Compile a processor in Java into the ``build`` folder that its service.json names. As ``build_echo``."""
+    compiler, source = tool("javac", "openjdk-17-jdk-headless"), places.PROCESSORS / processor / "Echo.java"
+    subprocess.run([compiler, "-d", str(source.parent / "build"), str(source)], check=True)
+
+
 def build(program: Path) -> None:
     """Compile ``native/closed_loop.c``. Errors: Missing; CalledProcessError when the compiler refuses it."""
     compiler = tool("cc", "gcc libc6-dev")

@@ -9,6 +9,7 @@ from eas_bench.spine.machine import Missing
 BENCHMARKS = Path(__file__).resolve().parents[2]
 NATIVE = BENCHMARKS / "native"
 PROCESSORS = BENCHMARKS / "processors"
+HEADERS = BENCHMARKS.parent / "sdk" / "cpp" / "include"
 PERFORMANCE = BENCHMARKS.parent / "docs" / "performance.md"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from eas_bench.spine import bars, servers, watch
 from eas_bench.spine.bars import Bar, Verdict
 from eas_bench.spine.figures import ClosedRun, Pair, WrkRun, median, percentile, ratios, take_turns, wavering
-from eas_bench.spine.load import Clients
+from eas_bench.spine.load import Clients, build_echo, build_java_echo
 from eas_bench.spine.machine import Cores, Ours, taken_by_others
 from eas_bench.spine.servers import Launch, Target
 
@@ -100,6 +100,42 @@ def large(setting: Setting) -> Result:
     return result
 
 
+def cpp(setting: Setting) -> Result:
+    """64-byte bodies come back from C++, over 64 connections, in turns with the echo in Python."""
+    for processor in bars.CPP:
+        build_echo(processor)
+    return _beside_python(setting, bars.CPP, "C++")
+
+
+def java(setting: Setting) -> Result:
+    """64-byte bodies come back from Java, over 64 connections, in turns with the echo in Python."""
+    for processor in bars.JAVA:
+        build_java_echo(processor)
+    return _beside_python(setting, bars.JAVA, "Java")
+
+
+def _beside_python(setting: Setting, wanted: Mapping[str, Bar], language: str) -> Result:
+    """Each of these processors in turns with the echo in Python."""
+    result = Result()
+    with ExitStack() as running:
+        engines = {
+            name: running.enter_context(
+                servers.engine(setting.launch(setting.cores.server), name, result.faults)
+            )
+            for name in ("echo", *wanted)
+        }
+        for engine in engines.values():
+            engine.target.expect(SMALL, SMALL)
+            setting.clients.run_wrk(engine.target, SMALL, 64, WARM)
+        result.raw["pairs"] = {}
+        for name, bar in wanted.items():
+            side = Side(engines["echo"].target, engines[name].target, SMALL, 64, ("Python", language))
+            pairs = _against(setting, bar.key, side)
+            result.raw["pairs"][bar.key] = _raw(pairs)
+            result.verdicts.append(_compared(bar, pairs, _rate, ()))
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """Both sides, and what they are asked."""
@@ -108,6 +144,7 @@ class Side:
     engine: Target
     body: bytes
     connections: int
+    names: tuple[str, str] = ("bare loop", "engine")
 
 
 def _against(setting: Setting, name: str, side: Side) -> list[Pair[WrkRun]]:
@@ -120,8 +157,8 @@ def _against(setting: Setting, name: str, side: Side) -> list[Pair[WrkRun]]:
         bare, engine = pairs[-1].reference, pairs[-1].engine
         setting.tell(
             f"{name}, round {number + 1} of {setting.rounds}: "
-            f"bare loop {bare.rate:,.0f}/s p50 {bare.p50_ms:.3f} ms, "
-            f"engine {engine.rate:,.0f}/s p50 {engine.p50_ms:.3f} ms"
+            f"{side.names[0]} {bare.rate:,.0f}/s p50 {bare.p50_ms:.3f} ms, "
+            f"{side.names[1]} {engine.rate:,.0f}/s p50 {engine.p50_ms:.3f} ms"
         )
     return pairs
 
@@ -257,13 +294,15 @@ def loops(setting: Setting) -> Result:
 SCENARIOS: Mapping[str, Callable[[Setting], Result]] = {
     "echo": echo,
     "large": large,
+    "cpp": cpp,
+    "java": java,
     "overload": overload,
     "health": health,
     "idle": idle,
     "start": start,
     "loops": loops,
 }
-IN_ROUNDS = ("echo", "large", "overload", "health")
+IN_ROUNDS = ("echo", "large", "cpp", "java", "overload", "health")
 
 
 def measure(name: str, setting: Setting) -> Result:

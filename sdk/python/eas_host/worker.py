@@ -79,7 +79,7 @@ class Server:
         self._role = Role()
         self._idle: List[None] = []  # an element for each thread that waits to be the reader
         self._usual = 1.0  # seconds that a call takes lately
-        self._since = 0.0  # when the last call began
+        self.since = 0.0  # when the last call began
         self._bell = threading.Semaphore(0)
         self._watching = False
         self._stopping = False
@@ -111,7 +111,7 @@ class Server:
     # -- one thread
 
     def _work(self) -> None:
-        take, call, outbox = self._todo.popleft, self._call, self._outbox
+        take, call, outbox = self._todo.popleft, self._caller(), self._outbox
         hold: Optional[Hold] = None  # the role of reader, while this thread keeps it
         try:
             while True:
@@ -207,11 +207,15 @@ class Server:
         seen, quiet = 0.0, 0
         while quiet < _LOOKS:
             time.sleep(_PATIENCE)
-            if _now() - self._since > _PATIENCE / 2:
+            if _now() - self.since > _PATIENCE / 2:
                 self._role.revoke()
                 self._outbox.flush()
-            quiet = quiet + 1 if self._since == seen else 0
-            seen = self._since
+            quiet = quiet + 1 if self.since == seen else 0
+            seen = self.since
+
+    def _caller(self) -> Callable[[Tuple[Any, ...], bytes], float]:
+        """What runs the processor once, made for one thread."""
+        return self._call
 
     def _call(self, fields: Tuple[Any, ...], payload: bytes) -> float:
         """Run the processor once; how long it took, in seconds."""
@@ -232,7 +236,7 @@ class Server:
             request = Request(
                 payload[wire.EXTENT.size :], body, deadline, self._prefix, number, board, mark + 1
             )
-        begun = self._since = _now()
+        begun = self.since = _now()
         try:
             status, answer, headers = self._handle(request)
             if answer.__class__ is not bytes:

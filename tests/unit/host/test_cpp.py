@@ -11,6 +11,7 @@ from eas_host import wire
 from eas_host.adapters.cpp import Cpp
 from eas_host.adapters.cpp_memory import MEMORY, address_of
 from eas_host.adapters.cpp_plain import status_of
+from eas_host.adapters.cpp_server import Call
 from eas_host.load import Failed
 from eas_sdk import Request
 from support import compiled
@@ -230,14 +231,16 @@ def test_addresses_of_all_kinds_of_bytes() -> None:
 
 
 def test_an_error_of_the_host_itself_ends_no_thread(start: Start) -> None:
-    end = start(make(CODES))
+    processor = make(CODES)
+    good = processor.handle()
 
-    def broken(*_: object) -> Any:
-        raise RuntimeError("a mistake")
+    def now_and_then(*fields: Any) -> Any:
+        if bytes(MEMORY[fields[0] : fields[0] + 4]) == b"fail":
+            raise RuntimeError("a mistake")
+        return good.invoke(*fields)
 
-    good, end.server._invoke = end.server._invoke, broken  # type: ignore[attr-defined]
-    end.hand(b"0 copy")
-    assert end.take()[0] == Answered(wire.RAISED, 0, 400, b"", b"a mistake")
-    end.server._invoke = good  # type: ignore[attr-defined]
-    end.hand(b"0 copy")
+    end = EngineEnd(Call(now_and_then, good.done), 1)
+    end.hand(b"fail", b"0 copy")
+    assert end.take() == [Answered(wire.RAISED, 0, 400, b"", b"a mistake")]
     assert end.take()[0].body == b"0 copy"
+    end.close()

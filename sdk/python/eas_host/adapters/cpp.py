@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from eas_host import elf
 from eas_host.adapters import cpp_plain, cpp_v1
 from eas_host.adapters.cpp_memory import MEMORY, address_of, flush_lines, free
-from eas_host.adapters.cpp_server import Call, Done, Invoke
+from eas_host.adapters.cpp_server import Call
 from eas_host.load import Failed
 from eas_sdk.request import Request
 
@@ -87,17 +87,15 @@ class Cpp:
 
     def handle(self) -> Call:
         """The calls of the library."""
-        return Call(*self._calls())
-
-    def _calls(self) -> Tuple[Invoke, Done]:
         if self._versioned is not None:
             return self._versioned.call()
         if self._used == "process":
-            return cpp_plain.process(self._library, self._plain)
+            process = cpp_plain.Process(self._library, self._plain)
+            return Call(process.invoke, process.done, process.caller)
         if self._used == "async_process":
-            return cpp_plain.Async(self._library, self._plain).invoke, _nothing
+            return Call(cpp_plain.Async(self._library, self._plain).invoke, _nothing)
         self._batch = cpp_plain.Batch(self._library, self._plain)
-        return self._batch.invoke, _nothing
+        return Call(self._batch.invoke, _nothing)
 
     def handle_batch(self, requests: Sequence[Request]) -> List[Tuple[int, bytes, bytes]]:
         """Status, body and header lines for each of several requests, with one call of the library.

@@ -10,12 +10,17 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from typing import Any, Dict, List, Sequence, Tuple
+from array import array
+from time import monotonic as now
+from typing import Any, Dict, Final, List, Sequence, Tuple
 
-from eas_host.adapters.cpp_memory import MEMORY
-from eas_host.adapters.cpp_server import Done, Invoke
+from eas_host.adapters.cpp_memory import BYTES, MEMORY
+from eas_host.adapters.cpp_server import LONGEST_CALL, Call, Caller, CallServer
 from eas_host.load import Failed
+from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
 from eas_sdk.response import encode_headers
+
+pack, HEADER_SIZE = ANSWER.pack, ANSWER.size
 
 ABI_VERSION = 1
 SYMBOL = "eas_processor_v1"
@@ -33,7 +38,7 @@ _FIELDS = struct.Struct("=QQQQdQQQ")
 # struct_size, status, body, body_size, headers, header_count, release, context
 RESPONSE = struct.Struct("=IiQQQQQQ")
 _HEADER = struct.Struct("=QQ")
-_FRESH = RESPONSE.pack(RESPONSE.size, 200, 0, 0, 0, 0, 0, 0)
+_FRESH: Final = array("Q", RESPONSE.pack(RESPONSE.size, 200, 0, 0, 0, 0, 0, 0))
 _EMPTY = MEMORY[:0]
 
 Answer = Tuple[int, Any, bytes]
@@ -60,7 +65,7 @@ class _Cells:
     def __init__(self) -> None:
         self.request = bytearray(REQUEST.size)
         _REQUEST_HEAD.pack_into(self.request, 0, REQUEST.size, 0)
-        self.response = bytearray(_FRESH)
+        self.response = array("Q", _FRESH)
         seen = (ctypes.c_char * REQUEST.size).from_buffer(self.request)
         answered = (ctypes.c_char * RESPONSE.size).from_buffer(self.response)
         self.request_at, self.response_at = ctypes.addressof(seen), ctypes.addressof(answered)
@@ -93,6 +98,7 @@ class Versioned:
         self._table = table
         self._name = name
         self._processor = ctypes.c_void_p()
+        self._process = ctypes.CFUNCTYPE(None)(table.process or 0)
         self._spare: List[_Cells] = []
         self._releases: Dict[int, Any] = {}
         self.batches = bool(table.process_batch)
@@ -111,27 +117,55 @@ class Versioned:
             said = " ".join(message.value.decode("utf-8", "replace").split()) or "without a message"
             raise Failed("initialize", f"{self._name}: initialize failed with {code}: {said}")
 
-    def call(self) -> Tuple[Invoke, Done]:
+    def call(self) -> Call:
         """The calls of ``process``, or of ``process_batch`` with one request where there is no other."""
-        if not self._table.process:
-            return self._invoke_alone, self._done
-        process = ctypes.CFUNCTYPE(None)(self._table.process)
-        processor, take, fill, answer = self._processor, self._spare.pop, _FIELDS.pack_into, self._answer
-        read, memory = RESPONSE.unpack, MEMORY
+        alone = not self._table.process
+        return Call(self._invoke, self._done, None if alone else self._caller)
 
-        def invoke(*fields: Any) -> Tuple[int, Any, bytes, _Cells]:
-            try:
-                cells = take()
-            except IndexError:
-                cells = _Cells()
-            fill(cells.request, 8, *fields)
-            process(processor, cells.to_request, cells.to_response)
-            _, status, body, size, _, count, _, _ = read(cells.response)
-            if status == 200 and body and not count:
-                return 200, memory[body : body + size], b"", cells
-            return (*answer(cells), cells)
+    def _invoke(self, *fields: Any) -> Tuple[int, Any, bytes, _Cells]:
+        """See ``Invoke``."""
+        cells = self._take()
+        _FIELDS.pack_into(cells.request, 8, *fields)
+        if self._table.process:
+            self._process(self._processor, cells.to_request, cells.to_response)
+        else:
+            self._run_batch([cells])
+        return (*self._answer(cells), cells)
 
-        return invoke, self._done
+    def _caller(self, server: CallServer) -> Caller:
+        """See ``Call``."""
+        cells = _Cells()
+        request, response = cells.request, cells.response
+        to_request, to_response = cells.to_request, cells.to_response
+        process, processor, fill, read = self._process, self._processor, _FIELDS.pack_into, RESPONSE.unpack
+        board, frames, general, memory = server.board, server.outbox.frames, server.general, MEMORY
+        flags_at, origin = server.flags_at + 1, server.origin_at
+
+        def call(fields: Tuple[Any, ...], payload: bytes) -> float:
+            _, kind, slot, head_size, number, deadline = fields
+            if kind != CALL:
+                return general(fields, payload)
+            mark = slot + slot
+            board[mark] = 1
+            if board[mark + 1]:
+                return server.skip(slot)
+            head = id(payload) + BYTES
+            size, flag = len(payload) - head_size, flags_at + mark
+            fill(request, 8, head + head_size, size, head, head_size, deadline, flag, number, origin)
+            begun = server.since = now()
+            process(processor, to_request, to_response)
+            took = now() - begun
+            _, status, at, size, _, count, release, _ = read(response)
+            if status == 200 and at and size < SPILL_BYTES and not (count or release) and took < LONGEST_CALL:
+                answer = pack(HEADER_SIZE + size, REPLY, slot, 200, int(took * 1e6), begun)
+                frames.append(answer + memory[at : at + size])
+                response[:] = _FRESH
+            else:
+                server.settle(slot, took, begun, (*self._answer(cells), None))
+                self._clear(cells)
+            return took
+
+        return call
 
     def batch(self, requests: Sequence[Tuple[Any, ...]]) -> List[Tuple[int, bytes, bytes]]:
         """Status, body and header lines for each request, given by the fields of ``Invoke``."""
@@ -151,15 +185,6 @@ class Versioned:
 
     def _take(self) -> _Cells:
         return self._spare.pop() if self._spare else _Cells()
-
-    def _invoke_alone(self, *fields: Any) -> Tuple[int, Any, bytes, _Cells]:
-        try:
-            cells = self._spare.pop()
-        except IndexError:
-            cells = _Cells()
-        _FIELDS.pack_into(cells.request, 8, *fields)
-        self._run_batch([cells])
-        return (*self._answer(cells), cells)
 
     def _run_batch(self, all_cells: Sequence[_Cells]) -> None:
         function = ctypes.CFUNCTYPE(None)(self._table.process_batch)
@@ -185,6 +210,10 @@ class Versioned:
 
     def _done(self, cells: _Cells) -> None:
         """Has the answer released, and takes the cells back."""
+        self._clear(cells)
+        self._spare.append(cells)
+
+    def _clear(self, cells: _Cells) -> None:
         release, context = RESPONSE.unpack(cells.response)[6:]
         if release:
             function = self._releases.get(release)
@@ -192,7 +221,6 @@ class Versioned:
                 function = self._releases[release] = ctypes.CFUNCTYPE(None)(release)
             function(ctypes.c_void_p(context))
         cells.response[:] = _FRESH
-        self._spare.append(cells)
 
 
 def _lines(headers: int, count: int) -> bytes:
