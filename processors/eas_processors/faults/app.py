@@ -26,6 +26,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -235,6 +236,21 @@ def fork(call: Call) -> bytes:
     return b"%d" % child
 
 
+def scribble(call: Call) -> bytes:
+    """Sends nonsense to the engine on the socket of requests (``to=link``) or the others (``to=control``)."""
+    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - pathlib costs start-up time
+        try:
+            end = socket.socket(fileno=os.dup(fd))
+        except OSError:
+            continue
+        with end:  # the engine gives the socket of requests a buffer larger than any default
+            large = end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > 1 << 20
+            if large is (call.text("to", "link") == "link"):
+                end.send(b"\xff" * 64 + b"\n")
+    time.sleep(LONG)
+    return b""
+
+
 ACTIONS: Mapping[str, Action] = {
     "echo": echo,
     "answer": answer,
@@ -256,6 +272,7 @@ ACTIONS: Mapping[str, Action] = {
     "later": later,
     "leak": leak,
     "fork": fork,
+    "scribble": scribble,
 }
 
 

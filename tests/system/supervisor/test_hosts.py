@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from eas_engine.errors import ProcessorError
 from eas_engine.supervisor.control import Failed
-from eas_engine.supervisor.launch import ExitWatch, Program, execute
+from eas_engine.supervisor.launch import ExitWatch, Program, Running, execute
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.settings import Processor, Settings
 from eas_engine.supervisor.usage import usage
@@ -353,3 +355,49 @@ async def test_nobody_outlives_an_engine_that_is_killed(tmp_path: Path, script: 
     engine.kill()
     await engine.wait()
     await until_gone(everyone)
+
+
+class Deaf:
+    """A listener that only remembers the exit status."""
+
+    status: int | None = None
+
+    def on_message(self, message: object) -> None: ...
+
+    def on_control_end(self, why: str) -> None: ...
+
+    def on_line(self, stream: str, line: str) -> None: ...
+
+    def on_exit(self, status: int) -> None:
+        self.status = status
+
+
+def execute_with(descriptors: int, program: Program, listener: Deaf) -> Running | OSError:
+    """Execute a host while this process may have only so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    try:
+        return execute(program, (), listener)
+    except OSError as error:
+        return error
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_host_that_lacks_a_descriptor_is_not_executed(tmp_path: Path) -> None:
+    """The pipes were duplicated when it ran already: where that failed, it ran on and nobody watched it."""
+    (tmp_path / "eas_host.py").write_text("import time\ntime.sleep(3600)\n")
+    before = sorted(Path("/proc/self/fd").iterdir())
+    listener, lacking = Deaf(), 0
+    for descriptors in range(len(before), len(before) + 60):
+        host = execute_with(descriptors, Program(sys.executable, tmp_path), listener)
+        if not isinstance(host, OSError):
+            host.end()
+            break
+        lacking += 1
+        assert host.errno == errno.EMFILE
+        assert psutil.Process().children() == []
+        assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert listener.status == -signal.SIGKILL
+    assert lacking > 4
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
