@@ -45,6 +45,7 @@ class Source:
             reason="[red]starts again in 1 s",
             pids=(os.getpid(),),
             restarts={"signal": 2},
+            mounts="the kernel doesn't give this process a user namespace",
             log=("old", "Segmentation \x1b[2Jfault"),
             last_crash={
                 "cause": "signal 11 (SIGSEGV)",
@@ -123,6 +124,7 @@ def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
             "digits-0 | Segmentation \\x1b[2Jfault",
             "[red]starts again",
             "digits-0: last crash: signal 11 (SIGSEGV) at 2026-01-31 16:40:12 (it was READY)",
+            "digits-0: /eas/workspace is not visible: the kernel doesn't give this process a user namespace",
             "1 h 1 min",
         ):
             assert shown in result.stdout
@@ -134,6 +136,7 @@ def test_status_for_machines(tmp_path: Path) -> None:
         status = json.loads(eas(tmp_path, "status", "--json", "--name", "digits").stdout)
     assert status["token"] == TOKEN
     assert status["queue"]["capacity"] == 69
+    assert status["instances"][0]["workspace"]["visible"] is False
     assert status["configuration"] == {"token": "********"}
 
 
