@@ -79,18 +79,23 @@ class Part:
     def finish(self) -> Path:
         """Everything is on disk; only the file is left, for the caller to move."""
         os.fsync(self._file)
-        self.close()
+        self._close()
         self._about.unlink(missing_ok=True)
         return self.path
 
     def discard(self) -> None:
         """Nothing of it is kept."""
-        self.close()
+        self._close()
         for path in (self.path, self._about):
             path.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Leave it for the next attempt."""
+    def leave(self) -> None:
+        """Keep for the next attempt what there is; nothing, if that is nothing or it is finished."""
+        if self._file >= 0 and not self.size:
+            self.discard()
+        self._close()
+
+    def _close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

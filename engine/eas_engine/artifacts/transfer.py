@@ -93,7 +93,7 @@ def receive(
                     attempts.policy = means.policy  # it is being fetched: no copy in the cache will do
                 _wait(error, attempts.failed(error, part.size - before), means, bar)
     finally:
-        part.close()
+        part.leave()
 
 
 def patiently(ask: Callable[[], T], means: Means, bar: Bar, *, quick: bool) -> T:
