@@ -6,10 +6,11 @@ The rules, wider than the documentation of EAS because code in the wild is:
   body with status 200. Any other shape raises ``TypeError`` that says what came (``None``: a forgotten
   ``return``).
 * Body: ``bytes``, ``bytearray`` and ``memoryview`` as they are, ``str`` as UTF-8, ``None`` as nothing, and
-  numbers as ``str()`` of them. EAS documents no more; for what else comes, the least harmful is done, and said
-  once for each type on stderr: ``dict``, ``list``, ``tuple`` and arrays (whatever has ``tolist``) become JSON,
-  because Python's ``repr`` could be read by no client in another language and cuts large arrays short; other
-  objects are sent as ``str()`` of them if their class says what that is, and raise ``TypeError`` if it doesn't.
+  numbers as ``str()`` of them. EAS documents no more; for what else comes, the least harmful is done, and
+  said once for each type on stderr: ``dict``, ``list``, ``tuple`` and arrays (whatever has ``tolist``)
+  become JSON, because Python's ``repr`` could be read by no client in another language and cuts large
+  arrays short; other objects are sent as ``str()`` of them if their class says what that is, and raise
+  ``TypeError`` if it doesn't.
 * Status: 0 and 200 are 200; 201 to 599 pass; every other number is 400. Numbers are whatever has
   ``__index__`` (``int``, ``http.HTTPStatus``, NumPy's integers), integral floats, and the text of an
   integer. Bools are refused with ``TypeError``: ``False`` would be 0 and so mean success.
