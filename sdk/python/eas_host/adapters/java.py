@@ -51,8 +51,9 @@ class Java:
 
     def handle(self) -> Handle:
         """The call of ``Process``, or ``process``."""
-        make = java_lane.native if str(self._service.kind()) == "native" else java_lane.plain
-        return make(self._jpype, self._service)
+        if str(self._service.kind()) == "native":
+            return java_lane.native(self._jpype, self._service)
+        return java_lane.Plain(self._jpype, self._service)
 
     def dump_threads(self) -> str:
         """The stacks of all Java threads."""

@@ -12,20 +12,25 @@ from __future__ import annotations
 import mmap
 import struct
 import threading
-from typing import Any, List, Tuple, Union
+from time import monotonic as now
+from typing import Any, Callable, Dict, List, Tuple, Union
 
+from eas_host import wire
 from eas_host.adapters import Handle, Raised
 from eas_host.wire import SPILL_BYTES
+from eas_host.worker import Server, describe
 from eas_sdk import response
 from eas_sdk.request import Request
 
 Answer = Tuple[int, Any, bytes]
 
 _MEMORY = SPILL_BYTES + 128 * 1024  # a body that comes in a frame, and the longest head; touched as needed
-_PLAIN = struct.Struct("=I")  # size of the body
+PLAIN = struct.Struct("=II")  # bytes to pass over, size of the body
 _NATIVE = struct.Struct("=IIIIq")  # sizes of body, head and id; slot; nanoseconds to the deadline
-_ANSWER = struct.Struct("=IIII")  # outcome, status, size, fields
+ANSWER = struct.Struct("=IIII")  # outcome, status, size, fields
 _HERE, _TAKE, _FAILED = 0, 1, 2
+_LONGEST_FRAME = _MEMORY - PLAIN.size
+LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
 _LARGEST = 2**31 - 9  # bytes in a Java array
 _FAR = 2**62  # nanoseconds
 _NO_FLAGS = b""
@@ -50,7 +55,7 @@ class Lane:
 
     def answer(self, outcome: int, status: int, size: int, fields: int) -> Answer:
         """What isn't simply a body that lies in the memory. ``Raised`` when the processor threw."""
-        end = _ANSWER.size
+        end = ANSWER.size
         if outcome == _FAILED:
             message = self.memory[end : end + size].decode("utf-8", "replace")
             raise Raised(message, str(self._lane.trace()))
@@ -69,37 +74,108 @@ def _pairs(fields: bytes) -> List[Tuple[str, str]]:
     return list(zip(parts[::2], parts[1::2]))
 
 
-def plain(jpype: Any, service: Any) -> Handle:
+class Plain:
     """The call of ``Process(byte[])``."""
-    local = threading.local()
-    pack, unpack, begin = _PLAIN.pack, _ANSWER.unpack_from, _ANSWER.size
-    room = _MEMORY - _PLAIN.size
 
-    def handle(request: Request) -> Answer:
+    def __init__(self, jpype: Any, service: Any) -> None:
+        self._lanes = threading.local()
+        self._made_of = jpype, service
+
+    @property
+    def lane(self) -> Lane:
+        """The calling thread's own."""
         try:
-            lane: Lane = local.lane
+            return self._lanes.lane  # type: ignore[no-any-return]
         except AttributeError:
-            lane = local.lane = Lane(jpype, service, _NO_FLAGS)
-        body, memory = request.body, lane.memory
+            lane = self._lanes.lane = Lane(*self._made_of, _NO_FLAGS)
+            return lane
+
+    def __call__(self, request: Request) -> Answer:
+        """One request, also one of warm-up."""
+        lane, body = self.lane, request.body
         size = len(body)
-        if size <= room and body.__class__ is bytes:
-            memory[: 4 + size] = pack(size) + body
+        if size <= SPILL_BYTES and body.__class__ is bytes:
+            lane.memory[: PLAIN.size + size] = PLAIN.pack(0, size) + body
             lane.run()
         else:
-            memory[:4] = pack(size)
+            lane.memory[: PLAIN.size] = PLAIN.pack(0, size)
             lane.run_with(body)
-        outcome, status, size, fields = unpack(memory)
-        if outcome == _HERE:
-            return 200, memory[begin : begin + size], b""
-        return lane.answer(outcome, status, size, fields)
+        return lane.answer(*ANSWER.unpack_from(lane.memory))
 
-    return handle
+    def server(self, channel: Dict[str, Any], threads: int) -> Server:
+        """See ``worker.serve``."""
+        return PlainServer(self, channel, threads)
+
+
+class PlainServer(Server):
+    """Worker threads that hand what the link received to Java, without making a ``Request`` of it."""
+
+    def __init__(self, call: Plain, channel: Dict[str, Any], threads: int) -> None:
+        super().__init__(call, channel, threads)
+        self._plain = call
+
+    def _caller(self) -> Callable[[Tuple[Any, ...], bytes], float]:
+        """See ``Server``. What nearly every request is, small and answered with 200, is done here alone."""
+        lane, board, frames, general = self._plain.lane, self._board, self._outbox.frames, self._call
+        memory, run = lane.memory, lane.run
+        pack, unpack, pack_frame = PLAIN.pack, ANSWER.unpack_from, wire.ANSWER.pack
+        before, begin, frame_size = PLAIN.size, ANSWER.size, wire.ANSWER.size
+
+        def call(fields: Tuple[Any, ...], payload: bytes) -> float:
+            _, kind, slot, head_size, number, _ = fields
+            whole = len(payload)
+            if kind != wire.CALL or whole > _LONGEST_FRAME:
+                return general(fields, payload)
+            mark = slot + slot
+            board[mark] = 1
+            if board[mark + 1]:
+                self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
+                return 0.0
+            begun = self.since = now()
+            memory[: before + whole] = pack(head_size, whole - head_size) + payload
+            try:
+                run()
+            except Exception as error:  # noqa: BLE001 - the JVM itself throws, as when the stack is full
+                return self._raised(error, slot, number, begun)
+            outcome, _, size, _ = answered = unpack(memory)
+            took = now() - begun
+            if outcome or size >= SPILL_BYTES or took >= LONGEST_CALL:
+                return self._settle(lane, answered, slot, number, begun)
+            head = pack_frame(frame_size + size, wire.REPLY, slot, 200, int(took * 1e6), begun)
+            frames.append(head + memory[begin : begin + size])
+            return took
+
+        return call
+
+    def _settle(
+        self, lane: Lane, answered: Tuple[int, int, int, int], slot: int, number: int, begun: float
+    ) -> float:
+        """Queue an answer that isn't small, or none."""
+        try:
+            status, body, lines = lane.answer(*answered)
+        except Exception as error:  # noqa: BLE001 - Raised, or the JVM throws once more
+            return self._raised(error, slot, number, begun)
+        took = now() - begun
+        self._outbox.put_full(slot, status, _microseconds(took), begun, lines, body)
+        return took
+
+    def _raised(self, error: Exception, slot: int, number: int, begun: float) -> float:
+        """Queue a failure; the exception is being handled."""
+        took = now() - begun
+        text = describe(error, f"{self._prefix}-{number:04x}")
+        self._outbox.put(wire.RAISED, slot, 400, _microseconds(took), begun, text)
+        return took
+
+
+def _microseconds(took: float) -> int:
+    """As an answer says how long the call took."""
+    return int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
 
 
 def native(jpype: Any, service: Any) -> Handle:
     """The call of ``process(Request)``."""
     local = threading.local()
-    pack, unpack, begin = _NATIVE.pack, _ANSWER.unpack_from, _ANSWER.size
+    pack, unpack, begin = _NATIVE.pack, ANSWER.unpack_from, ANSWER.size
 
     def handle(request: Request) -> Answer:
         head, prefix, number, flags, slot = request.received()

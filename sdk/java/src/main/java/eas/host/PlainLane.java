@@ -5,7 +5,7 @@ import java.lang.reflect.Method;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 
-/** The way into a class of the older contract. A request is the body's size, and the body. */
+/** The way into a class of the older contract. A request is the bytes before the body, the body's size, those bytes, and the body. */
 final class PlainLane extends Lane {
     private static final byte[] NOTHING = {};
 
@@ -20,7 +20,12 @@ final class PlainLane extends Lane {
 
     @Override
     void call(ByteBuffer elsewhere) throws Throwable {
-        byte[] body = read(memory.getInt(), elsewhere);
+        int skip = memory.getInt();
+        int size = memory.getInt();
+        if (elsewhere == null) {
+            memory.position(memory.position() + skip);
+        }
+        byte[] body = read(size, elsewhere);
         Object result;
         try {
             result = process.invoke(processor, (Object) body);
