@@ -54,7 +54,7 @@ test: $(VENV)/.extras packages ## everything that CI runs; closes with pytest's 
 
 .PHONY: packages
 packages:
-	@scripts/debian-packages curl=curl cc=gcc g++=g++ cmake=cmake
+	@scripts/debian-packages curl=curl cc=gcc g++=g++ cmake=cmake javac=openjdk-17-jdk-headless
 
 format: $(VENV)/.dev ## is the code formatted? (`make fix` formats it)
 	$(BIN)/ruff format --check
@@ -94,7 +94,7 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 bench: $(COMPILED)/.stamp ## the speed of the engine against a bare loop; ARGS="--only echo --json FILE" are its own
-	@scripts/debian-packages wrk=wrk cc=gcc g++=g++
+	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
 	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m eas_bench.spine $(ARGS)
 
 chaos: $(COMPILED)/.stamp ## kill an instance every second under load; ARGS="--minutes 10" are its own

@@ -44,9 +44,7 @@ CPP = {
     "echo_cpp_class": Bar("cpp-class", "the same through eas::Processor", "at least", 1.0),
 }
 JAVA = {
-    "echo_java": Bar(
-        "java", "echo in Java, 64 connections: requests/s, over echo in Python", "at least", 0.8
-    ),
+    "echo_java": Bar("java", "echo in Java, 64 connections: requests/s, over Python's", "at least", 0.8),
 }
 OVERLOAD_SUCCESSES = Bar(
     "overload-successes", "overload: successes/s, 256 connections over 60", "at least", 0.97

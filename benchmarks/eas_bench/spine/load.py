@@ -81,7 +81,10 @@ def build_echo(processor: str) -> None:
 
 
 def build_java_echo(processor: str) -> None:
-    """Compile a processor in Java into the ``build`` folder that its service.json names. As ``build_echo``."""
+    """Compile a processor in Java into the ``build`` folder that its service.json names.
+
+    Errors: as ``build_echo``.
+    """
     compiler, source = tool("javac", "openjdk-17-jdk-headless"), places.PROCESSORS / processor / "Echo.java"
     subprocess.run([compiler, "-d", str(source.parent / "build"), str(source)], check=True)
 
