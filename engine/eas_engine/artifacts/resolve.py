@@ -83,6 +83,8 @@ def provide(
     try:
         with ended_by_signals(stop):
             artifacts = _provided(spec, base, places, fetcher)
+            for note in artifacts.workspace.notes if artifacts.workspace else ():
+                progress.warn(note)
             if not local.is_all_local(spec):
                 trim(cache, limit, clock.wall())
         progress.end()

@@ -19,6 +19,7 @@ from eas_engine.spec.load import Loaded
 from eas_engine.spec.parameters import Parameter, settable, value_of
 from eas_engine.spec.problems import HIDDEN, SECRET, ConfigurationError, Origin, Problem, in_order, shown
 
+_ADDRESSES: Final = ("model_path", "processor_path", "warm_up_data_path")
 _RUNS: Final = ("processor", "processor_type", "containers")
 _IMAGE_TIMEOUT: Final = 20.0
 
@@ -120,6 +121,8 @@ def _shown_value(loaded: Loaded, parameter: Parameter) -> Any:
     value = value_of(loaded.spec, parameter.path)
     if parameter.extra.get("secret") and value:
         return HIDDEN
+    if parameter.path in _ADDRESSES:
+        return addresses.redacted(value)
     return _plain(value)
 
 

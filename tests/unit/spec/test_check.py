@@ -159,3 +159,9 @@ def test_a_secret_flag_is_not_shown(tmp_path: Path) -> None:
     text = json.dumps([one["origin"] for one in effective(loaded)])
     assert "t0ps3cret" not in text
     assert "hunter2" not in text
+
+
+def test_addresses_are_shown_without_what_may_be_secret(tmp_path: Path) -> None:
+    loaded = read(tmp_path, python_service(model_path="https://me:hush@h/m.zip?sig=hush"))
+    shown = {one["path"]: one["value"] for one in effective(loaded)}
+    assert shown["model_path"] == "https://h/m.zip?..."
