@@ -234,7 +234,7 @@ def list_engines(*, state_dir: o.StateDir = None, json: o.Json = False, debug: o
         run_list(state_dir, as_json=json)
 
 
-cache = typer.Typer(help="What was fetched, and how much of the disk it takes.", no_args_is_help=True)
+cache = App(help="What was fetched, and how much of the disk it takes.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 
 
@@ -274,13 +274,13 @@ def cache_prune(
         run_prune(state_dir, cache_size, everything=everything, older_than=older_than, as_json=json)
 
 
-crash = typer.Typer(
+crash = App(
     help="What was kept of crashes (runtime.enable_crash_block), and starting again.", no_args_is_help=True
 )
 app.add_typer(crash, name="crash")
 
-CrashName = Annotated[str | None, typer.Option("--name", help="Of that service.")]
-CrashId = Annotated[str | None, typer.Argument(metavar="[ID]", help="One crash; without it, all.")]
+CrashName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of that service.")]
+CrashId = Annotated[str | None, typer.Argument(metavar="ID", help="One crash; without it, all.")]
 
 
 @crash.command("show")

@@ -3,7 +3,7 @@
 * Without a command, it is ``serve``: ``eas-engine --config FILE`` and ``eas-engine FILE.json``.
 * The file may be given as an argument or as ``--config`` (or ``EAS_CONFIG``).
 * A wrong value is explained in words of ours: pydantic's are for programmers.
-* Flags take no value, and help doesn't pretend that they do.
+* Help names what a value is, not its type in Python, and shows none for flags.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """See ``click.Command``."""
-        return _without_types_of_flags(super().get_params(ctx))
+        return _without_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See ``click.Command``."""
@@ -42,12 +42,16 @@ class Command(TyperCommand):
         return rest
 
 
-class ServeByDefault(TyperGroup):
-    """A group whose unknown options are those of ``serve``."""
+class Group(TyperGroup):
+    """Commands with a name in common."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """See ``click.Group``."""
-        return _without_types_of_flags(super().get_params(ctx))
+        return _without_types(super().get_params(ctx))
+
+
+class ServeByDefault(Group):
+    """A group whose unknown options are those of ``serve``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See ``click.Group``."""
@@ -70,6 +74,10 @@ class ServeByDefault(TyperGroup):
 
 class App(typer.Typer):
     """A typer application whose commands are ``Command``."""
+
+    def __init__(self, **given: Any) -> None:
+        """See ``typer.Typer``."""
+        super().__init__(**{"cls": Group, **given})
 
     def command(self, name: str | None = None, **given: Any) -> Callable[[Any], Any]:
         """See ``typer.Typer``."""
@@ -94,11 +102,18 @@ def chosen(ctx: typer.Context, file: Path | None, config: Path | None) -> Path:
     return path
 
 
-def _without_types_of_flags(parameters: Sequence[Any]) -> list[Any]:
+def _without_types(parameters: Sequence[Any]) -> list[Any]:
+    """Help would show ``<bool>`` behind a flag, and ``<path>`` behind FILE."""
     for one in parameters:
-        if getattr(one, "is_flag", False) and one.metavar is None:
+        if one.param_type_name == "argument":
+            one.display_type_rich = _no_type
+        elif one.is_flag and one.metavar is None:
             one.metavar = ""
     return list(parameters)
+
+
+def _no_type(*, ctx: Any) -> str:  # noqa: ARG001 - typer passes it
+    return ""
 
 
 def _explained(error: typer.BadParameter) -> str:

@@ -103,10 +103,24 @@ def test_a_variable_that_is_neither_true_nor_false() -> None:
     assert "'maybe' is neither true nor false" in result.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["test"], ["status"], ["list"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["serve"],
+        ["check"],
+        ["test"],
+        ["status"],
+        ["list"],
+        ["cache"],
+        ["cache", "prune"],
+        ["crash"],
+        ["crash", "show"],
+    ],
+)
 def test_help_speaks_of_no_types(command: list[str]) -> None:
     shown = eas(*command, "--help", COLUMNS="80").stdout
-    for odd in ("<bool>", "<str>", "<int", "[[FILE]]"):
+    for odd in ("<bool>", "<str>", "<int", "<path>", "[["):
         assert odd not in shown
 
 
