@@ -15,25 +15,22 @@ there and then, so between an event and its consequences nothing else runs. The 
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
 from eas_engine.clock import wait_any, wait_until
-from eas_engine.errors import ConfigurationError, InstanceCrashed
-from eas_engine.supervisor.causes import ORDERLY, Cause, Condemned, Evidence, judge
+from eas_engine.errors import InstanceCrashed
+from eas_engine.supervisor.causes import Cause, Condemned, judge
 from eas_engine.supervisor.control import Dumped, Failed, Hello, Message, Ready, Warming
 from eas_engine.supervisor.instance import Channel, Surroundings
-from eas_engine.supervisor.launch import environment
+from eas_engine.supervisor.keeping import Keeping
 from eas_engine.supervisor.life import Life
 from eas_engine.supervisor.lifecycle import Event, IllegalEvent, State, advance
 from eas_engine.supervisor.observe import Crash, HostSnapshot, Seat
 from eas_engine.supervisor.restart import Deaths
-from eas_engine.supervisor.scene import BODIES_LIMIT, Remains
 from eas_engine.supervisor.settings import effective_keepalive, effective_threads
 
 DUMP_SECONDS = 5.0
@@ -82,9 +79,7 @@ class Host:
         self._hello: Hello | None = None
         self._threads: int | None = None
         self._life: Life | None = None
-        self._to_keep: Remains | None = None
-        self._kept = asyncio.Event()
-        self._kept.set()
+        self._keeping = Keeping(instance, name, surroundings)
 
     def __repr__(self) -> str:
         return f"<Host {self.name} {self.state.value}>"
@@ -188,7 +183,7 @@ class Host:
 
     async def release(self) -> None:
         """Start a blocked one again, once its scene is written; without effect on others."""
-        await self._kept.wait()
+        await self._keeping.wait()
         if self.state is State.BLOCKED:
             if self._last_crash is not None:
                 self._last_crash = replace(self._last_crash, scene="")
@@ -282,48 +277,12 @@ class Host:
                 return
             await wait_until(self._clock, self._clock.now() + _LOOK, life.dead.wait())
 
-    def _remains(self, life: Life, cause: Cause, evidence: Evidence) -> Remains | None:
-        """What is to be kept of this crash, if anything is."""
-        scenes, settings = self._all.scenes, self._all.settings
-        if scenes is None or not settings.crash_block or cause.kind in ORDERLY:
-            return None
-        died_at, pid, program = self._clock.wall(), life.running.pid, settings.program
-        return Remains(
-            name=scenes.name(self.name, pid, died_at),
-            service=settings.service,
-            instance=self.instance,
-            host=self.name,
-            state=self.state.value,
-            cause=cause,
-            evidence=evidence,
-            pid=pid,
-            started_at=life.started_at,
-            died_at=died_at,
-            python=self._hello.python if self._hello else "",
-            program=(program.interpreter, "-m", "eas_host"),
-            processor=asdict(settings.processor),
-            directory=settings.processor.processor_dir,
-            environment=environment(os.environ, program.environment),
-            traceback=life.failure.traceback if life.failure else "",
-            stacks=tuple(life.stacks),
-            held=tuple(life.channel.held(BODIES_LIMIT)),
-        )
-
     async def _keep(self) -> None:
-        """Write what is to be kept; in a thread, because it may be much."""
-        remains, self._to_keep = self._to_keep, None
-        if remains is None or self._all.scenes is None:
-            return
-        try:
-            place = await asyncio.to_thread(self._all.scenes.keep, remains, self._all.spared())
-            if self._last_crash is not None:
-                self._last_crash = replace(self._last_crash, scene=str(place))
-            self._all.hooks.warn("crash_kept", instance=self.instance, place=str(place))
-        except (OSError, ConfigurationError) as error:
-            self._all.hooks.warn("crash_not_kept", instance=self.instance, error=str(error))
-        finally:
-            self._kept.set()
-            self._tell()
+        """Write what is to be kept of its crash."""
+        place = await self._keeping.write()
+        if place is not None and self._last_crash is not None:
+            self._last_crash = replace(self._last_crash, scene=str(place))
+        self._tell()
 
     def _give_last_steps(self, life: Life) -> None:
         self._leave_by = min(self._leave_by, self._clock.now() + LAST_STEPS)
@@ -378,12 +337,11 @@ class Host:
         draining = self.state is State.DRAINING
         evidence = life.evidence(status, draining=draining, directory=directory)
         cause = judge(evidence)
-        remains = None if draining else self._remains(life, cause, evidence)
+        if not draining:
+            python = self._hello.python if self._hello else ""
+            self._keeping.gather(life, self.state.value, python, cause, evidence)
         life.channel.lost(cause.refusal())
         self._died(life, cause, evidence.hs_err)
-        self._to_keep = remains
-        if remains is not None:
-            self._kept.clear()
 
     def _on_hello(self, hello: Hello, life: Life) -> None:
         self._advance(Event.HELLO)

@@ -357,6 +357,10 @@ async def test_nobody_outlives_an_engine_that_is_killed(tmp_path: Path, script: 
     await until_gone(everyone)
 
 
+def descriptors_open() -> list[str]:
+    return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+
+
 class Deaf:
     """A listener that only remembers the exit status."""
 
@@ -387,7 +391,7 @@ def execute_with(descriptors: int, program: Program, listener: Deaf) -> Running 
 async def test_a_host_that_lacks_a_descriptor_is_not_executed(tmp_path: Path) -> None:
     """The pipes were duplicated when it ran already: where that failed, it ran on and nobody watched it."""
     (tmp_path / "eas_host.py").write_text("import time\ntime.sleep(3600)\n")
-    before = sorted(Path("/proc/self/fd").iterdir())
+    before = descriptors_open()
     listener, lacking = Deaf(), 0
     for descriptors in range(len(before), len(before) + 60):
         host = execute_with(descriptors, Program(sys.executable, tmp_path), listener)
@@ -397,7 +401,7 @@ async def test_a_host_that_lacks_a_descriptor_is_not_executed(tmp_path: Path) ->
         lacking += 1
         assert host.errno == errno.EMFILE
         assert psutil.Process().children() == []
-        assert sorted(Path("/proc/self/fd").iterdir()) == before
+        assert descriptors_open() == before
     assert listener.status == -signal.SIGKILL
     assert lacking > 4
-    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert descriptors_open() == before

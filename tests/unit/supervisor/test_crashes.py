@@ -228,8 +228,7 @@ async def test_a_crash_that_can_not_be_kept_blocks_and_can_be_cleared(starting: 
     async with starting(crash_block=True) as world:
         await world.up()
         world.hosts.last.exits(-11)
-        await world.until(lambda: "crash_not_kept" in world.warned)
-        assert world.host.state.value == "blocked"
+        await world.until(lambda: "crash_not_kept" in world.warned and world.host.state.value == "blocked")
         assert await world.supervisor.clear() == ["s-0"]
         await world.up()
 
