@@ -145,7 +145,8 @@ class Link(Holder):
 
     def idle(self) -> bool:
         """Nothing is inside the host, but for calls that are stuck."""
-        return self.count <= sum(1 for ticket in self._stuck if self._tickets[ticket.slot] is ticket)
+        stuck = sum(1 for ticket in self._stuck if self._tickets[ticket.slot] is ticket)
+        return self.count <= stuck + len(self._taken_back)
 
     async def wait_idle(self) -> None:
         """Until nothing is inside the host, but for calls that are stuck."""
@@ -515,6 +516,8 @@ class Link(Holder):
             self._tickets[ticket.slot] = None
             self._taken_back.add(ticket.slot)
         self._pool.returned(ours)
+        if self._idle_waiters and self.idle():
+            self._wake()
 
     def _end(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         self._bodies.release(ticket)

@@ -413,6 +413,12 @@ def test_a_host_that_begins_nothing_is_stuck_and_its_requests_go_elsewhere(parts
     assert not host.link.find_stuck(parts.loop.now, 10.0)
     assert host.link.find_stuck(parts.loop.now + 10.0, 10.0)
     assert host.link.idle(), "nothing is to be waited for"
+    host.link.drain()
+    waiting = host.link.wait_idle()
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+    parts.loop.advance(0.01)
+    assert host.link.idle(), "nor when it went elsewhere: it once was waited for until the grace period ended"
     parts.kill(host)
     parts.host()
     parts.serve_all()
