@@ -271,3 +271,17 @@ def test_one_connection_too_many_takes_the_place_of_the_longest_idle() -> None:
         for one in (second, fourth, fifth):
             one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert one.recv(1)
+
+
+def test_clearing_crashes_wants_the_token_also_on_loopback() -> None:
+    source = Source()
+    page = "/api/v1/crashes/clear"
+    with serving(source) as port:
+        assert ask(port, page)[0] == 405
+        assert ask(port, page, "POST")[0] == 401
+        assert ask(port, page, "POST", Authorization="Bearer another")[0] == 401
+        assert source.cleared == []
+        mine = {"Authorization": f"Bearer {TOKEN}"}
+        assert ask(port, page, "POST", **mine) == (200, {"deleted": ["a"], "restarted": ["s-0"]})
+        assert ask(port, f"{page}?id=b", "POST", **mine) == (404, {"error": "no such crash was kept"})
+        assert [scene for scene, _ in source.cleared] == [None, "b"]
