@@ -25,11 +25,12 @@ import uvloop
 from eas_engine import __version__, overview, spec
 from eas_engine.admission.gate import Limits
 from eas_engine.announce import announce
-from eas_engine.artifacts import libraries, variables
+from eas_engine.artifacts import libraries
 from eas_engine.artifacts.class_path import class_path
+from eas_engine.artifacts.fetching.progress import LogProgress, Progress, TerminalProgress
 from eas_engine.artifacts.local import look
-from eas_engine.artifacts.progress import LogProgress, Progress, TerminalProgress
 from eas_engine.artifacts.resolve import Places, provide, without_secrets
+from eas_engine.artifacts.workspace import variables
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.admin import AdminServer

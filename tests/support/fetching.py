@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eas_engine.artifacts.cache import Cache
-from eas_engine.artifacts.fetch import Fetcher, Network
-from eas_engine.artifacts.fetched import Fetched
-from eas_engine.artifacts.http import Settings
-from eas_engine.artifacts.progress import LogProgress
-from eas_engine.artifacts.stopping import Stop
-from eas_engine.artifacts.transfer import Means
+from eas_engine.artifacts.cache.cache import Cache
+from eas_engine.artifacts.fetching.fetch import Fetcher, Network
+from eas_engine.artifacts.fetching.fetched import Fetched
+from eas_engine.artifacts.sources.http import Settings
+from eas_engine.artifacts.fetching.progress import LogProgress
+from eas_engine.artifacts.sources.stopping import Stop
+from eas_engine.artifacts.fetching.transfer import Means
 from eas_engine.clock import SystemClock
 
 

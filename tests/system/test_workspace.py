@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from eas_engine.artifacts.placing import LARGE
+from eas_engine.artifacts.workspace.placing import LARGE
 from support import engine as engines
 from support.archives import Entry, tar_gz, zipped
 from support.engine import Engine, eventually, gone

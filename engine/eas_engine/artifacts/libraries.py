@@ -14,7 +14,7 @@ _BESIDE: Final = ("lib", "lib64")
 
 
 def search_path(processor_dir: Path, entry: Path, given: str) -> str:
-    """The value of LD_LIBRARY_PATH: the library's directory, the package's, their lib folders, then ``given``.
+    """The value of LD_LIBRARY_PATH: the library's directory, the package's, their lib folders, ``given``.
 
     An empty part would mean the working directory, so there is none.
     """

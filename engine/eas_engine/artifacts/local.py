@@ -12,8 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from eas_engine.artifacts.local_files import find, listing, what_is_wrong
-from eas_engine.artifacts.workspace import Workspace
+from eas_engine.artifacts.sources.local_files import find, listing, what_is_wrong
+from eas_engine.artifacts.workspace.workspace import Workspace
 from eas_engine.errors import ArtifactError
 from eas_engine.spec import ServiceSpec, addresses
 

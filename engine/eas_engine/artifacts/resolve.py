@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from eas_engine.artifacts import local
-from eas_engine.artifacts.cache import Cache
-from eas_engine.artifacts.fetch import Fetcher, Network
-from eas_engine.artifacts.fetched import Fetched
+from eas_engine.artifacts.cache.cache import Cache
+from eas_engine.artifacts.cache.prune import Room, limit_of, trim
+from eas_engine.artifacts.fetching.fetch import Fetcher, Network
+from eas_engine.artifacts.fetching.fetched import Fetched
+from eas_engine.artifacts.fetching.progress import Progress
+from eas_engine.artifacts.fetching.transfer import Means
 from eas_engine.artifacts.local import Artifacts, Location
-from eas_engine.artifacts.progress import Progress
-from eas_engine.artifacts.prune import Room, limit_of, trim
-from eas_engine.artifacts.stopping import Stop, ended_by_signals
-from eas_engine.artifacts.transfer import Means
-from eas_engine.artifacts.workspace import Content, make_workspace
+from eas_engine.artifacts.sources.stopping import Stop, ended_by_signals
+from eas_engine.artifacts.workspace.workspace import Content, make_workspace
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError
 from eas_engine.spec import ServiceSpec, addresses

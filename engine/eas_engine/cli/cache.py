@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from eas_engine.artifacts.cache import Cache, Entry
-from eas_engine.artifacts.prune import STALE, choose, limit_of, seconds_of
+from eas_engine.artifacts.cache.cache import Cache, Entry
+from eas_engine.artifacts.cache.prune import STALE, choose, limit_of, seconds_of
 from eas_engine.clock import SystemClock
 from eas_engine.state import default_root
 

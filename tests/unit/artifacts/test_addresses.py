@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_engine.artifacts.job import identity
+from eas_engine.artifacts.fetching.job import identity
 from eas_engine.spec import addresses
 
 PIN = "ab" * 32

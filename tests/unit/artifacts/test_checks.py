@@ -8,7 +8,7 @@ from email.message import Message
 
 import pytest
 
-from eas_engine.artifacts.checks import Digests, Expected, Version, expected_of, version_of
+from eas_engine.artifacts.sources.checks import Digests, Expected, Version, expected_of, version_of
 
 DATA = b"some bytes"
 MD5 = hashlib.md5(DATA).hexdigest()

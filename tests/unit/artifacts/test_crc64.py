@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_engine.artifacts.crc64 import Crc64
+from eas_engine.artifacts.sources.crc64 import Crc64
 from support.oss_server import crc64 as plain
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.artifacts import oss_account
+from eas_engine.artifacts.sources import oss_account
 from eas_engine.errors import ArtifactError, ConfigurationError
 from support.fetching import Fetching, contents
 from support.oss_server import Fault, OssServer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.artifacts.retry import LONGEST_WAIT
+from eas_engine.artifacts.sources.retry import LONGEST_WAIT
 from eas_engine.errors import ArtifactError, ConfigurationError
 from support.fetching import Fetching
 from support.oss_server import Fault, OssServer

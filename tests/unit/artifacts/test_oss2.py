@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eas_engine.artifacts.oss_signing import Credentials, Request, v1, v4
+from eas_engine.artifacts.sources.oss_signing import Credentials, Request, v1, v4
 from support.oss_server import Fault, OssServer
 
 oss2 = pytest.importorskip("oss2", reason="oss2 isn't installed (the extra [oss])")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.artifacts.oss_account import Account, Endpoint, parse
+from eas_engine.artifacts.sources.oss_account import Account, Endpoint, parse
 from eas_engine.errors import ConfigurationError
 
 KEYS = {"OSS_ACCESS_KEY_ID": "id", "OSS_ACCESS_KEY_SECRET": "secret"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eas_engine.artifacts.oss_signing import Credentials, Request, v1, v1_signature, v1_string, v4
+from eas_engine.artifacts.sources.oss_signing import Credentials, Request, v1, v1_signature, v1_string, v4
 
 AK = Credentials("ak", "sk")
 

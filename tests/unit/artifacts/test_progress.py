@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eas_engine.artifacts.progress import LINE_EVERY, LogProgress, SilentProgress, TerminalProgress
+from eas_engine.artifacts.fetching.progress import LINE_EVERY, LogProgress, SilentProgress, TerminalProgress
 from support.clock import FakeClock
 
 

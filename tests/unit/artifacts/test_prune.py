@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_engine.artifacts.cache import Cache, Entry
-from eas_engine.artifacts.prune import Room, choose, limit_of, seconds_of
+from eas_engine.artifacts.cache.cache import Cache, Entry
+from eas_engine.artifacts.cache.prune import Room, choose, limit_of, seconds_of
 from eas_engine.errors import ArtifactError, ConfigurationError
 
 entries = st.lists(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_engine.artifacts.retry import LONGEST_WAIT, PROGRESS, QUICK, Attempts, Policy, TransferError
+from eas_engine.artifacts.sources.retry import LONGEST_WAIT, PROGRESS, QUICK, Attempts, Policy, TransferError
 
 BROKEN = TransferError("broken", again=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.artifacts.unpack import UnpackError, unpack
+from eas_engine.artifacts.archives.unpack import UnpackError, unpack
 from support.archives import (
     DIRECTORY,
     FILE,

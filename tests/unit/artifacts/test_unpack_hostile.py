@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.artifacts.unpack import Limits, UnpackError, unpack
+from eas_engine.artifacts.archives.unpack import Limits, UnpackError, unpack
 from support.archives import (
     DEVICE,
     DIRECTORY,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eas_engine.artifacts.unpack import Limits, UnpackError, unpack
+from eas_engine.artifacts.archives.unpack import Limits, UnpackError, unpack
 from support.archives import (
     DEVICE,
     DIRECTORY,

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from eas_engine.artifacts.local import Artifacts
-from eas_engine.artifacts.variables import LONGEST, notes, variables
-from eas_engine.artifacts.workspace import Workspace
+from eas_engine.artifacts.workspace.variables import LONGEST, notes, variables
+from eas_engine.artifacts.workspace.workspace import Workspace
 
 WORKSPACE = Workspace(Path("/s/W"), Path("/s/W/model"), None, notes=("a socket was left out",))
 PLAIN = Artifacts(Path("/p"), Path("/p/app.py"), None, "", "", Path("/bin/python"))

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from eas_engine.artifacts import workspace as module
-from eas_engine.artifacts.placing import LARGE
-from eas_engine.artifacts.workspace import KEPT, Content, Workspace, make_workspace
+from eas_engine.artifacts.workspace import workspace as module
+from eas_engine.artifacts.workspace.placing import LARGE
+from eas_engine.artifacts.workspace.workspace import KEPT, Content, Workspace, make_workspace
 from eas_engine.errors import ArtifactError
 from support.archives import contents
 
@@ -299,7 +299,7 @@ def test_a_disk_without_room_is_said_so_and_nothing_stays(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("eas_engine.artifacts.placing._copy_contents", full)
+    monkeypatch.setattr("eas_engine.artifacts.workspace.placing._copy_contents", full)
     with pytest.raises(ArtifactError, match=r"the workspace can't be made: .*No space left on device"):
         make(tmp_path, processor=package)
     assert list((tmp_path / "state/a/versions").iterdir()) == []

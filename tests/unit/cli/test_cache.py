@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from eas_engine.artifacts.cache import Cache, Record
+from eas_engine.artifacts.cache.cache import Cache, Record
 from eas_engine.cli.app import app
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from eas_engine.artifacts.cache import delete
-from eas_engine.artifacts.crew import run_all
-from eas_engine.artifacts.part import boot_id
-from eas_engine.artifacts.source import Member
-from eas_engine.artifacts.transfer import Bar, Means, receive
+from eas_engine.artifacts.cache.cache import delete
+from eas_engine.artifacts.fetching.crew import run_all
+from eas_engine.artifacts.fetching.part import boot_id
+from eas_engine.artifacts.fetching.transfer import Bar, Means, receive
+from eas_engine.artifacts.sources.source import Member
 from eas_engine.errors import ArtifactError
 
 AT_ONCE: Final = 4  # transfers

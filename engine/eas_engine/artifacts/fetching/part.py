@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from eas_engine import private_files
-from eas_engine.artifacts.checks import Expected, Version
+from eas_engine.artifacts.sources.checks import Expected, Version
 
 SYNC_EVERY: Final = 64 << 20  # bytes
 _LIMIT: Final = 64 << 10  # bytes of the description

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final, Protocol
 
-from eas_engine.artifacts.transfer import Bar
+from eas_engine.artifacts.fetching.transfer import Bar
 from eas_engine.clock import Clock
 from eas_engine.telemetry.logs import printable
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from eas_engine.artifacts.budget import Refused, shown
+from eas_engine.artifacts.archives.budget import Refused, shown
 
 BROKEN: Final = (
     tarfile.TarError,

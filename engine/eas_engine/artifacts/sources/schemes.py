@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from eas_engine.artifacts.checks import Version
-from eas_engine.artifacts.retry import TransferError
-from eas_engine.artifacts.source import Member, Opened, Outcome
+from eas_engine.artifacts.sources.checks import Version
+from eas_engine.artifacts.sources.retry import TransferError
+from eas_engine.artifacts.sources.source import Member, Opened, Outcome
 from eas_engine.errors import ArtifactError
 from eas_engine.spec.addresses import redacted, scheme
 

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
-from eas_engine.artifacts.budget import Budget, Refused
+from eas_engine.artifacts.archives.budget import Budget, Refused
 
 _PIECE: Final = 1 << 20  # bytes read at a time
 

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from eas_engine.artifacts.stopping import Stop
+from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.errors import ArtifactError
 from eas_engine.spec import addresses
 

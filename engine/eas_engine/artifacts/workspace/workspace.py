@@ -28,8 +28,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from eas_engine.artifacts.placing import Placer
-from eas_engine.artifacts.survey import Identity, Item, Kind, fingerprint, identity, signature, survey
+from eas_engine.artifacts.workspace.placing import Placer
+from eas_engine.artifacts.workspace.survey import (
+    Identity,
+    Item,
+    Kind,
+    fingerprint,
+    identity,
+    signature,
+    survey,
+)
 from eas_engine.errors import ArtifactError
 
 MODEL: Final = "model"

@@ -29,11 +29,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from eas_engine.artifacts.budget import Budget, Limits, Refused, UnpackError, free_bytes, shown
-from eas_engine.artifacts.parsing import BROKEN, naming
-from eas_engine.artifacts.stream import Stream, is_tar_header
-from eas_engine.artifacts.tree import Tree
-from eas_engine.artifacts.unzip import unpack_zip
+from eas_engine.artifacts.archives.budget import Budget, Limits, Refused, UnpackError, free_bytes, shown
+from eas_engine.artifacts.archives.parsing import BROKEN, naming
+from eas_engine.artifacts.archives.stream import Stream, is_tar_header
+from eas_engine.artifacts.archives.tree import Tree
+from eas_engine.artifacts.archives.unzip import unpack_zip
 
 __all__ = ["Limits", "UnpackError", "unpack"]
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from eas_engine.artifacts.oss_signing import Credentials
+from eas_engine.artifacts.sources.oss_signing import Credentials
 from eas_engine.errors import ConfigurationError
 
 _REGION: Final = re.compile(

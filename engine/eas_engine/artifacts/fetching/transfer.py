@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from eas_engine.artifacts.checks import Digests, Expected, Version
-from eas_engine.artifacts.part import Begun, Part
-from eas_engine.artifacts.retry import QUICK, Attempts, Policy, TransferError
-from eas_engine.artifacts.source import Opened, Outcome, RemoteFile
-from eas_engine.artifacts.stopping import Stop
+from eas_engine.artifacts.fetching.part import Begun, Part
+from eas_engine.artifacts.sources.checks import Digests, Expected, Version
+from eas_engine.artifacts.sources.retry import QUICK, Attempts, Policy, TransferError
+from eas_engine.artifacts.sources.source import Opened, Outcome, RemoteFile
+from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.clock import Clock
 
 T = TypeVar("T")

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from eas_engine.artifacts import oss_signing
-from eas_engine.artifacts.checks import Version
-from eas_engine.artifacts.http import Session, refusal
-from eas_engine.artifacts.oss_account import Account, Endpoint, Place
-from eas_engine.artifacts.retry import TransferError
-from eas_engine.artifacts.source import Member
-from eas_engine.artifacts.web import WebFile
+from eas_engine.artifacts.sources import oss_signing
+from eas_engine.artifacts.sources.checks import Version
+from eas_engine.artifacts.sources.http import Session, refusal
+from eas_engine.artifacts.sources.oss_account import Account, Endpoint, Place
+from eas_engine.artifacts.sources.retry import TransferError
+from eas_engine.artifacts.sources.source import Member
+from eas_engine.artifacts.sources.web import WebFile
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError, ConfigurationError
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from eas_engine.artifacts.stopping import Stop
+from eas_engine.artifacts.sources.stopping import Stop
 
 T = TypeVar("T")
 _LAST_WAIT: Final = 1.0  # seconds for threads to end once they were told; one may be looking up a name

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
-from eas_engine.artifacts.checks import Version, expected_of, version_of
-from eas_engine.artifacts.http import Answer, Authorise, Session, refusal, split, userinfo
-from eas_engine.artifacts.retry import TransferError
-from eas_engine.artifacts.source import Opened, Outcome
+from eas_engine.artifacts.sources.checks import Version, expected_of, version_of
+from eas_engine.artifacts.sources.http import Answer, Authorise, Session, refusal, split, userinfo
+from eas_engine.artifacts.sources.retry import TransferError
+from eas_engine.artifacts.sources.source import Opened, Outcome
 from eas_engine.spec.addresses import redacted
 from eas_engine.telemetry.logs import printable
 

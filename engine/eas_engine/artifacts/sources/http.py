@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from eas_engine.artifacts.retry import TransferError
-from eas_engine.artifacts.stopping import Stop
+from eas_engine.artifacts.sources.retry import TransferError
+from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.errors import ConfigurationError
 from eas_engine.spec.addresses import redacted
 

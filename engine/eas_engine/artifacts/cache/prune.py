@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from eas_engine.artifacts.cache import Cache, Entry
+from eas_engine.artifacts.cache.cache import Cache, Entry
 from eas_engine.errors import ArtifactError, ConfigurationError
 
 RESERVE: Final = 256 << 20  # bytes of the disk that fetching leaves free

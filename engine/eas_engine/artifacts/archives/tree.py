@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from eas_engine.artifacts.budget import Budget, Refused, shown
+from eas_engine.artifacts.archives.budget import Budget, Refused, shown
 
 _MOST_HOPS: Final = 40  # links within one link, as in the kernel (path_resolution(7))
 _MOST_STEPS: Final = 10_000_000  # of following links, in all: some seconds

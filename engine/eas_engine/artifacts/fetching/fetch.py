@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eas_engine.artifacts import local_files, oss, oss_account, schemes
-from eas_engine.artifacts.cache import Cache, Use
-from eas_engine.artifacts.fetched import Fetched
-from eas_engine.artifacts.http import Session, Settings
-from eas_engine.artifacts.job import Job
-from eas_engine.artifacts.progress import Progress
-from eas_engine.artifacts.retry import TransferError
-from eas_engine.artifacts.source import RemoteFile, RemoteFolder
-from eas_engine.artifacts.transfer import Means
-from eas_engine.artifacts.web import WebFile
+from eas_engine.artifacts.cache.cache import Cache, Use
+from eas_engine.artifacts.fetching.fetched import Fetched
+from eas_engine.artifacts.fetching.job import Job
+from eas_engine.artifacts.fetching.progress import Progress
+from eas_engine.artifacts.fetching.transfer import Means
+from eas_engine.artifacts.sources import local_files, oss, oss_account, schemes
+from eas_engine.artifacts.sources.http import Session, Settings
+from eas_engine.artifacts.sources.retry import TransferError
+from eas_engine.artifacts.sources.source import RemoteFile, RemoteFolder
+from eas_engine.artifacts.sources.web import WebFile
 from eas_engine.errors import ArtifactError
 from eas_engine.spec import addresses
 

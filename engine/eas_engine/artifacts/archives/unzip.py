@@ -10,9 +10,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, cast
 
-from eas_engine.artifacts.budget import Budget, Limits, Refused, shown
-from eas_engine.artifacts.parsing import naming
-from eas_engine.artifacts.tree import Tree
+from eas_engine.artifacts.archives.budget import Budget, Limits, Refused, shown
+from eas_engine.artifacts.archives.parsing import naming
+from eas_engine.artifacts.archives.tree import Tree
 
 _PIECE: Final = 1 << 20  # bytes read at a time
 _BZIP2_PIECE: Final = 4096  # packed bytes: zipfile inflates all that it reads, and bzip2 makes much of little

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
-from eas_engine.artifacts.checks import NO_DIGESTS, Expected, Version
+from eas_engine.artifacts.sources.checks import NO_DIGESTS, Expected, Version
 
 
 class Outcome(Enum):

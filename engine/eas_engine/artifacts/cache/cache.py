@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from eas_engine import private_files
-from eas_engine.artifacts.checks import NO_VERSION, Version
-from eas_engine.artifacts.locks import Lock, is_free
-from eas_engine.artifacts.survey import fingerprint
+from eas_engine.artifacts.cache.locks import Lock, is_free
+from eas_engine.artifacts.sources.checks import NO_VERSION, Version
+from eas_engine.artifacts.workspace.survey import fingerprint
 from eas_engine.errors import ConfigurationError
 
 Kind = Literal["file", "directory"]

@@ -15,15 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from eas_engine.artifacts import crew, folder, local_files
-from eas_engine.artifacts.cache import Cache, Kind, Record, Use, delete
-from eas_engine.artifacts.checks import Version
-from eas_engine.artifacts.fetched import Fetched
-from eas_engine.artifacts.progress import Progress, Task
-from eas_engine.artifacts.retry import TransferError
-from eas_engine.artifacts.source import Member, RemoteFile, RemoteFolder
-from eas_engine.artifacts.transfer import Means, patiently, receive
-from eas_engine.artifacts.unpack import unpack
+from eas_engine.artifacts.archives.unpack import unpack
+from eas_engine.artifacts.cache.cache import Cache, Kind, Record, Use, delete
+from eas_engine.artifacts.fetching import crew, folder
+from eas_engine.artifacts.fetching.fetched import Fetched
+from eas_engine.artifacts.fetching.progress import Progress, Task
+from eas_engine.artifacts.fetching.transfer import Means, patiently, receive
+from eas_engine.artifacts.sources import local_files
+from eas_engine.artifacts.sources.checks import Version
+from eas_engine.artifacts.sources.retry import TransferError
+from eas_engine.artifacts.sources.source import Member, RemoteFile, RemoteFolder
 from eas_engine.errors import ArtifactError
 from eas_engine.spec import addresses
 

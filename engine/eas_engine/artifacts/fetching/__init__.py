@@ -1,0 +1,1 @@
+"""From an address to a file, an archive or a folder in the cache, however often it is interrupted."""

@@ -1,0 +1,1 @@
+"""Where bytes come from: http, OSS, fsspec and local files, with retries and checks."""

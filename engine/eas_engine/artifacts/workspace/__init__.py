@@ -1,0 +1,1 @@
+"""What a processor sees of its artifacts, where it expects it."""
