@@ -1,8 +1,8 @@
 """The access log: a line of JSON for each answer, when somebody wants one (``--access-log``).
 
 Without it no line of this file runs, and answers go the short way. With it every answer goes the way of the
-unusual ones (``Connection.answered``), and its line is written by a thread of its own; lines that find no room
-because the disk is slow are counted in a line ``{"lost": ...}``.
+unusual ones (``Connection.answered``), and its line is written by a thread of its own; lines that find no
+room because the disk is slow are counted in a line ``{"lost": ...}``.
 
 * One line an answer, in the order of the answers; one with status 499 (nginx's) for a client that left before
   its answer.

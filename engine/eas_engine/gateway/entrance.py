@@ -82,7 +82,8 @@ class Entrance:
             await self.open()
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        # Each is a descriptor before `Room` can count it, so where those are few they are taken one by one.
+        for _ in range(min(_AT_ONCE, max(1, self._front.room.limit // 8))):
             try:
                 client, _address = self._listener.accept()
             except OSError as error:  # nobody is there, or gone again
@@ -98,7 +99,7 @@ class Entrance:
     def _turn_away(self, client: socket.socket) -> bool:
         """Answer and close, if that is all there is to do with it."""
         front = self._front
-        if not front.gate.full:
+        if not front.gate.full or front.access is not None:  # what is logged goes by way of a connection
             return False
         try:
             count = client.recv_into(front.head_buffer, 0, _PEEK)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import uvloop
 
 from eas_engine.admission.gate import Fleet, Gate, Limits
 from eas_engine.errors import Refusal
+from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.entrance import CROWD, LOOK_EVERY, Entrance
 from eas_engine.gateway.front import Front, Rules
 from eas_engine.gateway.http import Connection
@@ -300,5 +303,45 @@ def test_without_descriptors_it_asks_once_between_two_looks(run: Any) -> None:
         assert listener.asked == 2
         await service.look(0)  # the loop accepts again
         assert (await whole(client)).startswith(b"HTTP/1.1 450 ")
+
+    run(test)
+
+
+def test_who_is_logged_becomes_a_connection_in_a_crowd_too(run: Any, tmp_path: Path) -> None:
+    """The access log has a line for each answer."""
+
+    async def test(service: Service) -> None:
+        file = tmp_path / "access_log"
+        with AccessLog(str(file), service.clock) as service.front.access:
+            await service.fill()
+            await service.look(CROWD)
+            answer = await whole(service.ask())
+            assert answer.startswith(b"HTTP/1.1 450 Queue Full\r\n")
+        (line,) = [json.loads(line) for line in file.read_text().splitlines()]
+        assert (line["status"], line["error"]) == (450, "queue_full")
+        assert f"X-Request-Id: {line['request_id']}\r\n".encode() in answer
+        service.front.access = None
+
+    run(test)
+
+
+def test_where_descriptors_are_few_no_more_are_taken_in_a_turn_than_there_is_room_for(run: Any) -> None:
+    async def test(service: Service) -> None:
+        await service.fill()
+        await service.look(CROWD)
+        service.front.room.limit = PLACES
+        taken, accept = [], service.entrance._listener.accept
+
+        class Counted:
+            def accept(self) -> Any:
+                taken.append(1)
+                return accept()
+
+        service.entrance._listener = Counted()  # type: ignore[assignment]
+        answers = [service.ask() for _ in range(4)]
+        service.entrance._accept()
+        service.entrance._listener = service.listener
+        assert len(taken) == 1
+        assert [(await whole(one))[:12] for one in answers] == [b"HTTP/1.1 450"] * 4
 
     run(test)
