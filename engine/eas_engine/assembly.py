@@ -1,0 +1,106 @@
+"""What the data plane and the supervisor are told: each parameter in its place."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+from eas_engine.admission.gate import Limits
+from eas_engine.artifacts import libraries
+from eas_engine.artifacts.class_path import class_path
+from eas_engine.artifacts.resolve import without_secrets
+from eas_engine.artifacts.workspace import variables
+from eas_engine.gateway.front import Rules
+from eas_engine.plane import Plane
+from eas_engine.supervisor.launch import Program
+from eas_engine.supervisor.mounts import workspace_mounts
+from eas_engine.supervisor.settings import Processor, Settings
+
+if TYPE_CHECKING:
+    from eas_engine.clock import Clock
+    from eas_engine.prepare import Parts
+    from eas_engine.telemetry.logs import Logs
+
+
+def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
+    """The data plane of the service."""
+    service = parts.loaded.spec
+    rpc = service.metadata.rpc
+    return Plane(
+        Rules(
+            service.name, parts.token.text if parts.token else "", rpc.max_body_size, parts.options.any_path
+        ),
+        Limits(rpc.max_queue_size, rpc.threads, float(rpc.rate_limit), rpc.keepalive_ms / 1000),
+        inflight=rpc.max_inflight_bytes,
+        stuck_ms=rpc.stuck_timeout,
+        retry=rpc.retry_on_crash,
+        prefix=secrets.token_hex(4),
+        clock=clock,
+        log=logs.log,
+        descriptors=parts.descriptors,
+        access=parts.access,
+    )
+
+
+def settings(parts: Parts) -> Settings:
+    """What the supervisor is told about the service."""
+    service, artifacts = parts.loaded.spec, parts.artifacts
+    rpc, workspace = service.metadata.rpc, artifacts.workspace
+    return Settings(
+        service=service.name,
+        program=Program(
+            interpreter=_interpreter(str(artifacts.interpreter)),
+            sdk_directory=parts.sdk,
+            environment=_environment(parts),
+            core_files=service.runtime.enable_crash_block,
+            mounts=workspace_mounts(workspace.root, workspace.links) if workspace else (),
+        ),
+        processor=Processor(
+            entry=str(artifacts.entry),
+            entry_class=artifacts.entry_class,
+            processor_type=service.processor_type,
+            processor_dir=str(artifacts.processor_dir),
+            model_path=artifacts.model_path,
+            model_entry=artifacts.model_entry,
+            model_config=service.model_config_text,
+            warm_up=str(artifacts.warm_up or ""),
+            warm_up_count=service.metadata.warm_up_count,
+            cpp_batch=rpc.cpp_batch,
+            main_class=service.processor_mainclass,
+            class_path=_class_path(parts),
+            java_opts=service.metadata.java_opts,
+            memory_mb=service.metadata.memory,
+        ),
+        instances=service.start_count,
+        threads=rpc.worker_threads,
+        keepalive_ms=rpc.keepalive,
+        enable_sigterm=rpc.enable_sigterm,
+        crash_block=service.runtime.enable_crash_block,
+        grace=float(service.metadata.eas.termination_grace_period),
+    )
+
+
+def _class_path(parts: Parts) -> tuple[str, ...]:
+    """Of a Java processor; empty for others."""
+    service, artifacts = parts.loaded.spec, parts.artifacts
+    if service.processor_type != "java":
+        return ()
+    return class_path(service.processor_path, artifacts.processor_dir, artifacts.entry)
+
+
+def _environment(parts: Parts) -> dict[str, str]:
+    """``processor_envs`` and where things are; for libraries also their search path, which exec must know."""
+    service, artifacts = parts.loaded.spec, parts.artifacts
+    given = variables.variables(without_secrets(service), artifacts)
+    given |= {variable.name: variable.value for variable in service.processor_envs}
+    if service.processor_type in ("cpp", "java"):
+        path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
+        given[libraries.VARIABLE] = libraries.search_path(artifacts.processor_dir, artifacts.entry, path)
+    return given
+
+
+def _interpreter(found: str) -> str:
+    """A processor started by hand says which Python it was started with, unless its package brings one."""
+    return os.environ.get("EAS_PROCESSOR_PYTHON", found) if found == sys.executable else found
