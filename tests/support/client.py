@@ -52,9 +52,9 @@ class Answer:
         return self.body.decode().rstrip("\n")
 
     def timing(self) -> dict[str, float]:
-        """``Server-Timing`` in milliseconds."""
-        parts = (part.split(";dur=") for part in self.headers["server-timing"].split(", "))
-        return {name: float(value) for name, value in parts}
+        """``Server-Timing`` in milliseconds; without those of which no duration is known."""
+        parts = (part.partition(";dur=") for part in self.headers["server-timing"].split(", "))
+        return {name: float(value) for name, known, value in parts if known}
 
 
 class Client:

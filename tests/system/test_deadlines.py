@@ -108,6 +108,15 @@ def test_server_timing_of_a_408_says_where_the_time_went(engines: Engines) -> No
     assert timing["process"] == 0
 
 
+def test_server_timing_of_a_408_out_of_the_processor_does_not_call_that_waiting(engines: Engines) -> None:
+    engine = engines({"keepalive": 500, "worker_threads": 1, "stuck_timeout": 600_000})
+    answer = engine.ask("do=hang", headers={"X-EAS-Timing": "1"})
+
+    assert_late(answer)
+    assert set(answer.timing()) == {"batch", "total"}
+    assert 'process;desc="unfinished"' in answer.headers["server-timing"]
+
+
 def test_who_timed_out_in_the_queue_never_reaches_the_processor(engines: Engines, latch: Latch) -> None:
     engine = engines({"keepalive": 700, "worker_threads": 1, "stuck_timeout": 600_000})
     first = engine.connect()

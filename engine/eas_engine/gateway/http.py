@@ -67,6 +67,7 @@ class Connection(Client):
         "_head",
         "_left",
         "_length",
+        "_pipelines",
         "_plain",
         "_raw",
         "_received",
@@ -93,6 +94,7 @@ class Connection(Client):
         self._length = 0
         self._plain = False  # its answer may go the short way
         self._tail = b""
+        self._pipelines = False  # it has sent a request before it had the answer to the one before
         self._first = 0.0  # when the first byte of the request being read came
         self._ticket: Ticket | None = None
         self._upload: Upload | None = None
@@ -306,6 +308,7 @@ class Connection(Client):
         self._state = _BUSY
         self._received = ticket.size
         self._tail = rest
+        self._pipelines = self._pipelines or bool(rest)
         self._first = now if rest else 0.0
         ticket.queued = now
         self._front.submit(ticket)
@@ -314,6 +317,7 @@ class Connection(Client):
         """Bytes of the next request, while this one is in the system."""
         if not self._tail:
             self._first = monotonic()
+            self._pipelines = True
         self._tail += data
         if len(self._tail) >= _AHEAD:
             self._transport.pause_reading()
@@ -467,8 +471,12 @@ class Connection(Client):
             self._end(unread=unread)
 
     def _end(self, *, unread: bool) -> None:
-        """Close behind what was written; gently, if the client may still be sending."""
-        if unread:
+        """Close behind what was written; gently, if the client may still be sending.
+
+        A client that waits for each answer isn't, and a gentle end would make each refusal dearer. One that
+        has pipelined may have its next request on the way, and that would reset the connection.
+        """
+        if unread or self._pipelines:
             self._close_gently()
         else:
             self._state = _LINGER

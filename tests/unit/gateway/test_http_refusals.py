@@ -41,6 +41,34 @@ def test_a_refused_body_of_more_ends_the_connection_without_a_reset(parts: Parts
     assert browser.statuses == [404]
 
 
+def test_a_client_that_pipelines_is_not_reset_by_a_closing_answer(parts: Parts) -> None:
+    """All that it had sent was read, but its next request was on the way: that reset its connection."""
+    host = parts.host()
+    browser = Browser(parts)
+    browser.send(post(b"one") + post(b"two"))
+    parts.serve_all()
+    assert browser.statuses == [200, 200]
+    browser.send(post(b"three"))
+    parts.loop.turn()
+    assert host.begin(host.read()[0])
+    parts.loop.advance(5.1)
+    assert browser.statuses == [200, 200, 408]
+    assert browser.half_closed
+    browser.send(post(b"four"))
+    assert not browser.lost
+    browser.finish()
+    assert browser.lost
+
+
+def test_a_client_that_waits_for_its_answers_is_closed_on_at_once(parts: Parts) -> None:
+    parts.host(1)
+    browser = Browser(parts)
+    browser.send(post(b"one"))
+    parts.loop.advance(5.1)
+    assert browser.statuses == [408]
+    assert browser.closing
+
+
 def test_lingering_ends_after_five_seconds(parts: Parts) -> None:
     browser = Browser(parts)
     browser.send(b"nonsense\r\n\r\n")

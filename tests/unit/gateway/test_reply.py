@@ -14,7 +14,7 @@ from eas_engine import errors
 from eas_engine.errors import InstanceCrashed, ProcessorRaised, RateLimited, Refusal
 from eas_engine.gateway.head import Head, parse
 from eas_engine.gateway.reply import Replies, has_body, server_timing
-from eas_engine.request import Ticket
+from eas_engine.request import UNKNOWN, Ticket
 from support.parts import Asker
 from support.repository import ROOT
 
@@ -239,6 +239,13 @@ def test_the_date_is_that_of_the_last_second() -> None:
 def test_timings_are_milliseconds_of_each_part() -> None:
     line = server_timing(ticket(begun=101.0, process_us=2500), 102.0)
     wanted = b"queue;dur=500.000, batch;dur=0.000, process;dur=2.500, total;dur=2000.000"
+    assert line == b"Server-Timing: " + wanted + b"\r\n"
+
+
+def test_timings_of_a_request_that_ended_inside_the_processor_claim_nothing() -> None:
+    """Its time in the processor was once told as waiting in the queue."""
+    line = server_timing(ticket(begun=UNKNOWN), 102.0)
+    wanted = b'queue;desc="unknown", batch;dur=0.000, process;desc="unfinished", total;dur=2000.000'
     assert line == b"Server-Timing: " + wanted + b"\r\n"
 
 
