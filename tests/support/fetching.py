@@ -9,10 +9,10 @@ from typing import Any
 from eas_engine.artifacts.cache.cache import Cache
 from eas_engine.artifacts.fetching.fetch import Fetcher, Network
 from eas_engine.artifacts.fetching.fetched import Fetched
-from eas_engine.artifacts.sources.http import Settings
 from eas_engine.artifacts.fetching.progress import LogProgress
-from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.artifacts.fetching.transfer import Means
+from eas_engine.artifacts.sources.http import Settings
+from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.clock import SystemClock
 
 

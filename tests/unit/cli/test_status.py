@@ -16,7 +16,7 @@ from eas_engine.cli.app import app
 from eas_engine.cli.output import duration, size
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.state import EngineRecord, StateDirectory
-from eas_engine.telemetry.status import InstanceStatus, Load, Readiness, ServiceStatus
+from eas_engine.telemetry.status import Cleared, InstanceStatus, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Rates
 
 TOKEN = "YTQ0ZTU2Nzg="
@@ -35,6 +35,9 @@ class Source:
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         return b"", accept
+
+    async def clear_crashes(self, scene: str | None) -> Cleared:
+        raise NotImplementedError
 
     async def status(self) -> ServiceStatus:
         if self.failing:
