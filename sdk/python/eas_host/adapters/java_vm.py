@@ -8,6 +8,7 @@ calls ``exit``) looks to the engine like any host that ended, with the JVM's wor
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ class Machine:
         library = _library(self.jpype)
         given = options(start["memory_mb"], start["java_opts"], os.getcwd())
         self.status = 1
+        faulthandler.disable()  # the JVM would leave a fault to it, and write no hs_err file
         try:
             self.jpype.startJVM(
                 *given, jvmpath=library, classpath=[SDK, *start["class_path"]], interrupt=True
