@@ -2,12 +2,12 @@
 
 ``Window.run`` is one task on the gateway's loop. Every 100 ms it looks how late it was woken: that lateness
 is what every other callback of the loop suffers. Once a second it notes the counters, so that rates are
-differences of two notes and cost the predict path nothing. All reading is safe from another thread.
+differences of two notes and cost the predict path nothing. All reading is safe from another thread, with a
+GIL or without: what is read there is never changed, only replaced.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from eas_engine.telemetry.counters import Counters
 PERIOD = 0.1  # seconds between two heartbeats
 SPAN = 10.0  # seconds that rates and quantiles look back
 _LAG_BINS, _LAG_BIN = 6, 10.0  # the largest lag of the last minute, in bins of ten seconds
+_NOTES = int(SPAN) + 1
 _WEIGHT = 0.1  # of the newest lateness in the moving average
 
 
@@ -47,8 +48,8 @@ class Window:
         self._counters = counters
         self._beat = clock.now()
         self._average = 0.0
-        self._bins: deque[tuple[int, float]] = deque(maxlen=_LAG_BINS)
-        self._notes: deque[_Note] = deque([self._note()], maxlen=int(SPAN) + 1)
+        self._bins: tuple[tuple[int, float], ...] = ()
+        self._notes: tuple[_Note, ...] = (self._note(),)
 
     def __repr__(self) -> str:
         return f"<Window lag {self._average * 1e3:.1f} ms, at most {self.lag_max * 1e3:.1f} ms>"
@@ -67,7 +68,7 @@ class Window:
     def lag_max(self) -> float:
         """Seconds, the worst of the last minute; also one that isn't over yet."""
         oldest = self._bin() - _LAG_BINS
-        worst = max((lag for index, lag in tuple(self._bins) if index > oldest), default=0.0)
+        worst = max((lag for index, lag in self._bins if index > oldest), default=0.0)
         return max(worst, self.heartbeat_age - PERIOD)
 
     async def run(self) -> None:
@@ -84,16 +85,16 @@ class Window:
         self._average += _WEIGHT * (late - self._average)
         index = self._bin()
         if self._bins and self._bins[-1][0] == index:
-            self._bins[-1] = (index, max(late, self._bins[-1][1]))
+            self._bins = (*self._bins[:-1], (index, max(late, self._bins[-1][1])))
         else:
-            self._bins.append((index, late))
+            self._bins = (*self._bins, (index, late))[-_LAG_BINS:]
         if self._beat - self._notes[-1].at >= 1.0:
-            self._notes.append(self._note())
+            self._notes = (*self._notes, self._note())[-_NOTES:]
 
     def rates(self) -> Rates:
         """From the oldest note that is kept until now."""
         now = self._note()
-        recent = [note for note in tuple(self._notes) if now.at - note.at <= SPAN + 1]
+        recent = [note for note in self._notes if now.at - note.at <= SPAN + 1]
         then = recent[0] if recent else now
         seconds = now.at - then.at
         if seconds <= 0:

@@ -20,6 +20,8 @@ import traceback
 from importlib.machinery import PathFinder
 from typing import FrozenSet, List, Optional, Tuple
 
+from eas_host.lines import keep_whole
+
 try:
     import ctypes
 except ImportError:  # a Python built without libffi
@@ -45,6 +47,7 @@ def adopt() -> None:
         stream.reconfigure(  # type: ignore[union-attr]
             encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=False
         )
+    keep_whole()
     try:
         int("")
     except ValueError:
