@@ -68,6 +68,8 @@ def options(memory: Any, more: Sequence[str], directory: str) -> List[str]:
         f"-XX:ErrorFile={directory}/hs_err_pid%p.log",
         # After an OutOfMemoryError any thread may be gone: better a new instance than half of one.
         "-XX:+ExitOnOutOfMemoryError",
+        # No file in /tmp that stays when the JVM is killed.
+        "-XX:+PerfDisableSharedMem",
     ]
     limit = [f"-Xmx{heap(memory)}m"] if memory else []
     return [*ours, *limit, *more]
