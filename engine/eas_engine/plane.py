@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from eas_engine.admission.backlog import Backlog
 from eas_engine.admission.gate import Fleet, Gate, Limits
+from eas_engine.errors import Draining, InstanceCrashed
 from eas_engine.gateway.front import Front, Log, Rules
+from eas_engine.request import UNKNOWN
 from eas_engine.telemetry.counters import Counters
 from eas_engine.workers.bodies import Bodies
 from eas_engine.workers.link import Link
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 _TICK = 1.0
 _OFTEN = 0.05
+_TOO_LATE = "the service has ended before it came to this request"
 _LAST_MOMENT = 0.5  # seconds for clients to close connections that the engine has ended
 
 
@@ -155,12 +158,19 @@ class Plane:
             await self._clock.sleep(0.005)
 
     async def close(self) -> None:
-        """End what is left. Nobody is listening any more.
+        """End what is left. Nobody is listening any more, and there are no hosts.
 
+        Who still waits (the grace period was too short) is told so; what was begun and would have been tried
+        once more may have had effects.
         Connections are half-closed first and given a moment: a client whose next request is on its way now
         sees a clean end without an answer, which says that it wasn't begun, instead of a reset.
         """
         self.front.closing = True
+        for ticket in self.gate.deadlines.tickets():
+            begun = ticket.begun == UNKNOWN
+            self._refuse(ticket, InstanceCrashed() if begun else Draining(_TOO_LATE), self._clock.now())
+        if self.pool.quarantine is not None:
+            self.pool.quarantine.close()
         for connection in tuple(self.front.connections):
             connection.hang_up()
         until = self._clock.now() + _LAST_MOMENT

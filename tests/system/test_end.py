@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from support.client import Client, ConnectionEnded
-from support.engine import COMMAND, Engine, eventually, gone, service
+from support.engine import COMMAND, Engine, end_process, eventually, gone, service
 from support.engines import Engines, Latch
 
 PATIENT: dict[str, object] = {"keepalive": 60_000}
@@ -130,6 +130,41 @@ def test_when_the_grace_period_is_over_it_ends_all_the_same(engines: Engines) ->
         assert engine.wait() == 0
     assert all(gone(pid) for pid in pids)
     assert "the grace period is over" in engine.log
+
+
+def test_who_still_waits_when_the_grace_period_is_over_is_answered(engines: Engines) -> None:
+    """Their connections were once ended without a word."""
+    metadata = {"eas": {"termination_grace_period": 1}}
+    engine = engines({"keepalive": 600_000, "worker_threads": 1}, metadata=metadata)
+    with engine.connect() as begun, engine.connect() as waiting, engine.connect() as uploading:
+        begun.post("do=hang")
+        eventually(lambda: engine.metric("eas_busy_threads") == 1, "begun")
+        waiting.post()
+        uploading.send(uploading.head(length=10) + b"01234")
+        eventually(lambda: engine.metric("eas_in_flight") == 3, "all are in")
+        engine.signal(signal.SIGTERM)
+        assert begun.read().status == 500
+        for client in (waiting, uploading):
+            answer = client.read()
+            assert (answer.status, answer.code, answer.closes) == (503, "draining", True)
+            assert "has ended before" in answer.text
+        assert engine.wait() == 0
+
+
+def test_what_would_have_been_tried_again_is_answered_at_the_end(engines: Engines) -> None:
+    metadata = {"eas": {"termination_grace_period": 2}}
+    rpc: dict[str, object] = {"keepalive": 600_000, "worker_threads": 2, "retry_on_crash": True}
+    engine = engines(rpc, metadata=metadata)
+    with engine.connect() as first, engine.connect() as second:
+        for client in (first, second):
+            client.post("do=hang")
+        eventually(lambda: engine.metric("eas_busy_threads") == 2, "begun")
+        end_process(engine.host)
+        eventually(lambda: engine.metric("eas_suspects") == 2, "suspects")
+        engine.signal(signal.SIGTERM)
+        codes = {client.read().code for client in (first, second)}
+        assert codes <= {"instance_stopped", "instance_crashed"}
+        assert engine.wait() == 0
 
 
 def test_a_signal_while_it_loads_ends_it(engines: Engines) -> None:

@@ -70,6 +70,10 @@ class Deadlines:
         if timer is not None:
             timer.cancel()
 
+    def tickets(self) -> list[Ticket]:
+        """All that are watched."""
+        return [*self.line, *self._own]
+
     def close(self) -> None:
         """Stop watching."""
         for timer in (self._timer, *self._own.values()):
