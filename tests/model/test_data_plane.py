@@ -113,7 +113,9 @@ class DataPlane(RuleBasedStateMachine):
     @rule(n=pick)
     def thread_takes(self, n: int) -> None:
         calls = self.calls(began=False)
-        host, call = calls[n % len(calls)]
+        self.begin(*calls[n % len(calls)])
+
+    def begin(self, host: WireHost, call: Call) -> None:
         asker, ticket = self.tickets[call.number]
         ended = asker.ending is not None
         if host.begin(call):
@@ -192,11 +194,13 @@ class DataPlane(RuleBasedStateMachine):
         for asker, ticket in self.waiting():
             assert ticket.deadline > self.parts.loop.now - 1e-6, f"{asker} should have had its 408"
 
+    @precondition(
+        lambda self: len(self.tickets) > 12
+    )  # else nearly every run would be about nothing but this
     @rule()
     def engine_drains(self) -> None:
-        if len(self.tickets) > 12:  # else nearly every run would be about nothing but this
-            self.parts.gate.drain()
-            self.see()
+        self.parts.gate.drain()
+        self.see()
 
     # -- what must hold
 
@@ -287,6 +291,30 @@ class Retrying(DataPlane):
     """The same with ``rpc.retry_on_crash``."""
 
     retry = True
+
+    @precondition(lambda self: self.parts.hosts)
+    @rule(n=pick, opens=st.booleans())
+    def host_dies_with_all_it_has_begun(self, n: int, opens: bool) -> None:
+        """Chance alone brings this about too seldom."""
+        self.parts.loop.turn()
+        host = self.parts.hosts[n % len(self.parts.hosts)]
+        while unbegun := [call for call in host.read() if not call.began]:
+            self.begin(host, unbegun[0])
+        if opens and len(self.parts.hosts) < 3:
+            self.host_opens()
+        self.host_dies(self.parts.hosts.index(host), turned=False, stopped=False)
+
+    @precondition(lambda self: self.parts.quarantine.reserved is not None)
+    @rule(dies=st.booleans())
+    def suspect_is_tried(self, dies: bool) -> None:
+        self.parts.loop.turn()
+        for host in self.parts.hosts:
+            if host.link is self.parts.quarantine.reserved:
+                for call in [call for call in host.read() if not call.began]:
+                    self.begin(host, call)
+                if dies:
+                    self.host_dies(self.parts.hosts.index(host), turned=True, stopped=False)
+                return
 
 
 Retrying.TestCase.settings = DataPlane.TestCase.settings

@@ -65,6 +65,7 @@ def show(outcome: Outcome, console: Console) -> None:
     for told, count in sorted(outcome.answers.items()):
         table.add_row(f"  {told}", str(count))
     table.add_row("kills", str(outcome.kills))
+    table.add_row("tried twice", str(outcome.retries))
     table.add_row("slowest answer", f"{outcome.longest:.2f} s")
     for name, trend, unit in (
         ("memory", outcome.memory, 1e6),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import random
+import re
 import shlex
-import signal
 import sys
 import tempfile
 import time
@@ -27,6 +27,7 @@ COMMAND = shlex.join([sys.executable, "-m", "eas_engine"])
 PROCESSOR = "chaos"
 _LOOK = 0.02
 _SAMPLE = 1.0
+_SPREAD = 0.05
 _START_WITHIN = 300.0
 
 
@@ -73,10 +74,17 @@ class Outcome:
     answers: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     kills: int = 0
+    retries: int = 0
+    """Requests that were tried twice."""
     seconds: float = 0.0
     longest: float = 0.0
     memory: Trend | None = None
     descriptors: Trend | None = None
+
+    @property
+    def interrupted(self) -> int:
+        """Requests that were answered with the death of their instance."""
+        return sum(n for told, n in self.answers.items() if told.startswith("500 instance_"))
 
     @property
     def requests(self) -> int:
@@ -99,8 +107,17 @@ def run(plan: Plan, command: str = COMMAND, progress: Callable[[str], None] = la
                     plan, Crowd(started.target, clients=plan.clients, poison=plan.poison), victims, progress
                 )
             )
+            outcome.retries = _retries(started.admin("/metrics")[1].decode())
+    if plan.pace and not plan.poison and not (outcome.retries if plan.retry else outcome.interrupted):
+        outcome.faults.append("no request was inside when its instance died: this shows nothing")
     outcome.faults += faults
     return outcome
+
+
+def _retries(metrics: str) -> int:
+    """How many requests were tried twice."""
+    found = re.search(r"^eas_retries_total\{.*\} (\S+)$", metrics, re.MULTILINE)
+    return int(float(found[1])) if found else 0
 
 
 def _service(plan: Plan) -> dict[str, object]:
@@ -129,8 +146,8 @@ async def _torment(plan: Plan, crowd: Crowd, victims: Victims, progress: Callabl
                 progress(f"{now - began:.0f} s: {answered} answers, {outcome.kills} kills, {samples[-1]}")
         waits = plan.retry and interrupted & crowd.outstanding
         if not plan.poison and now >= next_kill and not waits:
+            outcome.kills += await victims.kill_oldest()
             interrupted = set(crowd.outstanding)
-            outcome.kills += victims.kill_oldest()
             next_kill = max(next_kill + plan.every, now)
         await asyncio.sleep(_LOOK)
     crowd.stop()
@@ -176,13 +193,19 @@ class Victims:
                 raise NotServing(f"{len(self._hosts())} of {count} instances have started")
             time.sleep(_LOOK)
 
-    def kill_oldest(self) -> int:
-        """SIGKILL to the one that has lived longest: it is ready, and its earlier deaths are forgotten."""
+    async def kill_oldest(self) -> int:
+        """SIGKILL to the one that has lived longest: it is ready, and its earlier deaths are forgotten.
+
+        By a process of its own, after a moment: whenever this one, which also is the clients, has its turn,
+        what it has asked for is answered already, as a rule, and the victim would die with nothing to do.
+        """
         hosts = self._hosts()
         if not hosts:
             return 0
-        os.kill(hosts[0].pid, signal.SIGKILL)
-        return 1
+        moment = random.uniform(0.0, _SPREAD)  # noqa: S311 - nothing secret
+        told = f"sleep {moment:.4f}; kill -KILL {hosts[0].pid}"
+        killer = await asyncio.create_subprocess_exec("sh", "-c", told)
+        return int(await killer.wait() == 0)
 
     def sample(self, seconds: float) -> Sample:
         """The engine now."""

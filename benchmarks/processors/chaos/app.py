@@ -7,7 +7,7 @@ import time
 
 import eas_sdk
 
-SECONDS = 0.003
+SECONDS = 0.005
 """So that requests are inside whenever the process is killed."""
 
 
