@@ -244,6 +244,19 @@ def test_a_client_that_leaves_is_dropped_but_its_request_stays_alone_until_its_t
     parts.check_empty()
 
 
+def test_whose_client_had_left_before_the_crash_is_no_suspect(parts: Parts) -> None:
+    host = parts.host(1)
+    asker, ticket = parts.ask(b"alone")
+    assert isinstance(ticket, Ticket)
+    parts.loop.turn()
+    assert host.begin(host.read()[0])
+    parts.gone(asker, ticket)
+    parts.kill(host, CRASH)
+    assert parts.quarantine.count() == 0
+    assert inside(parts.host(1)) == []
+    parts.check_empty()
+
+
 def test_a_client_that_leaves_while_its_request_waits_frees_the_host_that_was_kept_for_it(
     parts: Parts,
 ) -> None:
