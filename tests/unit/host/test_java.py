@@ -112,10 +112,73 @@ def test_an_exception_whose_own_code_throws_is_still_an_answer(tmp_path: Path) -
 try:
     made().handle()(Request.build(b""))
 except Raised as raised:
-    print(raised, "|", raised.trace)
+    print(raised, "|", raised.trace.splitlines()[0])
 """
     assert java.printed(script, tmp_path, jar, main_class="Nasty") == (
         "Nasty$1 | Nasty$1, which can't be printed: java.lang.Error"
+    )
+
+
+def test_half_a_surrogate_pair_in_a_message_is_a_question_mark(tmp_path: Path) -> None:
+    process = 'throw new RuntimeException("half \\ud800 and \\ud83d\\ude00", new Error("\\udc00"));'
+    script = """
+try:
+    made().handle()(Request.build(b""))
+except Raised as raised:
+    print(ascii(str(raised)), [ascii(l) for l in raised.trace.splitlines() if "at " not in l])
+"""
+    seen = java.printed(script, tmp_path, java.plain("Half", process), main_class="Half")
+    smile = "\\U0001f600"
+    titles = [f"'java.lang.RuntimeException: half ? and {smile}'", "'Caused by: java.lang.Error: ?'"]
+    assert seen.startswith(f"'half ? and {smile}' {titles!r}"[:-1])
+
+
+def test_a_long_message_is_cut_before_it_comes_to_python(tmp_path: Path) -> None:
+    process = """
+char[] many = new char[50_000_000];
+java.util.Arrays.fill(many, 'x');
+throw new RuntimeException(new String(many));
+"""
+    script = """
+try:
+    made().handle()(Request.build(b""))
+except Raised as raised:
+    print(len(str(raised)), len(raised.trace) < 20_000, "at Long.Process" in raised.trace)
+"""
+    seen = java.printed(script, tmp_path, java.plain("Long", process), main_class="Long")
+    assert seen == "16384 True True"
+
+
+def test_a_deep_stack_is_cut_in_the_log_and_a_ring_of_causes_ends(tmp_path: Path) -> None:
+    source = """
+public class Deep {
+    Deep(String a, String b) {}
+    void Load() {}
+    int down(int depth) { return down(depth + 1) + depth; }
+    byte[] Process(byte[] data) {
+        if (data.length == 0) down(0);
+        RuntimeException first = new RuntimeException("first"), second = new RuntimeException("second", first);
+        first.initCause(second);
+        first.addSuppressed(new Error("beside"));
+        throw first;
+    }
+}
+"""
+    script = """
+handle = made().handle()
+for body in (b"", b"ring"):
+    try:
+        handle(Request.build(body))
+    except Raised as raised:
+        lines = raised.trace.splitlines()
+        print(len(lines), lines[0], lines[-1].strip(), [l for l in lines if ": " in l and "at " not in l])
+"""
+    seen = java.printed(script, tmp_path, java.jar_of({"Deep.java": source}), main_class="Deep").splitlines()
+    assert seen[0] == "52 java.lang.StackOverflowError ... 974 more []"
+    assert seen[1].endswith(
+        "Caused by: ... java.lang.RuntimeException ['java.lang.RuntimeException: first', "
+        "'\\tSuppressed: java.lang.Error: beside', 'Caused by: java.lang.RuntimeException: second', "
+        "'Caused by: ... java.lang.RuntimeException']"
     )
 
 

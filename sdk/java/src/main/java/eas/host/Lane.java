@@ -101,10 +101,15 @@ public abstract class Lane {
     static String message(Throwable thrown) {
         try {
             String said = thrown.getMessage();
-            return said == null || said.isEmpty() ? thrown.getClass().getName() : said;
+            return said == null || said.isEmpty() ? thrown.getClass().getName() : cut(said);
         } catch (Throwable broken) { // getMessage is the processor's code, too
             return thrown.getClass().getName();
         }
+    }
+
+    /** As much of a message as can be sent, and no less: it costs memory and time on its way to Python. */
+    static String cut(String said) { // one character more, so that no pair is split within what is sent
+        return said.length() <= LONGEST_MESSAGE ? said : said.substring(0, LONGEST_MESSAGE + 1);
     }
 
     /**
