@@ -251,8 +251,9 @@ def test_a_hundred_thousand_inputs_of_nonsense(engine: Engine) -> None:
     assert engine.ask(body=b"alive").body == b"alive"
     assert engine.instance()["restarts"] == {}
     assert not [line for line in engine.log.splitlines() if line.startswith("Traceback")], "none of our own"
+    # Some of it is right by chance; how much depends on how soon the client sees that a connection has ended.
     assert engine.metric("eas_requests_total", status="400") > 1000
-    assert engine.metric("eas_requests_total", status="200") > 1000
+    assert engine.metric("eas_requests_total", status="200") > 100
 
 
 def settle(engine: Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -101,7 +101,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
         ),
         (
             "io_threads",
-            f"{status['io_threads']['requested']} asked for, {status['io_threads']['effective']} in effect",
+            _io_threads(status["io_threads"]),
         ),
     ]
     out.print(plain(f"{engine.record.name} (eas-engine {status['version']})", "bold"))
@@ -109,6 +109,11 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
     _show_instances(out, status["instances"])
     for warning in status["warnings"]:
         out.print(plain(f"warning: {warning}", "yellow"))
+
+
+def _io_threads(shown: Mapping[str, Any]) -> str:
+    numbers = f"{shown['requested']} asked for, {shown['effective']} in effect"
+    return f"{numbers}: {shown['reason']}" if shown.get("reason") else numbers
 
 
 def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
@@ -135,9 +140,15 @@ def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
             out.print(plain(f"{one['name']}: {why}", "yellow"))
         if one["last_crash"]:
             out.print(plain(f"{one['name']}: last crash: {_crash(one['last_crash'])}", "red"))
-        if one["state"] != "READY" or one["last_crash"]:
-            for line in one["log"][-_LOG_LINES:]:
-                out.print(plain(f"  {one['name']} | {line}"))
+        for line in _lines(one)[-_LOG_LINES:]:
+            out.print(plain(f"  {one['name']} | {line}"))
+
+
+def _lines(one: Mapping[str, Any]) -> Sequence[str]:
+    """What it printed last that explains its state: before its crash, if that is what there is to explain."""
+    if one["last_crash"] and one["last_crash"].get("lines"):
+        return list(one["last_crash"]["lines"])
+    return [] if one["state"] == "READY" else list(one["log"])
 
 
 def _clients(connections: Mapping[str, Any]) -> str:

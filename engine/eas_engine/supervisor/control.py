@@ -124,7 +124,7 @@ def parse(line: bytes) -> Message:
     try:
         said = json.loads(line)
         return _KINDS[said["type"]](said)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ControlViolation(f"not a message of a host: {line[:80]!r} ({type(error).__name__})") from error
 
 

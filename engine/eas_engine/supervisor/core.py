@@ -18,6 +18,10 @@ _WITHOUT_SHARED = "0x31"
 """``/proc/<pid>/coredump_filter`` without anonymous shared memory: a core file holds what the processor had,
 and not the arenas of bodies, whose address space is a thousand times larger than their memory."""
 
+MOST_BYTES = 1 << 30
+"""Of a core file: what a debugger needs comes first in it, and writing more keeps clients waiting, because a
+process isn't dead before its core file is written (a JVM's was 8 GB)."""
+
 _LEAVES_ONE = frozenset(
     {
         signal.SIGQUIT,
@@ -35,13 +39,14 @@ _LEAVES_ONE = frozenset(
 
 
 def configure(pid: int, *, wanted: bool) -> None:
-    """Of a child that was just executed: the shared arenas never; with ``wanted`` as much as it may."""
+    """Of a child that was just executed: never the shared arenas; with ``wanted`` up to ``MOST_BYTES``."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/coredump_filter").write_text(_WITHOUT_SHARED)
     if wanted:
         with contextlib.suppress(OSError, ValueError):
             _, hard = resource.prlimit(pid, resource.RLIMIT_CORE)
-            resource.prlimit(pid, resource.RLIMIT_CORE, (hard, hard))
+            most = MOST_BYTES if hard == resource.RLIM_INFINITY else min(hard, MOST_BYTES)
+            resource.prlimit(pid, resource.RLIMIT_CORE, (most, hard))
 
 
 def find(status: int, pid: int, directory: Path, since: float) -> tuple[Path | None, str]:

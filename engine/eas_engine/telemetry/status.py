@@ -7,6 +7,8 @@ counters.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +23,9 @@ _SECRET = re.compile(
 )
 _NOT_SECRET = frozenset({"generate_token"})
 _USERINFO = re.compile(r"(\w+://)[^/\s@]+@")
+_ADDRESS = re.compile(r"model_path|processor_path|warm_up_data_path")
+_QUERY = re.compile(r"^((?!oss:)\w+://[^?#]*)\?[^#]*")
+"""Of an address: a signature, as a rule. In the name of an object in OSS a question mark is a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class ServiceStatus:
     open: bool = False  # no token is asked for
     io_threads_requested: int = 1
     io_threads_effective: int = 1
+    io_threads_reason: str = ""  # why they differ
     statuses: Mapping[int, int] = field(default_factory=dict)  # answers by HTTP status since the start
     closed_for_room: int = 0  # connections that were closed because there were too many, since the start
     refused_connections: int = 0  # those that were closed unheard
@@ -139,7 +145,11 @@ def document(
             "refused": status.refused_connections,
         },
         "threads": {"busy": load.busy_threads, "all": load.threads},
-        "io_threads": {"requested": status.io_threads_requested, "effective": status.io_threads_effective},
+        "io_threads": {
+            "requested": status.io_threads_requested,
+            "effective": status.io_threads_effective,
+            "reason": status.io_threads_reason,
+        },
         "rates": asdict(status.rates),
         "answers": {str(code): count for code, count in sorted(status.statuses.items())},
         "event_loop_lag_seconds": {"average": status.lag, "maximum": status.lag_max},
@@ -171,10 +181,19 @@ def without_secrets(value: object, name: str = "") -> object:
     if _is_secret(name):
         return MASK
     if isinstance(value, str):
-        return _USERINFO.sub(rf"\1{MASK}@", value)
+        return _text_without_secrets(value, name)
     if isinstance(value, Sequence):
         return [without_secrets(item, name) for item in value]
     return value
+
+
+def _text_without_secrets(text: str, name: str) -> str:
+    """The same for a text: an address, or the JSON that ``model_config`` is."""
+    if name == "model_config" and text.lstrip().startswith(("{", "[")):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.dumps(without_secrets(json.loads(text)))
+    shown = _USERINFO.sub(rf"\1{MASK}@", text)
+    return _QUERY.sub(rf"\1?{MASK}", shown) if _ADDRESS.fullmatch(name) else shown
 
 
 def _is_secret(name: str) -> bool:

@@ -454,7 +454,7 @@ class Link(Holder):
                 client.refused(ticket, ProcessorRaised(payload.decode("utf-8", "replace")), now)
             return
         try:
-            headers, body, sent = self._parts(kind, payload)
+            headers, body, sent = self._parts(kind, status, payload)
         except struct.error:
             if client is not None:
                 client.refused(ticket, InstanceCrashed("the instance sent an answer that is none"), now)
@@ -471,8 +471,10 @@ class Link(Holder):
         counters.bytes_out += len(body)
         client.answered(ticket, status, headers, body, now, sent)
 
-    def _parts(self, kind: int, payload: bytes) -> tuple[bytes, Body, Callable[[], None] | None]:
+    def _parts(self, kind: int, status: int, payload: bytes) -> tuple[bytes, Body, Callable[[], None] | None]:
         """Header lines, body, and whom to tell when it was sent; struct.error: it can't be an answer."""
+        if not 200 <= status < 600:
+            raise struct.error
         if kind == _REPLY:
             return b"", payload, None
         if kind == wire.FULL:
@@ -483,6 +485,8 @@ class Link(Holder):
             raise struct.error
         offset, size = wire.EXTENT.unpack_from(payload)
         body = self._answers[offset : offset + size]
+        if len(body) != size:
+            raise struct.error
         return payload[wire.EXTENT.size :], body, partial(self._release, offset)
 
     def _skipped(self, slot: int, ticket: Ticket | None) -> None:

@@ -112,18 +112,18 @@ class Inbox:
         return frames
 
     def _keep(self, at: int, end: int) -> None:
-        """Move the unfinished rest to the front, into a larger buffer when the frame needs one."""
+        """Move the unfinished rest to the front, into a larger buffer when it fills this one.
+
+        The buffer grows with what has come, not with what a header promises: making room for 2 GiB would stop
+        the engine for seconds, and a header is easily wrong.
+        """
         rest = self._fill = end - at
         if not rest:
             return
         wanted = self._unpack(self._view, at)[0] if rest >= self._header_size else 0
         if wanted > self._limit:
             raise CorruptFrame(f"a frame of {wanted} bytes is over the limit of {self._limit}")
-        if wanted > len(self._buffer):
-            larger = bytearray(wanted)
-            larger[:rest] = self._view[at:end]
-            self._replace(larger)
-        elif at:
+        if at:
             self._buffer[:rest] = self._buffer[at:end]
         elif rest == len(self._buffer):
             self._replace(self._buffer + bytearray(len(self._buffer)))

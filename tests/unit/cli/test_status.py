@@ -55,7 +55,7 @@ class Source:
                 "kind": "signal",
                 "at": datetime(2026, 1, 31, 16, 40, 12).astimezone().timestamp(),
                 "state": "READY",
-                "lines": ["x"],
+                "lines": ["x", "Segmentation \x1b[2Jfault"],
                 "traceback": "",
             },
         )

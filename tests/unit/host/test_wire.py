@@ -88,6 +88,14 @@ def test_a_frame_over_the_limit_is_corrupt_before_memory_is_taken_for_it() -> No
     assert len(inbox.space().obj) == 64  # type: ignore[arg-type]
 
 
+def test_room_is_made_for_what_has_come_and_not_for_what_a_header_promises() -> None:
+    inbox = wire.Inbox(wire.ANSWER, capacity=64)
+    header = wire.ANSWER.pack((1 << 31) - 1, wire.REPLY, 0, 200, 0, 0.0)
+    inbox.space()[: len(header)] = header
+    assert inbox.feed(len(header)) == []
+    assert len(inbox.space()) < 1024
+
+
 def test_a_frame_of_exactly_the_limit_and_of_exactly_the_buffer() -> None:
     inbox = wire.Inbox(wire.ANSWER, capacity=64, limit=128)
     assert len(feed(inbox, frame(wire.ANSWER, 0, b"x" * (64 - wire.ANSWER.size)))) == 1

@@ -50,7 +50,7 @@ def service(**changes: Any) -> ServiceStatus:
         "readiness": Readiness(ready=True),
         "rates": Rates(10, 5, 0, 0.1, 0.2),
         "configuration": CONFIGURATION,
-        "io_threads_requested": 4, "statuses": {450: 1, 200: 7},
+        "io_threads_requested": 4, "io_threads_reason": "why", "statuses": {450: 1, 200: 7},
     }  # fmt: skip
     return ServiceStatus(**(fields | changes))
 
@@ -64,7 +64,7 @@ def test_the_document() -> None:
     shown = json.loads(json.dumps(document(service(), measured)))
     assert shown["queue"] == {"depth": 3, "capacity": 69, "in_flight": 0}
     assert shown["threads"] == {"busy": 2, "all": 5}
-    assert shown["io_threads"] == {"requested": 4, "effective": 1}
+    assert shown["io_threads"] == {"requested": 4, "effective": 1, "reason": "why"}
     assert shown["answers"] == {"200": 7, "450": 1}
     (instance,) = shown["instances"]
     assert instance["pids"] == [7, 8]
@@ -113,6 +113,19 @@ def test_a_secret_is_masked_however_deep(tree: object, names: list[str], shape: 
     for name in names[1:]:
         value = {name: tree, "in": [value]}
     assert "Tell-Nobody" not in json.dumps(without_secrets(value))
+
+
+@pytest.mark.parametrize("name", ["model_path", "processor_path", "warm_up_data_path"])
+def test_the_query_of_an_address_is_masked_for_it_may_be_a_signature(name: str) -> None:
+    shown = without_secrets({name: "https://me:pass@host/model.tgz?Signature=Tell-Nobody&x=1#sha256=ab"})
+    assert shown == {name: f"https://{MASK}@host/model.tgz?{MASK}#sha256=ab"}
+    assert without_secrets({name: "oss://bucket/what?.bin"}) == {name: "oss://bucket/what?.bin"}
+
+
+def test_a_secret_in_the_json_of_model_config_is_masked() -> None:
+    shown = without_secrets({"model_config": '{"db": {"password": "Tell-Nobody", "host": "h"}}'})
+    assert shown == {"model_config": json.dumps({"db": {"password": MASK, "host": "h"}})}
+    assert without_secrets({"model_config": "{not json"}) == {"model_config": "{not json"}
 
 
 def test_values_that_are_not_secret_stay() -> None:

@@ -180,6 +180,12 @@ inline void put(eas_response& response, Response answer) {
     response.release = [](void* context) { delete static_cast<Held*>(context); };
 }
 
+// An exception that was hardly meant as an answer: the log has it, too.
+inline Response raised(const char* what) {
+    std::fprintf(stderr, "the processor raised: %s\n", what);
+    return Response(what, 400);
+}
+
 // What the exception that is being handled answers.
 inline Response failure() noexcept {
     try {
@@ -187,9 +193,9 @@ inline Response failure() noexcept {
     } catch (const Error& error) {
         return Response(error.what(), error.status);
     } catch (const std::exception& error) {
-        return Response(error.what(), 400);
+        return raised(error.what());
     } catch (...) {
-        return Response("the processor threw something that is no std::exception", 400);
+        return raised("the processor threw something that is no std::exception");
     }
 }
 

@@ -15,6 +15,7 @@ absolute path that ``initialize`` gets, or as ``../../model``.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -45,6 +46,8 @@ class Cpp:
             raise Failed("construct", "model_config holds a NUL character, where a C string would end")
         self.threads: int = start["threads"] or DEFAULT_THREADS
         self.warnings: List[str] = []
+        # The stacks of all Python threads say nothing of a fault in a library, and would bury its last words.
+        faulthandler.enable(all_threads=False)
         flush_lines()
         self._library = load(self._path)
         self._versioned: Optional[cpp_v1.Versioned] = None
