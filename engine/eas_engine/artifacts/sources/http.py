@@ -28,6 +28,7 @@ from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.errors import ConfigurationError
 from eas_engine.spec.addresses import redacted
+from eas_engine.telemetry.logs import printable
 
 Authorise = Callable[[], Mapping[str, str]]
 """The header fields that prove who asks; called for each request, for its date is in it."""
@@ -154,7 +155,7 @@ class Session:
             answer = self._ask(parts, own)
             if answer.status not in _REDIRECTS or not answer.headers.get("Location"):
                 return answer
-            target = urllib.parse.urljoin(urllib.parse.urlunsplit(parts), answer.headers["Location"])
+            target = answer.headers["Location"]
             answer.text()
             answer.close()
             parts = _redirected(parts, target)
@@ -313,7 +314,15 @@ def _origin(parts: urllib.parse.SplitResult) -> tuple[str, str, int]:
 
 def _redirected(before: urllib.parse.SplitResult, target: str) -> urllib.parse.SplitResult:
     try:
+        target = urllib.parse.urljoin(urllib.parse.urlunsplit(before), target)
         after = split(target)
+    except ValueError:  # a Location may be anything
+        shown = printable(redacted(target))
+        raise TransferError(
+            f"{redacted(before.geturl())}: redirected to {shown}: this is no address that can be fetched",
+            again=False,
+            answered=True,
+        ) from None
     except ConfigurationError as error:
         raise TransferError(f"redirected to {error}", again=False, answered=True) from None
     if before.scheme == "https" and after.scheme == "http":
