@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
-from eas_engine.spec import addresses, presets
+from eas_engine.spec import addresses, presets, schemes
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at
@@ -101,6 +101,9 @@ def _software(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         ("processor_path", spec.processor_path),
         ("warm_up_data_path", spec.warm_up_data_path),
     ):
+        wrong = schemes.what_is_wrong(addresses.scheme(address))
+        if wrong:
+            yield path, wrong, "error"
         named = spec.oss_endpoint or addresses.names_endpoint(address)
         if addresses.scheme(address) == "oss" and not named:
             yield path, "oss:// needs oss_endpoint, or OSS_ENDPOINT in the environment", "error"

@@ -132,6 +132,7 @@ def test_other_things_to_run(tmp_path: Path, content: dict[str, Any], words: str
         ({"type": "Async"}, '"Async": only services of type Standard'),
         ({"features.eas.aliyun.com/extra-ephemeral-storage": "51Gi"}, "51 GiB asked for, 50.0 GiB are free"),
         ({"model_path": "oss://b/m/"}, "needs oss_endpoint"),
+        ({"model_path": "htp://h/m"}, '"htp://" is no scheme that is known here, did you mean http?'),
     ],
 )
 def test_what_does_not_fit_this_machine_is_refused_with_both_figures(

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from eas_engine.artifacts.sources.checks import Version
 from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.source import Member, Opened, Outcome
 from eas_engine.errors import ArtifactError
 from eas_engine.spec.addresses import redacted, scheme
-
-_PACKAGES: Final[Mapping[str, str]] = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "hdfs": "pyarrow",
-    "webhdfs": "requests",
-    "az": "adlfs",
-    "abfs": "adlfs",
-    "sftp": "paramiko",
-    "ssh": "paramiko",
-    "smb": "smbprotocol",
-    "hf": "huggingface_hub",
-    "dvc": "dvc",
-    "jfs": "juicefs",
-}
-"""What serves a scheme, beside fsspec itself."""
+from eas_engine.spec.schemes import PACKAGES
 
 
 class SchemeFile:
@@ -99,7 +82,7 @@ def find(address: str) -> SchemeFile | SchemeFolder:
     try:
         system, path = core.url_to_fs(address)
     except ImportError as error:
-        raise ArtifactError(f"{label}: {_advice(name, _PACKAGES.get(name, error.name or ''))}") from None
+        raise ArtifactError(f"{label}: {_advice(name, PACKAGES.get(name, error.name or ''))}") from None
     except ValueError as error:
         raise ArtifactError(f"{label}: {error if 'rotocol' in str(error) else 'no such scheme'}") from None
     except Exception as error:  # noqa: BLE001 - every file system has its own
@@ -112,7 +95,7 @@ def find(address: str) -> SchemeFile | SchemeFolder:
 
 
 def _advice(name: str, package: str) -> str:
-    packages = " ".join(dict.fromkeys(["fsspec", *([_PACKAGES[name]] if name in _PACKAGES else []), package]))
+    packages = " ".join(dict.fromkeys(["fsspec", *([PACKAGES[name]] if name in PACKAGES else []), package]))
     return f"{name}:// needs the package {package or 'of its file system'}: pip install {packages.strip()}"
 
 
