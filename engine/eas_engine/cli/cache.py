@@ -68,7 +68,7 @@ def run_prune(
 
     out = console()
     _table(out, gone, nothing="nothing was deleted")
-    out.print(f"{size(freed)} are free" + (f"; {kept} in use were kept" if kept else ""))
+    out.print(f"{size(freed)} freed" + (f"; {kept} in use were kept" if kept else ""))
 
 
 def _open(state_dir: Path | None) -> Cache:

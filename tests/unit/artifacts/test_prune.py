@@ -59,7 +59,7 @@ def test_shares_of_the_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["a lot", "-1", "10X", "%", "1G%"])
 def test_sizes_that_are_none(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match="EAS_CACHE_SIZE"):
+    with pytest.raises(ConfigurationError, match="--cache-size, or EAS_CACHE_SIZE"):
         limit_of(text, tmp_path)
 
 

@@ -48,7 +48,10 @@ def test_ls(tmp_path: Path) -> None:
 def test_prune_down_to_the_size(tmp_path: Path) -> None:
     cache = filled(tmp_path)
     assert "nothing was deleted" in run(tmp_path, "prune")
-    assert "https://h/old" in run(tmp_path, "prune", "--cache-size", "2000")
+    said = run(tmp_path, "prune", "--cache-size", "2000")
+    assert "https://h/old" in said
+    assert "2.9 KiB freed" in said
+    assert "0 B freed" in run(tmp_path, "prune", "--cache-size", "2000")
     assert [one.addresses for one in cache.entries()] == [("https://h/new",)]
     assert cache.record(cache.key("old")) is None
 

@@ -40,9 +40,10 @@ def trim(cache: Cache, limit: int, now: float) -> list[Entry]:
 
 
 def limit_of(text: str, root: Path) -> int:
-    """``EAS_CACHE_SIZE`` in bytes: ``200G``, ``1.5T``, a number of bytes, or a share of the disk (``30%``).
+    """``--cache-size`` or ``EAS_CACHE_SIZE`` in bytes.
 
-    Empty: half of the disk that the cache lies on. Errors: ConfigurationError.
+    ``200G``, ``1.5T``, a number of bytes, or a share of the disk (``30%``). Empty: half of the disk
+    that the cache lies on. Errors: ConfigurationError.
     """
     text = text.strip() or "50%"
     if text.endswith("%") and (share := _SIZE.fullmatch(text[:-1].strip())) and not share.group(2):
@@ -51,7 +52,8 @@ def limit_of(text: str, root: Path) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ConfigurationError(
-            f"EAS_CACHE_SIZE: {text!r}: expected a size such as 200G, or a share of the disk such as 30%"
+            f"--cache-size, or EAS_CACHE_SIZE: {text!r}: expected a size such as 200G, or a share of the "
+            "disk such as 30%"
         )
     return int(float(match.group(1)) * 1024 ** " KMGT".index(match.group(2).upper() or " "))
 
