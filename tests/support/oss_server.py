@@ -106,6 +106,7 @@ class OssServer:
         self.region = "cn-test"
         self.redirects: dict[str, str] = {}
         self.with_crc = True
+        self.no_conditions = False  # If-None-Match is ignored
         self.basic: tuple[str, ...] | None = None  # what /plain asks for
         self.modified = "Mon, 01 Jan 2024 00:00:00 GMT"
         self._lock = threading.Lock()
@@ -389,7 +390,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self, data: bytes, headers: dict[str, str], *, range_guard: str) -> None:
         owner, fault = self.server_owner, self.fault
         headers = {**headers, "Last-Modified": owner.modified, "Accept-Ranges": "bytes"}
-        if self.headers.get("If-None-Match") == headers["ETag"]:
+        if self.headers.get("If-None-Match") == headers["ETag"] and not owner.no_conditions:
             self._send(304, headers, b"")
             return
         wanted = self.headers.get("Range", "")

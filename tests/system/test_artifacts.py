@@ -137,7 +137,7 @@ def test_faults_on_the_way_cost_nothing(engines: Engines, server: OssServer) -> 
         ({"processor_entry": "main.py"}, 3, "there is: app.py"),
         ({"model_path": "oss://bucket/m/", "oss_endpoint": "ftp://x"}, 2, "oss_endpoint"),
         ({"model_path": f"oss://bucket/m/small#sha256={'0' * 64}"}, 3, "the address says 0000"),
-        ({"model_path": "s4://bucket/x"}, 3, "s4"),
+        ({"model_path": "htp://bucket/x"}, 2, "did you mean http?"),
     ],
 )
 def test_what_can_not_be_had_ends_the_start(
@@ -192,6 +192,23 @@ def test_a_signal_ends_a_download_at_once(
     assert "Traceback" not in engine.log
     again = engines.again(engine)
     assert again.ask(body=b"deep/large").body == LARGE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_ended_while_unpacking_the_next_start_fetches_nothing_again(
+    engines: Engines, server: OssServer, number: signal.Signals
+) -> None:
+    server.plain["m.tgz"] = packed(**{f"{one % 50}/{one}": b"of an archive" for one in range(30_000)})
+    engine = engines.raw(service(server, model_path=server.url("m.tgz")))
+    scratch = engine.state_dir / "cache" / "scratch"
+    eventually(lambda: any(scratch.glob("*.unpacked/*/*")), "it is being unpacked")
+    engine.signal(number)
+    assert engine.wait() == (143 if number == signal.SIGTERM else -number)
+    assert [path.suffix for path in sorted(scratch.glob("*.part*"))] == [".part", ".json"]
+    again = engines.again(engine)
+    assert again.ask(body=b"7/7").body == b"of an archive"
+    assert [one.status for one in server.asked("m.tgz")] == [[200], [304]]
+    assert cache(engine.state_dir, "ls")["unfinished"] == []
 
 
 def test_two_engines_fetch_the_same_thing_once(engines: Engines, server: OssServer) -> None:

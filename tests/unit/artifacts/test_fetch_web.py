@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from eas_engine.artifacts.fetching import job
 from eas_engine.artifacts.sources.retry import LONGEST_WAIT
+from eas_engine.artifacts.sources.stopping import StoppedError
 from eas_engine.errors import ArtifactError, ConfigurationError
-from support.fetching import Fetching
+from support.fetching import Fetching, NotedStop
 from support.oss_server import Fault, OssServer
 
 DATA = bytes(number % 251 for number in range(3_000_000))
@@ -255,6 +260,16 @@ def test_redirects_in_circles_end(server: OssServer, fetching: Fetching) -> None
         fetching(server.url("a"))
 
 
+def test_a_redirect_to_no_address_is_refused_by_name(server: OssServer, fetching: Fetching) -> None:
+    server.redirects = {"/plain/a": "http://[::1"}
+    with pytest.raises(ArtifactError, match=r"/plain/a: redirected to http://\[::1: this is no address"):
+        fetching(server.url("a"))
+    server.redirects = {"/plain/a": "http://host:port/?sig=hush"}
+    with pytest.raises(ArtifactError, match="redirected to http://host:port/") as caught:
+        fetching(server.url("a"))
+    assert "hush" not in str(caught.value)
+
+
 def test_proxies(server: OssServer, tmp_path: Path) -> None:
     server.plain["m.bin"] = DATA
     proxies = {"http": f"http://user:pw@127.0.0.1:{server.port}", "no": "direct.invalid"}
@@ -292,3 +307,138 @@ def test_a_stop_ends_a_server_that_says_nothing(server: OssServer, fetching: Fet
     hold.set()
     assert [type(one).__name__ for one in ended] == ["StoppedError"]
     assert fetching.scratch() == ["part", "part.json"]
+
+
+# -- ended while what has come is being unpacked
+
+
+class _Ended(BaseException):
+    """As SIGKILL, as far as what is on disk goes: nothing tidies up for it."""
+
+
+@pytest.fixture
+def packed(server: OssServer) -> str:
+    """The address of an archive."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        member = tarfile.TarInfo("model")
+        member.size = len(DATA)
+        tar.addfile(member, io.BytesIO(DATA))
+    server.plain["m.tgz"] = made.getvalue()
+    return server.url("m.tgz")
+
+
+@pytest.fixture
+def ended_while_unpacking(fetching: Fetching, packed: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an archive whose bytes an earlier start brought, and no more."""
+
+    def end(*_: object, **__: object) -> None:
+        raise _Ended
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "unpack", end)
+        with pytest.raises(_Ended):
+            fetching(packed)
+    assert fetching.scratch() == ["part", "part.json"]
+    return packed
+
+
+def test_a_stop_while_unpacking_keeps_what_has_come(
+    server: OssServer, fetching: Fetching, packed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, progress: Callable[[int, int], None], **__: object) -> None:
+        fetching.stop.set()
+        progress(0, 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "unpack", stopped)
+        with pytest.raises(StoppedError):
+            fetching(packed)
+    assert fetching.scratch() == ["part", "part.json"]
+    fetching.stop = NotedStop()
+    assert (fetching(packed).path / "model").read_bytes() == DATA
+    assert [one.status for one in server.requests] == [[200], [304]]
+
+
+def test_a_whole_part_is_used_when_the_server_says_it_is_right(
+    server: OssServer, fetching: Fetching, ended_while_unpacking: str
+) -> None:
+    assert (fetching(ended_while_unpacking).path / "model").read_bytes() == DATA
+    assert [(one.status, one.bytes) for one in server.requests[1:]] == [([304], 0)]
+    assert fetching.scratch() == []
+    assert fetching(ended_while_unpacking).cached
+
+
+def test_a_whole_part_of_a_server_that_ignores_conditions(
+    server: OssServer, fetching: Fetching, ended_while_unpacking: str
+) -> None:
+    server.no_conditions = True
+    assert (fetching(ended_while_unpacking).path / "model").read_bytes() == DATA
+    assert [one.status for one in server.requests[1:]] == [[200]]
+    assert fetching.told.lines[-1][0] == "fetched"
+    assert fetching.scratch() == []
+
+
+def test_a_whole_part_of_a_pinned_file_is_used_unasked(
+    server: OssServer, fetching: Fetching, ended_while_unpacking: str
+) -> None:
+    digest = hashlib.sha256(server.plain["m.tgz"]).hexdigest()
+    assert (fetching(f"{ended_while_unpacking}#sha256={digest}").path / "model").read_bytes() == DATA
+    assert len(server.requests) == 1
+
+
+def test_a_whole_part_of_another_version_is_fetched_anew(
+    server: OssServer, fetching: Fetching, ended_while_unpacking: str
+) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("other"))
+    server.plain["m.tgz"] = made.getvalue()
+    assert [one.name for one in fetching(ended_while_unpacking).path.iterdir()] == ["other"]
+    assert fetching.scratch() == []
+
+
+def test_a_whole_part_that_was_spoilt_is_fetched_anew(
+    server: OssServer, fetching: Fetching, ended_while_unpacking: str
+) -> None:
+    part = next((fetching.root / "cache" / "scratch").glob("*.part"))
+    about = part.with_name(f"{part.name}.json")
+    digest = hashlib.sha256(server.plain["m.tgz"]).hexdigest()
+    about.write_text(about.read_text().replace('"sha256": ""', f'"sha256": "{digest}"'))
+    part.write_bytes(bytes(part.stat().st_size))
+    assert (fetching(ended_while_unpacking).path / "model").read_bytes() == DATA
+
+
+def test_a_whole_part_waits_for_a_server_that_can_not_be_asked(
+    server: OssServer, fetching: Fetching, ended_while_unpacking: str
+) -> None:
+    server.faults = [Fault(status=503)] * 20
+    with pytest.raises(ArtifactError, match="503"):
+        fetching(ended_while_unpacking)
+    assert fetching.scratch() == ["part", "part.json"]
+    server.faults = []
+    assert (fetching(ended_while_unpacking).path / "model").read_bytes() == DATA
+    assert server.requests[-1].status == [304]
+
+
+def test_a_whole_part_whose_length_was_not_announced(
+    server: OssServer, fetching: Fetching, packed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.faults = [Fault(unsized=True)]
+
+    def end(*_: object, **__: object) -> None:
+        raise _Ended
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "unpack", end)
+        with pytest.raises(_Ended):
+            fetching(packed)
+    assert (fetching(packed).path / "model").read_bytes() == DATA
+    assert server.requests[-1].status == [304]
+
+
+def test_an_archive_that_is_refused_is_not_kept(server: OssServer, fetching: Fetching, packed: str) -> None:
+    server.plain["m.tgz"] = b"no archive"
+    with pytest.raises(ArtifactError):
+        fetching(packed)
+    assert fetching.scratch() == []

@@ -19,7 +19,7 @@ from typing import Final
 
 from eas_engine.artifacts.cache.cache import delete
 from eas_engine.artifacts.fetching.crew import run_all
-from eas_engine.artifacts.fetching.part import boot_id
+from eas_engine.artifacts.fetching.part import boot_id, forget
 from eas_engine.artifacts.fetching.transfer import Bar, Means, receive
 from eas_engine.artifacts.sources.source import Member
 from eas_engine.errors import ArtifactError
@@ -147,6 +147,7 @@ class Tree:
             )
         received.path.chmod(0o444)
         received.path.rename(self._place(member))
+        forget(part)
         whole(member)
 
     def _place(self, member: Member) -> Path:

@@ -17,7 +17,7 @@ from typing import Final
 
 from eas_engine.artifacts.archives.unpack import unpack
 from eas_engine.artifacts.cache.cache import Cache, Kind, Record, Use, delete
-from eas_engine.artifacts.fetching import crew, folder
+from eas_engine.artifacts.fetching import crew, folder, part
 from eas_engine.artifacts.fetching.fetched import Fetched
 from eas_engine.artifacts.fetching.progress import Progress, Task
 from eas_engine.artifacts.fetching.transfer import Means, patiently, receive
@@ -53,6 +53,7 @@ class Job:
         self._name = addresses.name_of(address)
         self._archive = addresses.is_archive(address)
         self._key = cache.key(identity(address))
+        self._part = cache.scratch(self._key, "part")
 
     def bring(self, locate: Callable[[], Place]) -> Fetched:
         """Of a remote address. Errors: TransferError, ArtifactError, OSError, StoppedError."""
@@ -134,6 +135,7 @@ class Job:
 
     def _remembered(self, record: Record) -> Fetched:
         self._cache.remember(self._key, record)
+        part.forget(self._part)  # not before: until then the next start would need it
         use = self._cache.use(record.object, self._means.stop.pause)
         if use is None:
             raise ArtifactError(f"{self._shown}: it was deleted from the cache meanwhile; start again")
@@ -157,9 +159,8 @@ class Job:
         return fresh
 
     def _file(self, place: RemoteFile, task: Task, kept: tuple[Record, Use] | None) -> Record | None:
-        part = self._cache.scratch(self._key, "part")
         unless = kept[0].version if kept is not None else None
-        received = receive(place, part, self._means, task, pin=self._pin, unless=unless)
+        received = receive(place, self._part, self._means, task, pin=self._pin, unless=unless)
         if received is None:
             return None
         digest = received.sha256
@@ -168,8 +169,9 @@ class Job:
             return Record(self._shown, digest, digest, received.version)
         try:
             tree = self._unpacked(received.path, digest, task)
-        finally:
-            received.path.unlink(missing_ok=True)  # its tree is what is used; a refused one isn't kept
+        except ArtifactError:
+            part.forget(received.path)  # a refused one isn't kept
+            raise
         return Record(self._shown, tree, digest, received.version)
 
     def _unpacked(self, archive: Path, digest: str, task: Task) -> str:

@@ -1,7 +1,8 @@
 """A download in progress on disk: ``<key>.part`` and what it is part of, ``<key>.part.json``.
 
 The description is written before the first byte, so bytes on disk always belong to the version that it names;
-whatever a kill leaves is a beginning of that version. After a crash of the machine the tail of the file may
+whatever a kill leaves is a beginning of that version, or all of it: who has taken over a whole part, or knows
+that nobody will want it, throws it away (``forget``). After a crash of the machine the tail of the file may
 never have reached the disk: bytes are synced every 64 MiB, and in another boot only what certainly was synced
 counts.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ class Part:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._about = path.with_name(path.name + ".json")
+        self._about = _about(path)
         self._file = -1
         self.size = 0
         self._synced = 0
@@ -59,8 +60,7 @@ class Part:
     def begin(self, begun: Begun) -> None:
         """Forget what is there: these bytes come now."""
         self._cut(0)
-        about = {**asdict(begun), "boot": boot_id()}
-        private_files.write(self._about, json.dumps(about).encode(), 0o600)
+        self._describe(begun)
 
     def write(self, data: bytes) -> None:
         """The next bytes. Errors: OSError."""
@@ -76,18 +76,18 @@ class Part:
         """Bytes that are there."""
         return os.pread(self._file, most, offset)
 
-    def finish(self) -> Path:
-        """Everything is on disk; only the file is left, for the caller to move."""
+    def finish(self, begun: Begun) -> Path:
+        """Everything of ``begun`` is on disk, and stays there until the caller moves or forgets it."""
         os.fsync(self._file)
         self._close()
-        self._about.unlink(missing_ok=True)
+        if begun.total is None:  # the size wasn't announced, and is known now
+            self._describe(replace(begun, total=self.size))
         return self.path
 
     def discard(self) -> None:
         """Nothing of it is kept."""
         self._close()
-        for path in (self.path, self._about):
-            path.unlink(missing_ok=True)
+        forget(self.path)
 
     def leave(self) -> None:
         """Keep for the next attempt what there is; nothing, if that is nothing or it is finished."""
@@ -105,6 +105,10 @@ class Part:
         os.lseek(self._file, size, os.SEEK_SET)
         self.size, self._synced = size, min(self._synced, size)
 
+    def _describe(self, begun: Begun) -> None:
+        about = {**asdict(begun), "boot": boot_id()}
+        private_files.write(self._about, json.dumps(about).encode(), 0o600)
+
     def _read(self) -> tuple[Begun | None, str]:
         os.lseek(self._file, 0, os.SEEK_END)
         with contextlib.suppress(Exception):
@@ -112,6 +116,16 @@ class Part:
             begun = Begun(Version(**about["version"]), about["total"], Expected(**about["expected"]))
             return begun, str(about["boot"])
         return None, ""
+
+
+def forget(path: Path) -> None:
+    """What is left of the part at ``path``, if anything is, and its description."""
+    for one in (path, _about(path)):
+        one.unlink(missing_ok=True)
+
+
+def _about(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
 
 
 def boot_id() -> str:

@@ -1,8 +1,10 @@
 """One file from somewhere else to the disk: resumed, checked, retried, bounded.
 
 An attempt asks for what is missing of the part on disk, under the condition that the file is still the same
-version, and appends what comes. A digest that doesn't agree throws the part away. The size that was announced
-is what is taken: less is a broken transfer, more is never read.
+version, and appends what comes. A part that is whole already (an earlier start ended before it had used it)
+is taken when the server says that the file is still that version, or when it has the pinned digest. A digest
+that doesn't agree throws the part away. The size that was announced is what is taken: less is a broken
+transfer, more is never read.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A whole file, checked and on disk."""
+    """A whole file, checked and on disk; ``part.forget(path)`` when it has been used."""
 
     path: Path
     sha256: str
@@ -144,7 +146,7 @@ class _Transfer:
         """Bring what is missing. Errors: see ``receive``."""
         begun = self._begun
         if begun is not None and begun.total is not None and begun.total == self._part.size:
-            return self._complete(begun)  # it was killed between the last byte and the end
+            return self._again(begun)
         resumable = begun is not None and begun.version.strong and begun.total is not None
         offset = self._part.size if resumable else 0
         same = begun.version if begun is not None and offset else None
@@ -157,6 +159,21 @@ class _Transfer:
                 raise TransferError(f"{self._file.label}: it was changed meanwhile", again=True, spoilt=True)
             begun = self._continue(opened, offset)
             self._copy(opened, begun.total)
+        finally:
+            opened.close()
+        return self._complete(begun)
+
+    def _again(self, begun: Begun) -> Received:
+        """All of it is there since an earlier start: is it still the version that is wanted?"""
+        if self._pin and self._digests.sha256 == self._pin:
+            return self._complete(begun)
+        opened = self._file.open(unless=begun.version if begun.version.known else None)
+        try:
+            sizes_agree = opened.total in (None, begun.total)
+            told = opened.outcome is Outcome.UNCHANGED
+            if not told and not (sizes_agree and begun.version.is_same(opened.version)):
+                begun = self._continue(opened, 0)
+                self._copy(opened, begun.total)
         finally:
             opened.close()
         return self._complete(begun)
@@ -204,7 +221,7 @@ class _Transfer:
             self._forget()
             raise TransferError(f"{self._file.label}: {wrong}", again=True, answered=True, spoilt=True)
         size, digest = self._part.size, self._digests.sha256
-        return Received(self._part.finish(), digest, size, begun.version)
+        return Received(self._part.finish(begun), digest, size, begun.version)
 
     def _forget(self) -> None:
         """What is in the part is worth nothing."""

@@ -48,6 +48,12 @@ class Version:
             return self.etag.removeprefix("W/") != other.etag.removeprefix("W/")
         return bool(self.modified and other.modified and self.modified != other.modified)
 
+    def is_same(self, other: Version) -> bool:
+        """Whether the two are certainly the same version."""
+        if self.etag or other.etag:
+            return bool(self.etag and other.etag) and not self.differs(other)
+        return bool(self.modified) and self.modified == other.modified
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
