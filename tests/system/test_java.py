@@ -94,6 +94,67 @@ def test_its_death_costs_what_was_in_flight_and_it_comes_back(engines: Engines, 
     assert engine.ask(body=b"here again").body == b"here again"
 
 
+LEAVING = """
+import eas.sdk.*;
+import java.nio.file.*;
+public class Leaving implements Processor {
+    static byte[] act(byte[] body) throws Exception {
+        String[] told = new String(body).split(" ");
+        if (told[0].equals("exit")) {
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+                try {
+                    Files.createFile(Paths.get(told[1], "begun"));
+                    while (!Files.exists(Paths.get(told[1], "end"))) Thread.sleep(5);
+                } catch (Exception error) { error.printStackTrace(); }
+            }));
+            System.exit(3);
+        }
+        return body;
+    }
+    @Override public Response process(Request request) throws Exception {
+        return Response.of(act(request.bytes()));
+    }
+}
+"""
+OLDER = java.PLAIN.format(
+    name="Older", construct="", load="", result="byte[]", process="return Leaving.act(data);"
+)
+
+
+@pytest.mark.parametrize("name", ["Older", "Leaving"])
+def test_while_shutdown_hooks_run_nothing_is_answered_and_little_is_lost(
+    engines: Engines, tmp_path: Path, name: str
+) -> None:
+    jar = java.jar_of({"Leaving.java": LEAVING, "Older.java": OLDER})
+    engine = engines(
+        **service(jar, processor_mainclass=name), metadata={"rpc": {"worker_threads": 3, "keepalive": 60000}}
+    )
+    answers: list[Answer] = []
+
+    def call(body: bytes) -> threading.Thread:
+        thread = threading.Thread(target=lambda: answers.append(engine.ask(body=body)))
+        thread.start()
+        return thread
+
+    callers = [call(f"exit {tmp_path}".encode())]
+    eventually((tmp_path / "begun").exists, "the hook runs")
+    callers += [call(b"next") for _ in range(8)]
+    eventually(lambda: engine.metric("eas_in_flight") + len(answers) == len(callers), "all are there")
+    eventually(
+        lambda: len(answers) == 8 or engine.metric("eas_busy_threads") >= 2, "one has noticed, or none can"
+    )
+    assert 400 not in [answer.status for answer in answers]
+    (tmp_path / "end").touch()
+    for caller in callers:
+        caller.join()
+    statuses = sorted(answer.status for answer in answers)
+    assert set(statuses) == {200, 500}
+    assert statuses.count(500) <= 4  # one a thread; as a rule the one that left, and the one that noticed
+    assert sum(engine.instance()["restarts"].values()) == 1
+    assert "not running" not in engine.log
+    assert "Error" not in engine.log
+
+
 def test_an_archive_with_jars_and_classes_is_all_on_the_class_path(engines: Engines, tmp_path: Path) -> None:
     package = tmp_path / "package"
     (package / "lib").mkdir(parents=True)

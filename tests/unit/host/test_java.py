@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support import java
 
 ECHO = java.PLAIN.format(name="Echo", construct="", load="", result="byte[]", process="return data;")
@@ -157,7 +159,8 @@ public class Deep {
     int down(int depth) { return down(depth + 1) + depth; }
     byte[] Process(byte[] data) {
         if (data.length == 0) down(0);
-        RuntimeException first = new RuntimeException("first"), second = new RuntimeException("second", first);
+        RuntimeException first = new RuntimeException("first");
+        RuntimeException second = new RuntimeException("second", first);
         first.initCause(second);
         first.addSuppressed(new Error("beside"));
         throw first;
@@ -226,6 +229,35 @@ print(java.dump_threads())
     at = next(number for number, line in enumerate(lines) if line.startswith('"worker-7"'))
     assert lines[at] == '"worker-7" TIMED_WAITING daemon'
     assert "Faults.forever(Faults.java:" in lines[at + 2]
+
+
+@pytest.mark.parametrize("ask", ["java.close()", "handle(Request.build(b''))", "None"])
+def test_while_shutdown_hooks_run_everything_waits_for_the_end(tmp_path: Path, ask: str) -> None:
+    process = """
+Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+    try {
+        while (!new java.io.File("end").exists()) Thread.sleep(5);
+    } catch (InterruptedException never) { }
+    System.out.println("hook ran");
+}));
+System.exit(3);
+return data;
+"""
+    script = f"""
+import threading, time
+java = made()
+handle = java.handle()
+threading.Thread(target=handle, args=(Request.build(b""),), daemon=True).start()
+while java._jpype.isJVMStarted():
+    time.sleep(0.01)
+threading.Timer(0.5, lambda: open("end", "w").close()).start()
+started.clear()
+{ask}
+print("went on")
+"""
+    ran = java.in_a_jvm(script, [java.plain("Leaving", process)], tmp_path, main_class="Leaving")
+    said = ["went on", "hook ran"] if ask == "None" else ["hook ran"]
+    assert (ran.returncode, ran.stdout.split("\n")[:-1], ran.stderr) == (3, said, "")
 
 
 # --- the native interface --------------------------------------------------------------------------------

@@ -51,9 +51,8 @@ class Java:
 
     def handle(self) -> Handle:
         """The call of ``Process``, or ``process``."""
-        if str(self._service.kind()) == "native":
-            return java_lane.native(self._jpype, self._service)
-        return java_lane.Plain(self._jpype, self._service)
+        native = str(self._service.kind()) == "native"
+        return (java_lane.Native if native else java_lane.Plain)(self._machine, self._service)
 
     def dump_threads(self) -> str:
         """The stacks of all Java threads."""
@@ -61,6 +60,8 @@ class Java:
 
     def close(self) -> None:
         """Calls ``close()`` of a native processor; the JVM itself ends with the process."""
+        if self._machine.ending():
+            self._machine.outlast()
         self._service.close()
         self._machine.status = 0
 

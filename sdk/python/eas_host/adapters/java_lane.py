@@ -5,10 +5,15 @@ neither costs half of one. So the request is written into the lane's memory as `
 and the answer is read from there. A body that the engine received into shared memory isn't copied into the
 lane: Java gets a view of it. JPype lets go of the GIL during every call, and makes each calling thread known
 to the JVM as a daemon.
+
+From ``System.exit`` on, while shutdown hooks run, JPype refuses every call. A thread that meets this waits
+for the end of the process and answers nothing (``Calls.outlast``): what it had begun ends as in any crash.
+The server takes nothing new from then on, so what comes later isn't begun, and goes to another instance.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import struct
 import threading
@@ -16,7 +21,8 @@ from time import monotonic as now
 from typing import Any, Callable, Dict, List, Tuple, Union
 
 from eas_host import wire
-from eas_host.adapters import Handle, Raised
+from eas_host.adapters import Raised
+from eas_host.adapters.java_vm import Machine
 from eas_host.wire import SPILL_BYTES
 from eas_host.worker import Server, describe
 from eas_sdk import response
@@ -74,12 +80,44 @@ def _pairs(fields: bytes) -> List[Tuple[str, str]]:
     return list(zip(parts[::2], parts[1::2]))
 
 
-class Plain:
-    """The call of ``Process(byte[])``."""
+class Calls:
+    """What both kinds of call share."""
 
-    def __init__(self, jpype: Any, service: Any) -> None:
+    def __init__(self, machine: Machine, service: Any) -> None:
+        self._machine = machine
+        self._made_of = machine.jpype, service
         self._lanes = threading.local()
-        self._made_of = jpype, service
+        self._leave: Callable[[], None] = lambda: None
+
+    def __call__(self, request: Request) -> Answer:
+        """One request, also one of warm-up."""
+        try:
+            return self._run(request)
+        except Exception as error:
+            self.outlast(error)
+            raise
+
+    def outlast(self, error: Exception) -> None:
+        """Never returns if ``error`` is there because the JVM, and with it this process, is about to end."""
+        if not isinstance(error, Raised) and self._machine.ending():
+            self._leave()
+            self._machine.outlast()
+
+    def server(self, channel: Dict[str, Any], threads: int) -> Server:
+        """See ``worker.serve``."""
+        server = self._server(channel, threads)
+        self._leave = server.leave
+        return server
+
+    def _run(self, request: Request) -> Answer:
+        raise NotImplementedError
+
+    def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
+        return JavaServer(self, channel, threads)
+
+
+class Plain(Calls):
+    """The call of ``Process(byte[])``."""
 
     @property
     def lane(self) -> Lane:
@@ -90,8 +128,7 @@ class Plain:
             lane = self._lanes.lane = Lane(*self._made_of, _NO_FLAGS)
             return lane
 
-    def __call__(self, request: Request) -> Answer:
-        """One request, also one of warm-up."""
+    def _run(self, request: Request) -> Answer:
         lane, body = self.lane, request.body
         size = len(body)
         if size <= SPILL_BYTES and body.__class__ is bytes:
@@ -102,12 +139,22 @@ class Plain:
             lane.run_with(body)
         return lane.answer(*ANSWER.unpack_from(lane.memory))
 
-    def server(self, channel: Dict[str, Any], threads: int) -> Server:
-        """See ``worker.serve``."""
+    def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
         return PlainServer(self, channel, threads)
 
 
-class PlainServer(Server):
+class JavaServer(Server):
+    """Worker threads of a process whose JVM may end it."""
+
+    def leave(self) -> None:
+        """Take nothing new, and give up what isn't begun: the process is about to end."""
+        self.stop()
+        self._todo.clear()
+        with contextlib.suppress(OSError):  # the engine is gone
+            self._outbox.flush()
+
+
+class PlainServer(JavaServer):
     """Worker threads that hand what the link received to Java, without making a ``Request`` of it."""
 
     def __init__(self, call: Plain, channel: Dict[str, Any], threads: int) -> None:
@@ -161,6 +208,7 @@ class PlainServer(Server):
 
     def _raised(self, error: Exception, slot: int, number: int, begun: float) -> float:
         """Queue a failure; the exception is being handled."""
+        self._plain.outlast(error)
         took = now() - begun
         text = describe(error, f"{self._prefix}-{number:04x}")
         self._outbox.put(wire.RAISED, slot, 400, _microseconds(took), begun, text)
@@ -172,20 +220,18 @@ def _microseconds(took: float) -> int:
     return int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
 
 
-def native(jpype: Any, service: Any) -> Handle:
+class Native(Calls):
     """The call of ``process(Request)``."""
-    local = threading.local()
-    pack, unpack, begin = _NATIVE.pack, ANSWER.unpack_from, ANSWER.size
 
-    def handle(request: Request) -> Answer:
+    def _run(self, request: Request) -> Answer:
         head, prefix, number, flags, slot = request.received()
         made = f"{prefix}-{number:04x}"
-        lane = getattr(local, "lane", None)
+        lane = getattr(self._lanes, "lane", None)
         if lane is None or lane.flags is not flags:
-            lane = local.lane = Lane(jpype, service, flags)
+            lane = self._lanes.lane = Lane(*self._made_of, flags)
         body, memory = request.body, lane.memory
         remaining = int(max(-_FAR, min(request.remaining() * 1e9, _FAR)))
-        told = pack(len(body), len(head), len(made), slot, remaining)
+        told = _NATIVE.pack(len(body), len(head), len(made), slot, remaining)
         if body.__class__ is bytes and len(body) <= SPILL_BYTES:
             whole = b"".join((told, body, head, made.encode()))
             memory[: len(whole)] = whole
@@ -194,10 +240,8 @@ def native(jpype: Any, service: Any) -> Handle:
             whole = b"".join((told, head, made.encode()))
             memory[: len(whole)] = whole
             lane.run_with(body)
-        outcome, status, size, fields = unpack(memory)
+        outcome, status, size, fields = ANSWER.unpack_from(memory)
         if outcome == _HERE and not fields:
-            return status, memory[begin : begin + size], b""
+            return status, memory[ANSWER.size : ANSWER.size + size], b""
         answered: Answer = lane.answer(outcome, status, size, fields)
         return answered
-
-    return handle

@@ -12,7 +12,8 @@ import faulthandler
 import os
 import subprocess
 import sys
-from typing import Any, Dict, List, Sequence
+import threading
+from typing import Any, Dict, List, NoReturn, Sequence
 
 from eas_host.load import Failed
 
@@ -43,10 +44,21 @@ class Machine:
             raise Failed("construct", _refused(library, given, error)) from error
         atexit.register(self._leave)
 
+    def ending(self) -> bool:
+        """Whether the JVM ends this process as soon as its shutdown hooks have run."""
+        return not self.jpype.isJVMStarted()
+
+    def outlast(self) -> NoReturn:
+        """Waits for the end of this process; what it ends with is for the JVM to say."""
+        while True:
+            threading.Event().wait()
+
     def _leave(self) -> None:
         """Ends the process as ``System.exit`` does: shutdown hooks run, threads aren't waited for."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        if self.ending():
+            self.outlast()
         self.jpype.JClass("java.lang.Runtime").getRuntime().exit(self.status)
 
 
