@@ -210,9 +210,10 @@ class FleetSnapshot:
     def next_start_due(self) -> float:
         """Monotonic instant before which no instance can come: compare it with a ticket's deadline.
 
-        0 while one takes requests or is starting; infinite if none will ever be started again.
+        0 while one takes requests, is starting, or is stuck (it is about to be ended and started again);
+        infinite if none will ever be started again.
         """
-        if self.admitting_or_starting_count:
+        if self.admitting_or_starting_count or any(host.state is State.STUCK for host in self.hosts):
             return 0.0
         return min((host.next_start for host in self.hosts), default=math.inf)
 

@@ -106,7 +106,8 @@ def test_stopping_ends_when_nobody_is_left() -> None:
         ([State.READY, State.READY], 2, 2, 0.0),
         ([State.WARMING, State.CRASHED], 0, 1, 0.0),
         ([State.CRASHED, State.CRASHED], 0, 0, NOW + 5),
-        ([State.STUCK, State.DRAINING], 0, 0, math.inf),
+        ([State.STUCK, State.DRAINING], 0, 0, 0.0),  # what comes now waits for its successor
+        ([State.DRAINING], 0, 0, math.inf),
         ([State.BLOCKED], 0, 0, math.inf),
     ],
 )
