@@ -27,6 +27,7 @@ from eas_engine.gateway.listen import raise_descriptor_limit
 from eas_engine.gateway.room import share_of_admin
 from eas_engine.plane import Reports
 from eas_engine.prepare import Parts, prepare, reachable
+from eas_engine.spec.loops import has_gil, loops
 from eas_engine.state import EngineRecord
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.reconcile import Supervisor
@@ -238,6 +239,7 @@ class Engine:
     async def status(self) -> ServiceStatus:
         """Everything that ``/api/v1/service`` tells."""
         parts, service = self._parts, self._parts.loaded.spec
+        here = loops(service.metadata.rpc.io_threads, gil=has_gil())
         return ServiceStatus(
             name=service.name,
             version=__version__,
@@ -253,8 +255,9 @@ class Engine:
             workspace_id=service.metadata.workspace_id,
             labels=dict(service.labels),
             open=parts.token is None,
-            io_threads_requested=service.metadata.rpc.io_threads,
-            io_threads_effective=1,
+            io_threads_requested=here.requested,
+            io_threads_effective=here.effective,
+            io_threads_reason=here.reason,
             statuses=dict(self._plane.counters.statuses),
             closed_for_room=self._plane.counters.closed_for_room,
             refused_connections=self._plane.counters.refused_connections,

@@ -5,12 +5,12 @@ Only what is in effect, or says more than "not yet", has words of its own; ``che
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from eas_engine.spec import addresses, presets
+from eas_engine.spec.loops import has_gil, loops
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.machine_types import machine_types
 from eas_engine.spec.model import ServiceSpec
@@ -28,12 +28,6 @@ def size(value: int) -> str:
         if value >= unit:
             return f"{value / unit:.4g} {name}"
     return f"{value} bytes"
-
-
-def has_gil() -> bool:
-    """Whether this interpreter has a global lock (without one, several event loops pay)."""
-    probe: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
-    return probe() if probe is not None else True
 
 
 def _name(spec: ServiceSpec, _: Machine) -> str:
@@ -111,10 +105,8 @@ def _keepalive(spec: ServiceSpec, _: Machine) -> str:
 
 
 def _io_threads(spec: ServiceSpec, _: Machine) -> str:
-    asked = spec.metadata.rpc.io_threads
-    if has_gil():
-        return f"one event loop (this interpreter has a GIL), and {asked} threads for work that releases it"
-    return f"{asked} event loops"
+    here = loops(spec.metadata.rpc.io_threads, gil=has_gil())
+    return f"one event loop: {here.reason}" if here.reason else "one event loop"
 
 
 def _queue(spec: ServiceSpec, _: Machine) -> str:

@@ -39,9 +39,9 @@ class Rpc(Section):
     )
     io_threads: Integer = parameter(
         4,
-        "Event-loop threads that read and write the network. On an interpreter with the GIL one loop is "
-        "faster than several, so there this is the size of the pool for work that releases the GIL; the "
-        "status shows the requested and the effective number.",
+        "In the cloud the threads that read and write the network. Here one event loop does that, with a GIL "
+        "or without, because several cost more than they bring (docs/performance.md): the status shows the "
+        "requested and the effective number, and why they differ.",
         ge=1,
         le=MOST_THREADS,
     )

@@ -66,7 +66,10 @@ class Outbox:
                 self._arena.give(offset)
 
     def flush(self) -> None:
-        """Send what is waiting. Threads append meanwhile, so only what was seen is taken off the list."""
+        """Send what is waiting. Threads append meanwhile, so only what was seen is taken off the list.
+
+        Copying, appending and deleting a slice are atomic each, with a GIL or without.
+        """
         if not self.frames:
             return
         with self._lock:

@@ -3,7 +3,8 @@
 A reader that finds work may keep the role while it does that work, which saves waking another thread: it
 *lends* the role. As long as it is lent, anybody may *revoke* it, so that another thread can read; the reader
 learns of that when it tries to *regain* it. Lending, revoking and regaining are one append or pop of a list
-each, which is atomic, so exactly one of revoke and regain succeeds.
+each, which is atomic (without a GIL, too: a list has a lock of its own), so exactly one of revoke and regain
+succeeds.
 """
 
 from __future__ import annotations
