@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
@@ -51,6 +50,8 @@ def what_is_wrong(scheme: str, installed: Callable[[], Iterable[str] | None] = o
     known = {*OWN, "file", *PACKAGES, *(found or ())}
     if scheme in known:
         return ""
+    from difflib import get_close_matches  # noqa: PLC0415 - only files with a typo pay for it
+
     close = get_close_matches(scheme[:_LONGEST], sorted(known), n=1)
     if close:
         return f'"{scheme}://" is no scheme that is known here, did you mean {close[0]}?'
