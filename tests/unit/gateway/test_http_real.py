@@ -83,6 +83,9 @@ def run() -> Callable[[Any], None]:
                 stack.callback(server.close)
                 stack.callback(client.close)
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+                client.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024
+                )  # the kernel must not take it all
                 client.setblocking(False)
                 await loop.sock_connect(client, server.sockets[0].getsockname())
                 await test(service, client)
