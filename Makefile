@@ -93,12 +93,15 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 
 # --- speed ----------------------------------------------------------------------------------------------
 
+# The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
+bench chaos: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+
 bench: $(COMPILED)/.stamp ## the speed of the engine against a bare loop; ARGS="--only echo --json FILE" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
-	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m eas_bench.spine $(ARGS)
+	@$(BIN)/python -m eas_bench.spine $(ARGS)
 
 chaos: $(COMPILED)/.stamp ## kill an instance every second under load; ARGS="--minutes 10" are its own
-	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m eas_bench.chaos $(ARGS)
+	@$(BIN)/python -m eas_bench.chaos $(ARGS)
 
 # --- the rest -------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -156,11 +158,20 @@ def held(server: OssServer) -> threading.Event:
     return hold
 
 
+def sizes(folder: Path) -> list[int]:
+    """Of all files in it that are still there when looked at: what is finished moves away meanwhile."""
+    found = []
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found.append((Path(where) / name).stat().st_size)
+    return found
+
+
 def wait_for_the_middle(engine: Engine, server: OssServer) -> None:
     def arrived() -> bool:
         assert engine.process.poll() is None, engine.log
-        parts = (engine.state_dir / "cache" / "scratch").rglob("*")
-        return any(path.is_file() and path.stat().st_size == 1_000_000 for path in parts)
+        return 1_000_000 in sizes(engine.state_dir / "cache" / "scratch")
 
     eventually(arrived, "a million bytes have come")
 

@@ -47,7 +47,7 @@ def test_one_more_than_capacity_gets_one_450(engines: Engines, latch: Latch, ins
     assert refused.headers["x-eas-retryable"] == "true"
     assert refused.closes
     assert engine.metric("eas_in_flight") == capacity
-    assert engine.metric("eas_busy_threads") == 2 * instances
+    eventually(lambda: engine.metric("eas_busy_threads") == 2 * instances, "every instance has begun")
     latch.open()
     clients.remove(one)
     assert one.closed()
