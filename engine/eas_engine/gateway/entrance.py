@@ -29,9 +29,8 @@ CROWD: Final = 100
 LOOK_EVERY: Final = 0.5
 """Seconds."""
 _AT_ONCE: Final = 4
-"""Connections accepted in one turn of the loop. A host with a free thread waits for the turn's end, so this is
-what refusals cost those who are served: with 32, a processor of 10 ms lost a tenth of its successes, with 4 two
-of a hundred, and refusals were no slower."""
+"""Connections accepted in one turn of the loop. A host with a free thread waits for its end: with 32, a
+processor of 10 ms lost a tenth of its successes, with 4 two of a hundred, and refusals were no slower."""
 _SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
 
