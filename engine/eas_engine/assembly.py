@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from eas_engine.admission.gate import Limits
 from eas_engine.artifacts import libraries
 from eas_engine.artifacts.class_path import class_path
-from eas_engine.artifacts.resolve import without_secrets
 from eas_engine.artifacts.workspace import variables
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane
@@ -93,7 +92,7 @@ def _class_path(parts: Parts) -> tuple[str, ...]:
 def _environment(parts: Parts) -> dict[str, str]:
     """``processor_envs`` and where things are; for libraries also their search path, which exec must know."""
     service, artifacts = parts.loaded.spec, parts.artifacts
-    given = variables.variables(without_secrets(service), artifacts)
+    given = variables.variables(artifacts)
     given |= {variable.name: variable.value for variable in service.processor_envs}
     if service.processor_type in ("cpp", "java"):
         path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))

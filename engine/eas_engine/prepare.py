@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from eas_engine import spec
 from eas_engine.artifacts.fetching.progress import LogProgress, Progress, TerminalProgress
 from eas_engine.artifacts.local import look
-from eas_engine.artifacts.resolve import Places, provide, without_secrets
+from eas_engine.artifacts.resolve import Places, provide
 from eas_engine.artifacts.workspace import variables
 from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.listen import check_descriptors, listen
@@ -97,7 +97,7 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
             held_sdk_directory(root) as sdk,
             _access_log(options, logs, token) as access,
         ):
-            notes = variables.notes(without_secrets(service), artifacts)
+            notes = variables.notes(artifacts)
             for note in notes:
                 logs.log.warning(note)
             told = tuple(f"{problem.path}: {problem.message}" for problem in (*loaded.warnings, *later))

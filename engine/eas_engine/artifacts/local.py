@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from eas_engine.artifacts.sources.local_files import find, listing, what_is_wrong
@@ -25,7 +26,8 @@ class Artifacts:
     ``processor_dir`` is the host's working directory. ``entry_class`` is the class named in ``app.py:Class``.
     ``model_path`` is the model's directory (a plain file's: the one it lies in), ``model_entry`` what
     ``initialize`` gets; both are empty without ``model_path``. ``warm_up`` is a file or a directory of
-    requests. ``workspace`` is None when everything is used where it lies.
+    requests. ``workspace`` is None when everything is used where it lies. ``config`` is the effective
+    configuration without secrets.
     """
 
     processor_dir: Path
@@ -36,6 +38,7 @@ class Artifacts:
     interpreter: Path
     warm_up: Path | None = None
     workspace: Workspace | None = None
+    config: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def look(spec: ServiceSpec, base: Path) -> None:
     try:
         locate("warm_up_data_path", spec.warm_up_data_path, base)
         processor = locate("processor_path", spec.processor_path, base)
-        if processor is not None or not spec.processor_path:
+        if not spec.processor and (processor is not None or not spec.processor_path):
             find_processor(spec, processor, base.absolute())
         model = locate("model_path", spec.model_path, base)
         if model is not None:
@@ -116,9 +119,13 @@ def find_processor(
     """The working directory, the entry, and the class in it.
 
     A Java processor needs no ``processor_entry``: the entry is then the jar that ``processor_path`` is, or
-    its directory (all jars and classes in it count).
+    its directory (all jars and classes in it count). A preset has neither: its working directory stands for
+    both.
     """
     name, entry_class = split_entry(spec.processor_entry)
+    if spec.processor:
+        directory = processor.directory if processor is not None else base
+        return directory, directory, None
     if processor is None:
         entry = base / name
         directory = entry.parent
@@ -155,7 +162,7 @@ def find_model(spec: ServiceSpec, model: Location) -> tuple[str, str]:
 def _interpreter(spec: ServiceSpec, directory: Path) -> Path:
     """``ENV/bin/python`` of a Python processor's package, else the engine's own interpreter."""
     own = directory / "ENV" / "bin" / "python"
-    if spec.processor_type in ("cpp", "java") or not (directory / "ENV" / "bin").is_dir():
+    if spec.processor or spec.processor_type in ("cpp", "java") or not (directory / "ENV" / "bin").is_dir():
         return Path(sys.executable)
     if not os.access(own, os.X_OK):
         raise ArtifactError(

@@ -25,8 +25,8 @@ from eas_engine.artifacts.sources.stopping import Stop, ended_by_signals
 from eas_engine.artifacts.workspace.workspace import Content, make_workspace
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError
-from eas_engine.spec import ServiceSpec, addresses
-from eas_engine.spec.problems import SECRET
+from eas_engine.secrecy import is_secret, redacted
+from eas_engine.spec import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +100,14 @@ def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher) -
         return fetcher.fetch(parameter, address, base) if address else None
 
     processor, model, warm_up = map(fetched, ("processor_path", "model_path", "warm_up_data_path"))
+    if spec.processor:
+        processor = None  # a preset brings its own code
+    config = without_secrets(spec)
     workspace = make_workspace(
         places.state / "versions",
         model=_content(model),
         processor=_content(processor),
-        config=without_secrets(spec),
+        config=config,
         leave_out=places.root,
     )
     try:
@@ -122,6 +125,7 @@ def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher) -
         interpreter,
         warm_up=warm_up.path if warm_up is not None else None,
         workspace=workspace,
+        config=config,
     )
 
 
@@ -130,16 +134,14 @@ def without_secrets(spec: ServiceSpec) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            named = SECRET.search(str(value.get("name", ""))) and "value" in value
+            named = is_secret(str(value.get("name", ""))) and "value" in value
             return {
-                key: ""
-                if (named and key == "value") or (key != "value" and SECRET.search(key))
-                else plain(one)
+                key: "" if (named and key == "value") or (key != "value" and is_secret(key)) else plain(one)
                 for key, one in value.items()
             }
         if isinstance(value, list):
             return [plain(one) for one in value]
-        return addresses.redacted(value) if isinstance(value, str) else value
+        return redacted(value) if isinstance(value, str) else value
 
     found: dict[str, Any] = plain(spec.model_dump(mode="json", by_alias=True))
     return found | {"model_config": spec.model_config_text}

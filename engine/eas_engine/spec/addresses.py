@@ -2,7 +2,8 @@
 
 An address is a local path, or ``scheme://...``; ``file://`` is a local path as well. It may end with
 ``#sha256=<64 hex digits>``, the *pin*: what comes must have that digest. Addresses may hold secrets (a
-password before the host, a signature in the query): only ``redacted`` ones are shown, logged or written down.
+password before the host, a signature in the query): only what ``secrecy.redacted`` leaves of them is shown,
+logged or written down.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ ARCHIVES: Final = (".tar.gz", ".tgz", ".tar", ".tar.bz2", ".bz2", ".zip")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PIN: Final = re.compile(r"#sha256=(.*)\Z", re.IGNORECASE | re.DOTALL)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_USER: Final = re.compile(r"(?<=://)[^/?#]*@")
 
 
 def scheme(address: str) -> str:
@@ -81,15 +81,3 @@ def name_of(address: str) -> str:
 def names_endpoint(address: str) -> bool:
     """Whether an ``oss://`` address brings its endpoint along: ``oss://bucket.endpoint/key``."""
     return "." in address.partition("://")[2].partition("/")[0]
-
-
-def redacted(address: str) -> str:
-    """The address without what may be secret: user and password, and the values in a query."""
-    if not _SCHEME.match(address):
-        return address
-    bare, pinned = without_pin(address), _PIN.search(address)
-    shown = _USER.sub("", bare)
-    if scheme(address) != "oss":  # a ? is part of an object's name there
-        head, mark, _ = shown.partition("?")
-        shown = f"{head}?..." if mark else head.partition("#")[0]
-    return shown + (pinned.group() if pinned else "")

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from eas_engine.spec import addresses
+from eas_engine.secrecy import is_secret, redacted
+from eas_engine.spec import addresses, presets
 from eas_engine.spec.effects import IN_EFFECT, LATER, default_spec, not_in_effect, startable
 from eas_engine.spec.here import WORDS, size
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.parameters import Parameter, settable, value_of
-from eas_engine.spec.problems import HIDDEN, SECRET, ConfigurationError, Origin, Problem, in_order, shown
+from eas_engine.spec.problems import HIDDEN, ConfigurationError, Origin, Problem, in_order, shown
 
 _ADDRESSES: Final = ("model_path", "processor_path", "warm_up_data_path")
 _RUNS: Final = ("processor", "processor_type", "containers")
@@ -122,7 +123,7 @@ def _shown_value(loaded: Loaded, parameter: Parameter) -> Any:
     if parameter.extra.get("secret") and value:
         return HIDDEN
     if parameter.path in _ADDRESSES:
-        return addresses.redacted(value)
+        return redacted(value)
     return _plain(value)
 
 
@@ -131,7 +132,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields.items()
         plain = {info.alias or name: _plain(getattr(value, name)) for name, info in fields}
-        if set(plain) == {"name", "value"} and SECRET.search(str(plain["name"])):
+        if set(plain) == {"name", "value"} and is_secret(str(plain["name"])):
             plain["value"] = HIDDEN
         return {name: one for name, one in plain.items() if one is not None}
     if isinstance(value, Mapping):
@@ -180,6 +181,10 @@ def what_runs(loaded: Loaded) -> Iterator[str]:
 def missing(loaded: Loaded, has_image: HasImage) -> Iterator[str]:
     """What the service needs and this machine, or the environment, hasn't got."""
     spec, machine = loaded.spec, loaded.machine
+    preset = presets.find(spec.processor)
+    lacking = machine.packages.lacking(preset.modules) if preset is not None else ()
+    if preset is not None and lacking:
+        yield f"packages of the preset {preset.name} ({', '.join(lacking)}): {preset.install}"
     for container in spec.containers:
         if container.image and not machine.container_tool:
             yield f"image {container.image}: neither podman nor Docker is installed"

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from eas_engine import errors
+from eas_engine.secrecy import is_secret
 
 LONGEST_SHOWN: Final = 60
 MOST_SHOWN: Final = 100
 HIDDEN: Final = "(set, not shown)"
-SECRET: Final = re.compile(
-    r"secret|password|passwd|(?<!generate_)token|credential|key|^value$", re.IGNORECASE
-)
-"""Names of parameters and variables whose values are never shown."""
+_VARIABLE: Final = "value"
+"""The name that holds what an environment variable is set to: a secret as often as not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,8 @@ def shown(value: object, path: str = "") -> str:
         return "{...}" if value else "{}"
     if isinstance(value, list | tuple):
         return "[...]" if value else "[]"
-    if value and SECRET.search(path.rpartition(".")[2]):
+    name = path.rpartition(".")[2]
+    if value and (name == _VARIABLE or is_secret(name)):
         return HIDDEN
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

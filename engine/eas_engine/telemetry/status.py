@@ -9,23 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from eas_engine.secrecy import is_secret, redacted, without_users
 from eas_engine.telemetry.processes import Figures, figures
 from eas_engine.telemetry.window import Rates
 
 MASK = "********"
-_SECRET = re.compile(
-    r"token|passw|secret|credential|authori[sz]ation|(?:access|api|private|account|encryption)[_-]?key|dockerauth",
-    re.IGNORECASE,
-)
-_NOT_SECRET = frozenset({"generate_token"})
-_USERINFO = re.compile(r"(\w+://)[^/\s@]+@")
-_ADDRESS = re.compile(r"model_path|processor_path|warm_up_data_path")
-_QUERY = re.compile(r"^((?!oss:)\w+://[^?#]*)\?[^#]*")
-"""Of an address: a signature, as a rule. In the name of an object in OSS a question mark is a part of it."""
+_ADDRESSES = frozenset({"model_path", "processor_path", "warm_up_data_path"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +165,12 @@ def without_secrets(value: object, name: str = "") -> object:
     """
     if isinstance(value, Mapping):
         variable = value.get("name") if set(value) == {"name", "value"} else None
-        if isinstance(variable, str) and _is_secret(variable):
+        if isinstance(variable, str) and is_secret(variable):
             return {"name": variable, "value": MASK}
         return {str(key): without_secrets(item, str(key)) for key, item in value.items()}
     if value in (None, "", True, False):
         return value
-    if _is_secret(name):
+    if is_secret(name):
         return MASK
     if isinstance(value, str):
         return _text_without_secrets(value, name)
@@ -192,12 +184,7 @@ def _text_without_secrets(text: str, name: str) -> str:
     if name == "model_config" and text.lstrip().startswith(("{", "[")):
         with contextlib.suppress(ValueError, RecursionError):
             return json.dumps(without_secrets(json.loads(text)))
-    shown = _USERINFO.sub(rf"\1{MASK}@", text)
-    return _QUERY.sub(rf"\1?{MASK}", shown) if _ADDRESS.fullmatch(name) else shown
-
-
-def _is_secret(name: str) -> bool:
-    return name not in _NOT_SECRET and _SECRET.search(name) is not None
+    return redacted(text) if name in _ADDRESSES else without_users(text, MASK)
 
 
 def _instance(instance: InstanceStatus, measured: Figures) -> dict[str, object]:

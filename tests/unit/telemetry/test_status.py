@@ -77,7 +77,7 @@ def test_the_document() -> None:
 def test_no_secret_is_in_the_document() -> None:
     text = json.dumps(document(service(), measured))
     assert "Tell-Nobody" not in text
-    assert text.count(MASK) == 7
+    assert text.count(MASK) == 6
     for kept in (
         "fast",
         "OMP_NUM_THREADS",
@@ -118,7 +118,7 @@ def test_a_secret_is_masked_however_deep(tree: object, names: list[str], shape: 
 @pytest.mark.parametrize("name", ["model_path", "processor_path", "warm_up_data_path"])
 def test_the_query_of_an_address_is_masked_for_it_may_be_a_signature(name: str) -> None:
     shown = without_secrets({name: "https://me:pass@host/model.tgz?Signature=Tell-Nobody&x=1#sha256=ab"})
-    assert shown == {name: f"https://{MASK}@host/model.tgz?{MASK}#sha256=ab"}
+    assert shown == {name: "https://host/model.tgz?...#sha256=ab"}
     assert without_secrets({name: "oss://bucket/what?.bin"}) == {name: "oss://bucket/what?.bin"}
 
 

@@ -26,6 +26,7 @@ from eas_engine.artifacts.sources.checks import Version
 from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.source import Member, RemoteFile, RemoteFolder
 from eas_engine.errors import ArtifactError
+from eas_engine.secrecy import redacted
 from eas_engine.spec import addresses
 
 Place = RemoteFile | RemoteFolder
@@ -48,7 +49,7 @@ class Job:
     ) -> None:
         self._cache, self._means, self._progress, self._uses = cache, means, progress, uses
         self._parameter, address = wanted
-        self._shown = addresses.redacted(address)
+        self._shown = redacted(address)
         self._pin = addresses.pin(address)
         self._name = addresses.name_of(address)
         self._archive = addresses.is_archive(address)

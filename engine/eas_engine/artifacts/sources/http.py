@@ -27,7 +27,7 @@ from typing import Final
 from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.errors import ConfigurationError
-from eas_engine.spec.addresses import redacted
+from eas_engine.secrecy import redacted
 from eas_engine.telemetry.logs import printable
 
 Authorise = Callable[[], Mapping[str, str]]

@@ -10,7 +10,8 @@ from eas_engine.artifacts.sources.checks import Version
 from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.source import Member, Opened, Outcome
 from eas_engine.errors import ArtifactError
-from eas_engine.spec.addresses import redacted, scheme
+from eas_engine.secrecy import redacted
+from eas_engine.spec.addresses import scheme
 from eas_engine.spec.schemes import PACKAGES
 
 

@@ -10,7 +10,7 @@ from eas_engine.artifacts.sources.checks import Version, expected_of, version_of
 from eas_engine.artifacts.sources.http import Answer, Authorise, Session, refusal, split, userinfo
 from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.source import Opened, Outcome
-from eas_engine.spec.addresses import redacted
+from eas_engine.secrecy import redacted
 from eas_engine.telemetry.logs import printable
 
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")

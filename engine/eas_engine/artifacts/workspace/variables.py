@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Final
 
 from eas_engine.artifacts.local import Artifacts
@@ -14,14 +13,12 @@ LONGEST: Final = 1 << 16
 that a processor starts may take less."""
 
 
-def variables(config: Mapping[str, object], artifacts: Artifacts) -> dict[str, str]:
-    """``SERVICE_CONFIG``, ``EAS_WORKSPACE`` and ``EAS_MODEL_PATH``; what there isn't is absent.
-
-    ``config`` is the effective configuration without secrets.
-    """
+def variables(artifacts: Artifacts) -> dict[str, str]:
+    """``SERVICE_CONFIG``, ``EAS_WORKSPACE`` and ``EAS_MODEL_PATH``; what there isn't is absent."""
     found: dict[str, str] = {}
-    if fits(config):
-        found[SERVICE_CONFIG] = json.dumps(config)
+    config = json.dumps(artifacts.config)
+    if len(config) <= LONGEST:
+        found[SERVICE_CONFIG] = config
     if artifacts.workspace:
         found["EAS_WORKSPACE"] = str(artifacts.workspace.root)
     if artifacts.model_path:
@@ -29,17 +26,9 @@ def variables(config: Mapping[str, object], artifacts: Artifacts) -> dict[str, s
     return found
 
 
-def fits(config: Mapping[str, object]) -> bool:
-    """Whether it isn't too long for a variable."""
-    return len(json.dumps(config)) <= LONGEST
-
-
-def notes(config: Mapping[str, object], artifacts: Artifacts) -> tuple[str, ...]:
+def notes(artifacts: Artifacts) -> tuple[str, ...]:
     """What an operator should know of what the processor doesn't get."""
     found = artifacts.workspace.notes if artifacts.workspace else ()
-    if not fits(config):
-        found = (
-            *found,
-            f"{SERVICE_CONFIG} is not set, the configuration is too long; see config/config.json",
-        )
-    return found
+    if SERVICE_CONFIG in variables(artifacts):
+        return found
+    return (*found, f"{SERVICE_CONFIG} is not set, the configuration is too long; see config/config.json")
