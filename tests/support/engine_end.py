@@ -56,18 +56,20 @@ class EngineEnd:
         }
         self.server: Server = serve(handle, channel, threads)
 
-    def frame(self, slot: int, body: bytes = b"", *, head: bytes = b"POST / HTTP/1.1") -> bytes:
+    def frame(
+        self, slot: int, body: bytes = b"", *, head: bytes = b"POST / HTTP/1.1", more: int = 0
+    ) -> bytes:
         """A request; its slot is new on the board."""
         self.board[2 * slot] = self.board[2 * slot + 1] = 0
         if len(body) < wire.SPILL_BYTES:
             size = wire.REQUEST.size + len(head) + len(body)
-            return wire.REQUEST.pack(size, wire.CALL, slot, len(head), slot, 1e9) + head + body
+            return wire.REQUEST.pack(size, wire.CALL, more, slot, len(head), slot, 1e9) + head + body
         offset = self.requests.take(len(body))
         assert offset is not None
         self.requests.view[offset : offset + len(body)] = body
         extent = wire.EXTENT.pack(offset, len(body))
         size = wire.REQUEST.size + len(extent) + len(head)
-        return wire.REQUEST.pack(size, wire.CALL_AT, slot, len(head), slot, 1e9) + extent + head
+        return wire.REQUEST.pack(size, wire.CALL_AT, more, slot, len(head), slot, 1e9) + extent + head
 
     def hand(self, *bodies: bytes, first: int = 0) -> None:
         """One write with a request for each body, in slots from `first` on."""
@@ -82,7 +84,7 @@ class EngineEnd:
     def release(self, offset: int) -> None:
         """The answer there was sent."""
         size = wire.REQUEST.size + wire.EXTENT.size
-        frame = wire.REQUEST.pack(size, wire.RELEASE, 0, 0, 0, 0.0)
+        frame = wire.REQUEST.pack(size, wire.RELEASE, 0, 0, 0, 0, 0.0)
         self.socket.sendall(frame + wire.EXTENT.pack(offset, 0))
 
     def take(self, count: int = 1) -> list[Answered]:

@@ -27,6 +27,7 @@ class Call:
     head: bytes
     body: bytes
     began: bool = False
+    more: int = 0
 
 
 class WireHost:
@@ -61,19 +62,20 @@ class WireHost:
                 self._take(fields, payload)
 
     def _take(self, fields: tuple[Any, ...], payload: bytes) -> None:
-        _, kind, slot, head_size, number, deadline = fields
+        _, kind, more, slot, head_size, number, deadline = fields
         if kind == wire.RELEASE:
             (offset, _) = wire.EXTENT.unpack(payload)
             self.arena.give(offset)
             self.released.append(offset)
         elif kind == wire.CALL:
             assert len(payload) >= head_size
-            self.calls.append(Call(slot, number, deadline, payload[:head_size], payload[head_size:]))
+            body = payload[head_size:]
+            self.calls.append(Call(slot, number, deadline, payload[:head_size], body, more=more))
         else:
             assert kind == wire.CALL_AT
             offset, size = wire.EXTENT.unpack_from(payload)
             body = bytes(self._bodies[offset : offset + size])
-            self.calls.append(Call(slot, number, deadline, payload[wire.EXTENT.size :], body))
+            self.calls.append(Call(slot, number, deadline, payload[wire.EXTENT.size :], body, more=more))
 
     def begin(self, call: Call) -> bool:
         """A thread takes the request. False: it was withdrawn, and its slot given back."""

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from eas_engine.telemetry.counters import Counters
     from eas_engine.workers.bodies import Bodies
 
-_pack: Final = wire.REQUEST.pack
-_HEADER_SIZE: Final = wire.REQUEST.size
+_pack: Final = wire.SINGLE.pack
+_HEADER_SIZE: Final = wire.SINGLE.size
 _CALL: Final = wire.CALL
 _REPLY: Final = wire.REPLY
 _SKIPPED: Final = wire.SKIPPED

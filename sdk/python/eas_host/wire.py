@@ -8,11 +8,15 @@ are little-endian. Times are seconds of ``CLOCK_MONOTONIC``, which all processes
 
 Engine to host (:data:`REQUEST`)::
 
-    size u32 | kind u8 | pad u8 | slot u16 | head_size u32 | number u64 | deadline f64
+    size u32 | kind u8 | more u8 | slot u16 | head_size u32 | number u64 | deadline f64
 
     CALL      head_size bytes of the client's head as it came, then the body
     CALL_AT   an EXTENT (where the body lies in the arena of requests), then the head
     RELEASE   an EXTENT: the answer that lay there was sent, its memory may be used again
+
+``more`` makes *units of work* of calls: 1 says that the next CALL or CALL_AT belongs to the same batch, 0
+that this one is its last, or alone. No RELEASE stands inside a unit. Where a service doesn't batch, ``more``
+is always 0, and both sides use :data:`SINGLE`: the same bytes without that field, so that it costs nothing.
 
 Host to engine (:data:`ANSWER`)::
 
@@ -23,14 +27,20 @@ Host to engine (:data:`ANSWER`)::
     FULL_AT   an EXTENT (where the body lies in the host's arena), then the header lines
     RAISED    the processor raised: the exception's text
     SKIPPED   nothing: the request was withdrawn before it was begun
+    BATCHED   a BATCH: the answers of one unit of work have all been sent. Slot and status are 0, and it
+              frees no slot; process_us is the whole unit's, and begun its beginning. Only where a service
+              batches, and then after every unit, of one request or of none left (all withdrawn), too
 
-An :data:`EXTENT` is ``offset u64 | size u64``.
+An :data:`EXTENT` is ``offset u64 | size u64``. A :data:`BATCH` is ``requests u32 | calls u32 | rows u32 |
+padding u32``: how many requests were begun, with how many calls of the model they were answered, how many
+rows these held, and how many of them only as padding. The answers of a unit all carry the unit's ``begun``
+and ``process_us``.
 
 The *board* is one shared page range with two bytes a slot. The host writes the first (*begun*) just before it
-calls the processor, the engine writes the second (*withdrawn*) when the request must not be begun any more.
-Each side writes its own byte first and reads the other's afterwards; so when the engine looks again a little
-later (see ``SETTLE_SECONDS``) and begun is still 0, the host has seen the withdrawal or will see it, and
-never begins.
+calls the processor (of all requests of a unit just before it begins the unit), the engine writes the second
+(*withdrawn*) when the request must not be begun any more. Each side writes its own byte first and reads the
+other's afterwards; so when the engine looks again a little later (see ``SETTLE_SECONDS``) and begun is still
+0, the host has seen the withdrawal or will see it, and never begins.
 """
 
 from __future__ import annotations
@@ -38,10 +48,12 @@ from __future__ import annotations
 import struct
 from typing import Any, List, Tuple
 
-REQUEST = struct.Struct("<IBxHIQd")
+REQUEST = struct.Struct("<IBBHIQd")
+SINGLE = struct.Struct("<IBxHIQd")
 ANSWER = struct.Struct("<IBxHHxxId")
 EXTENT = struct.Struct("<QQ")
 LINES = struct.Struct("<I")
+BATCH = struct.Struct("<IIII")
 
 # Kinds of frames, engine to host.
 CALL = 1
@@ -54,6 +66,7 @@ FULL = 2
 FULL_AT = 3
 RAISED = 4
 SKIPPED = 5
+BATCHED = 6
 
 SLOTS = 4096  # requests that one host can hold; a slot is a request's place on the board
 BOARD_BYTES = 2 * SLOTS

@@ -14,8 +14,9 @@ The engine makes one object of it in a process of its own, calls ``initialize`` 
 Standard library only, Python 3.8 to 3.13.
 """
 
+from eas_sdk.batching import Batching
 from eas_sdk.processor import Processor
 from eas_sdk.request import Headers, Request
 from eas_sdk.response import Body, Response
 
-__all__ = ["Body", "Headers", "Processor", "Request", "Response"]
+__all__ = ["Batching", "Body", "Headers", "Processor", "Request", "Response"]

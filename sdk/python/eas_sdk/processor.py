@@ -7,8 +7,9 @@ nor when ``initialize`` raised).
 
 from __future__ import annotations
 
-from typing import Sequence, Union
+from typing import Optional, Sequence, Union
 
+from eas_sdk.batching import Batching
 from eas_sdk.request import Request
 from eas_sdk.response import Body, Response
 
@@ -20,7 +21,13 @@ class Processor:
     """One processor; derive from it and define ``process`` or ``process_batch``.
 
     The constructor takes no arguments and should be quick; load models in ``initialize``.
+
+    Attributes:
+        batching: how the service batches, there from ``initialize`` on; None where it doesn't
+            (``rpc.batching`` is off). Set by whoever runs the processor.
     """
+
+    batching: Optional[Batching] = None
 
     def initialize(self, model_entry: str, model_config: str) -> None:
         """Get ready to serve: load the model, warm up.
@@ -57,7 +64,11 @@ class Processor:
             One result per request, in the same order: what ``process`` may return, or an exception object,
             which fails that request alone as if ``process`` had raised it.
 
-        Raising fails every request of the batch. A list of another length does too.
+        Raising fails the request that is to blame, alone: as nobody knows which it is, ``process_batch`` is
+        called again with each half of the same requests, with each half of a half that raises, and so on. So
+        the same request may be seen several times, in smaller batches, and what a call has done before it
+        raised is done again. A result of another type or a list of another length counts as raising
+        ``TypeError``.
         """
         return [self.process(request) for request in requests]
 

@@ -1,0 +1,61 @@
+"""What a processor with ``process_batch`` is told about batching, and what it tells back."""
+
+from __future__ import annotations
+
+import threading
+from typing import Sequence, Tuple
+
+
+class Batching:
+    """How the service batches (``rpc.batching`` and what belongs to it in service.json).
+
+    The host puts one onto the processor (``Processor.batching``) before ``initialize``. The engine has
+    already cut the batches by it; a processor needs it only where one request may hold several of the rows that a
+    call of its model takes.
+
+    Attributes:
+        max_batch_size: the most rows that one call of the model should hold (``rpc.max_batch_size``). A
+            request that holds more by itself is called alone.
+        padding: whether calls should be filled up to one of ``sizes`` (``rpc.batch_padding``).
+        sizes: the numbers of rows that calls should have when ``padding`` is on, ascending
+            (``rpc.batch_sizes``); empty: none is better than another.
+    """
+
+    def __init__(self, max_batch_size: int, *, padding: bool = False, sizes: Sequence[int] = ()) -> None:
+        self.max_batch_size = max_batch_size
+        self.padding = padding
+        self.sizes: Tuple[int, ...] = tuple(sizes)
+        self._counts = _Counts()
+
+    def __repr__(self) -> str:
+        return f"Batching(max_batch_size={self.max_batch_size}, padding={self.padding}, sizes={self.sizes})"
+
+    def ran(self, rows: int, padding: int = 0) -> None:
+        """Say that the model was called once; for the service's metrics, where batches are counted.
+
+        Call it in the thread in which ``process_batch`` runs. A ``process_batch`` that never does counts as
+        one call, with as many rows as it got requests.
+
+        Args:
+            rows: how many rows the call held, padding included.
+            padding: how many of them were there only to fill it up.
+        """
+        counts = self._counts
+        counts.calls += 1
+        counts.rows += rows
+        counts.padding += padding
+
+    def collect(self) -> Tuple[int, int, int]:
+        """Calls, rows and padding that this thread has said since it was asked last. For the host."""
+        counts = self._counts
+        said = (counts.calls, counts.rows, counts.padding)
+        counts.calls = counts.rows = counts.padding = 0
+        return said
+
+
+class _Counts(threading.local):
+    """One thread's share."""
+
+    calls = 0
+    rows = 0
+    padding = 0
