@@ -7,6 +7,7 @@ there could choose the token.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -109,6 +110,24 @@ def write(path: Path, data: bytes, mode: int, *, durable: bool = False) -> None:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
         raise unusable(error) from None
+
+
+def is_held(path: Path, *, shared: bool = False) -> bool:
+    """Whether somebody has this flock'ed file locked; one that isn't there nobody has.
+
+    Takes the lock for an instant: ``shared`` when only an exclusive holder counts.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def unusable(error: OSError) -> ConfigurationError:

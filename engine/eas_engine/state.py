@@ -210,27 +210,18 @@ def find_engines(root: Path) -> tuple[list[Found], list[str]]:
     problems: list[str] = []
     for path in sorted([*root.glob("*/engine.json"), *root.glob("*/*/engine.json")]):
         try:
-            found.append(Found(path.parent, EngineRecord.read(path), is_locked(path.parent / "lock")))
+            found.append(
+                Found(
+                    path.parent,
+                    EngineRecord.read(path),
+                    private_files.is_held(path.parent / "lock", shared=True),
+                )
+            )
         except FileNotFoundError:
             continue  # it ended while we looked
         except (ConfigurationError, OSError) as error:
             problems.append(str(error))
     return found, problems
-
-
-def is_locked(path: Path) -> bool:
-    """Does an engine live there? Takes a shared lock and drops it at once (``acquire`` tries again)."""
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def directory_of(root: Path, name: str, workspace_id: str = "") -> Path:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eas_engine import private_files
 from eas_engine.errors import ConfigurationError
 from eas_engine.state import (
     EngineRecord,
@@ -22,7 +23,6 @@ from eas_engine.state import (
     default_root,
     directory_of,
     find_engines,
-    is_locked,
     new_token,
 )
 
@@ -103,7 +103,7 @@ def test_what_a_killed_engine_left_is_taken_over_and_its_token_survives(tmp_path
         (tmp_path / "digits" / "engine.json").write_text("{}")
         (tmp_path / "digits" / ".token.99.new").write_text("half a tok")
         first.send_signal(signal.SIGKILL)
-    assert not is_locked(tmp_path / "digits" / "lock")
+    assert not private_files.is_held(tmp_path / "digits" / "lock")
     with StateDirectory.acquire(tmp_path, "digits") as state:
         assert sorted(path.name for path in state.path.iterdir()) == ["lock", "token"]
         kept = state.token(None)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from eas_engine import private_files
-from eas_engine.artifacts.cache.locks import Lock, is_free
+from eas_engine.artifacts.cache.locks import Lock
 from eas_engine.artifacts.sources.checks import NO_VERSION, Version
 from eas_engine.artifacts.workspace.survey import fingerprint
 from eas_engine.errors import ConfigurationError
@@ -192,7 +192,7 @@ class Cache:
         with contextlib.suppress(FileNotFoundError, ConfigurationError, ValueError, KeyError):
             about = json.loads(private_files.read_text(path / "about.json", _RECORD_LIMIT))
             used = (path / "used").stat().st_mtime
-            in_use = not is_free(self._locks / f"{path.name}.use")
+            in_use = private_files.is_held(self._locks / f"{path.name}.use")
             kind: Kind = "file" if about["kind"] == "file" else "directory"
             addresses = tuple(led.get(path.name, ()))
             return Entry(path.name, kind, int(about["size"]), int(about["files"]), used, in_use, addresses)

@@ -66,21 +66,6 @@ class Lock:
         self._file = -1
 
 
-def is_free(path: Path) -> bool:
-    """Whether nobody holds it. Takes it for an instant."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(file)
-    return True
-
-
 def _is_still(path: Path, file: int) -> bool:
     try:
         return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(file))
