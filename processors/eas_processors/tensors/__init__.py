@@ -1,0 +1,1 @@
+"""What the presets for tensors (TensorFlow, PyTorch, ONNX, Caffe) have in common."""
