@@ -22,7 +22,10 @@ UNKNOWN = -1.0
 
 
 class Client:
-    """Who asked. Told the ending of its ticket, once."""
+    """Who asked. Told the ending of its ticket, once.
+
+    A base class, not a protocol: compiled code calls methods of a known class directly.
+    """
 
     __slots__ = ()
 
@@ -51,7 +54,7 @@ class Client:
 
 
 class Holder:
-    """Who has the ticket now: the backlog, or the link it was handed out on."""
+    """Who has the ticket now: the backlog, or the link it was handed out on. A base class as ``Client`` is."""
 
     __slots__ = ()
 
@@ -88,6 +91,7 @@ class Ticket:
 
     __slots__ = (
         "arrived",
+        "batched",
         "begun",
         "body",
         "client",
@@ -104,6 +108,8 @@ class Ticket:
 
     slot: int
     """Where in its host, once it was handed out."""
+    batched: float
+    """Seconds it waited for its batch while a thread was idle; only once it was handed out in a batch."""
 
     def __init__(self, client: Client, head: bytes, number: int, arrived: float, deadline: float) -> None:
         self.client: Client | None = client

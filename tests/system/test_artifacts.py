@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from support.archives import Entry, tar_gz
 from support.engine import TOKEN, Engine, eventually
 from support.engines import Engines
 from support.oss_server import Fault, OssServer
@@ -39,21 +38,11 @@ if __name__ == "__main__":
 LARGE = bytes(number % 251 for number in range(4_000_000))
 
 
-def packed(**files: bytes) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return made.getvalue()
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[OssServer]:
     """A store with a processor and a model; engines find its credentials in their environment."""
     with OssServer() as made:
-        made.plain["processor.tar.gz"] = packed(**{"app.py": PROCESSOR})
+        made.plain["processor.tar.gz"] = tar_gz([Entry("app.py", PROCESSOR)])
         made.objects = {"m/small": b"of OSS", "m/deep/large": LARGE}
         for name, value in made.environ().items():
             monkeypatch.setenv(name, value)
@@ -209,7 +198,7 @@ def test_a_signal_ends_a_download_at_once(
 def test_ended_while_unpacking_the_next_start_fetches_nothing_again(
     engines: Engines, server: OssServer, number: signal.Signals
 ) -> None:
-    server.plain["m.tgz"] = packed(**{f"{one % 50}/{one}": b"of an archive" for one in range(30_000)})
+    server.plain["m.tgz"] = tar_gz(Entry(f"{one % 50}/{one}", b"of an archive") for one in range(30_000))
     engine = engines.raw(service(server, model_path=server.url("m.tgz")))
     scratch = engine.state_dir / "cache" / "scratch"
     eventually(lambda: any(scratch.glob("*.unpacked/*/*")), "it is being unpacked")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from eas_engine.artifacts.sources import oss_account
 from eas_engine.errors import ArtifactError, ConfigurationError
+from support.archives import Entry, tar_gz
 from support.fetching import Fetching, contents
 from support.oss_server import Fault, OssServer
 
@@ -243,18 +242,8 @@ def test_listings_that_are_none(server: OssServer, fetching: Fetching) -> None:
 # -- archives
 
 
-def archive(**files: bytes) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return made.getvalue()
-
-
 def test_an_archive_is_unpacked_once(server: OssServer, fetching: Fetching) -> None:
-    server.objects["m.tar.gz"] = server.plain["copy.tgz"] = archive(a=b"1", b=b"2")
+    server.objects["m.tar.gz"] = server.plain["copy.tgz"] = tar_gz([Entry("a", b"1"), Entry("b", b"2")])
     found = fetching("oss://bucket/m.tar.gz")
     assert (found.kind, contents(found.path)) == ("directory", {"a": b"1", "b": b"2"})
     assert fetching("oss://bucket/m.tar.gz").path == found.path
@@ -264,7 +253,7 @@ def test_an_archive_is_unpacked_once(server: OssServer, fetching: Fetching) -> N
 
 
 def test_an_archive_that_is_refused_leaves_nothing(server: OssServer, fetching: Fetching) -> None:
-    server.objects["m.tar.gz"] = archive(**{"../up": b"1"})
+    server.objects["m.tar.gz"] = tar_gz([Entry("../up", b"1")])
     with pytest.raises(
         ArtifactError, match=r"model_path: m\.tar\.gz: \.\./up: .*nothing of the archive was kept"
     ):
@@ -275,11 +264,11 @@ def test_an_archive_that_is_refused_leaves_nothing(server: OssServer, fetching: 
 
 def test_a_local_archive_is_unpacked_anew_when_it_changes(fetching: Fetching) -> None:
     path = fetching.root / "m.tgz"
-    path.write_bytes(archive(a=b"1"))
+    path.write_bytes(tar_gz([Entry("a", b"1")]))
     first = fetching("m.tgz")
     assert contents(first.path) == {"a": b"1"}
     assert fetching(str(path)).path == first.path
-    path.write_bytes(archive(a=b"2", b=b"3"))
+    path.write_bytes(tar_gz([Entry("a", b"2"), Entry("b", b"3")]))
     assert contents(fetching("m.tgz").path) == {"a": b"2", "b": b"3"}
     assert contents(first.path) == {"a": b"1"}
 

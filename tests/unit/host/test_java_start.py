@@ -135,11 +135,11 @@ def test_the_heap_follows_the_memory_of_the_instance() -> None:
 
 
 def test_the_users_options_come_last() -> None:
-    given = options(1024, ["-Xmx100m", "-Da=b c"], "/work")
+    given = options(1024, ["-Xmx100m", "-Da=b c"], "/crashes")
     assert given[-3:] == ["-Xmx768m", "-Xmx100m", "-Da=b c"]
-    assert "-XX:ErrorFile=/work/hs_err_pid%p.log" in given
+    assert "-XX:ErrorFile=/crashes/hs_err_pid%p.log" in given
     assert given[0] == "-Xrs"
-    assert not [one for one in options(None, [], "/work") if one.startswith("-Xmx")]
+    assert not [one for one in options(None, [], "/crashes") if one.startswith("-Xmx")]
 
 
 def test_memory_and_options_reach_the_jvm(tmp_path: Path) -> None:
