@@ -54,7 +54,7 @@ class Client:
 
 
 class Holder:
-    """Who has the ticket now: the backlog, or the link it was handed out on. A base class as ``Client`` is."""
+    """Who has the ticket now: the backlog, or the link it was handed out on. A base class, as ``Client``."""
 
     __slots__ = ()
 
