@@ -13,14 +13,18 @@ from eas_engine.artifacts.class_path import class_path
 from eas_engine.artifacts.workspace import variables
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane
+from eas_engine.spec import presets
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.mounts import workspace_mounts
-from eas_engine.supervisor.settings import Processor, Settings
+from eas_engine.supervisor.settings import Preset, Processor, Settings
 
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
     from eas_engine.prepare import Parts
     from eas_engine.telemetry.logs import Logs
+
+
+_CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
@@ -50,7 +54,7 @@ def settings(parts: Parts) -> Settings:
     return Settings(
         service=service.name,
         program=Program(
-            interpreter=_interpreter(str(artifacts.interpreter)),
+            interpreter=sys.executable if service.processor else _interpreter(str(artifacts.interpreter)),
             sdk_directory=parts.sdk,
             environment=_environment(parts),
             core_files=service.runtime.enable_crash_block,
@@ -59,7 +63,8 @@ def settings(parts: Parts) -> Settings:
         processor=Processor(
             entry=str(artifacts.entry),
             entry_class=artifacts.entry_class,
-            processor_type=service.processor_type,
+            processor_type="preset" if service.processor else service.processor_type,
+            preset=_preset(parts),
             processor_dir=str(artifacts.processor_dir),
             model_path=artifacts.model_path,
             model_entry=artifacts.model_entry,
@@ -81,6 +86,16 @@ def settings(parts: Parts) -> Settings:
     )
 
 
+def _preset(parts: Parts) -> Preset | None:
+    """What the host is told of a preset."""
+    service = parts.loaded.spec
+    preset = presets.find(service.processor) if service.processor else None
+    if preset is None:
+        return None
+    device = presets.device(service, parts.loaded.machine)
+    return Preset(service.processor, preset.name, device, preset.served_by, preset.install)
+
+
 def _class_path(parts: Parts) -> tuple[str, ...]:
     """Of a Java processor; empty for others."""
     service, artifacts = parts.loaded.spec, parts.artifacts
@@ -93,6 +108,8 @@ def _environment(parts: Parts) -> dict[str, str]:
     """``processor_envs`` and where things are; for libraries also their search path, which exec must know."""
     service, artifacts = parts.loaded.spec, parts.artifacts
     given = variables.variables(artifacts)
+    if service.processor and presets.device(service, parts.loaded.machine) == "cpu":
+        given[_CUDA_DEVICES] = "-1"  # frameworks take what they see, whole cards of it
     given |= {variable.name: variable.value for variable in service.processor_envs}
     if service.processor_type in ("cpp", "java"):
         path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))

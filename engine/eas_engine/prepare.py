@@ -17,8 +17,10 @@ from eas_engine.artifacts.fetching.progress import LogProgress, Progress, Termin
 from eas_engine.artifacts.local import look
 from eas_engine.artifacts.resolve import Places, provide
 from eas_engine.artifacts.workspace import variables
+from eas_engine.errors import ProcessorError
 from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.listen import check_descriptors, listen
+from eas_engine.spec import presets
 from eas_engine.state import StateDirectory, default_root
 from eas_engine.supervisor.sdk import held_sdk_directory
 from eas_engine.telemetry.logs import wants_bars
@@ -74,6 +76,7 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
     logs.describe(service.name, service.metadata.workspace_id, service.labels)
     check_descriptors(descriptors, service.start_count)
     look(service, loaded.base)
+    _look_for_packages(loaded, logs)
     root = (options.state_dir or default_root()).absolute()
     with StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state:
         token = state.token(service.token, generate=service.generate_token)
@@ -103,6 +106,22 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
             told = tuple(f"{problem.path}: {problem.message}" for problem in (*loaded.warnings, *later))
             told = (*told, *notes)
             yield Parts(options, loaded, artifacts, state, token, listener, sdk, told, descriptors, access)
+
+
+def _look_for_packages(loaded: Loaded, logs: Logs) -> None:
+    """A preset's packages, before its model is fetched; and the log says what will serve it.
+
+    Errors: ProcessorError. Where ``processor_envs`` changes what Python finds, the host looks instead.
+    """
+    service, machine = loaded.spec, loaded.machine
+    preset = presets.find(service.processor) if service.processor else None
+    if preset is None:
+        return
+    lacking = machine.packages.lacking(preset.modules)
+    if lacking and not any(variable.name == "PYTHONPATH" for variable in service.processor_envs):
+        names = ", ".join(lacking)
+        raise ProcessorError(f"processor {service.processor} needs {names}: {preset.install}")
+    logs.log.info(presets.serving(service, machine), processor=service.processor)
 
 
 def _access_log(

@@ -61,9 +61,10 @@ def look(spec: ServiceSpec, base: Path) -> None:
     """
     try:
         locate("warm_up_data_path", spec.warm_up_data_path, base)
-        processor = locate("processor_path", spec.processor_path, base)
-        if not spec.processor and (processor is not None or not spec.processor_path):
-            find_processor(spec, processor, base.absolute())
+        if not spec.processor:
+            processor = locate("processor_path", spec.processor_path, base)
+            if processor is not None or not spec.processor_path:
+                find_processor(spec, processor, base.absolute())
         model = locate("model_path", spec.model_path, base)
         if model is not None:
             find_model(spec, model)

@@ -22,7 +22,7 @@ from eas_engine.artifacts.fetching.progress import Progress
 from eas_engine.artifacts.fetching.transfer import Means
 from eas_engine.artifacts.local import Artifacts, Location
 from eas_engine.artifacts.sources.stopping import Stop, ended_by_signals
-from eas_engine.artifacts.workspace.workspace import Content, make_workspace
+from eas_engine.artifacts.workspace.workspace import PROCESSOR, Content, make_workspace
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError
 from eas_engine.secrecy import is_secret, redacted
@@ -96,12 +96,10 @@ def provide(
 
 def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher) -> Artifacts:
     def fetched(parameter: str) -> Fetched | None:
-        address = getattr(spec, parameter)
+        address = "" if spec.processor and parameter == "processor_path" else getattr(spec, parameter)
         return fetcher.fetch(parameter, address, base) if address else None
 
     processor, model, warm_up = map(fetched, ("processor_path", "model_path", "warm_up_data_path"))
-    if spec.processor:
-        processor = None  # a preset brings its own code
     config = without_secrets(spec)
     workspace = make_workspace(
         places.state / "versions",
@@ -112,7 +110,13 @@ def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher) -
     )
     try:
         directory, entry, entry_class, interpreter, model_path, model_entry = local.arrange(
-            spec, base, _location(processor, workspace.processor), _location(model, workspace.model)
+            spec,
+            base,
+            # a preset brings its own code, and works in the place that a processor's package would have
+            Location(workspace.root / PROCESSOR)
+            if spec.processor
+            else _location(processor, workspace.processor),
+            _location(model, workspace.model),
         )
     except OSError as error:
         raise ArtifactError(f"{error.filename}: {error.strerror}") from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
-from eas_engine.spec import fit, presets
+from eas_engine.spec import fit
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.parameters import value_of
@@ -27,6 +27,7 @@ IN_EFFECT: Final = frozenset(
         "name",
         "token",
         "generate_token",
+        "processor",
         "processor_type",
         "processor_mainclass",
         "processor_path",
@@ -77,13 +78,7 @@ class Later:
         return value != default and (self.when is None or self.when(value))
 
 
-def _is_served_preset(value: Any) -> bool:
-    preset = presets.find(value)
-    return preset is None or preset.is_served
-
-
 LATER: Final = (
-    Later("processor", "refuse", "preset processors are not served", _is_served_preset),
     Later("cloud"),
     Later("autoscaler"),
     Later("containers", "refuse", "containers are not run"),

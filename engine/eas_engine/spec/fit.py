@@ -24,7 +24,7 @@ _Finding = tuple[str, str, Literal["error", "warning"]]
 
 
 def _findings(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
-    yield from _kind(spec)
+    yield from _kind(spec, machine)
     yield from _cpu_and_memory(spec, machine)
     yield from _gpus(spec, machine)
     yield from _software(spec, machine)
@@ -36,13 +36,17 @@ def _findings(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         yield "metadata.resource", message, "warning"
 
 
-def _kind(spec: ServiceSpec) -> Iterator[_Finding]:
+def _kind(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
     if spec.metadata.type != "Standard":
         yield "metadata.type", f'"{spec.metadata.type}": only services of type Standard are served', "error"
     preset = presets.find(spec.processor) if spec.processor else None
     if preset is not None and not preset.is_served:
         message = f'"{spec.processor}" is a bundle of the vendor that is not public; {preset.instead}'
         yield "processor", message, "error"
+    elif preset is not None and presets.is_other_version(
+        spec.processor, machine.packages.version(preset.distributions)
+    ):
+        yield "processor", f'"{spec.processor}": {presets.serving(spec, machine)}', "warning"
 
 
 def _cpu_and_memory(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:

@@ -57,11 +57,7 @@ def _model_path(spec: ServiceSpec, _: Machine) -> str:
 def _processor(spec: ServiceSpec, machine: Machine) -> str:
     if not spec.processor:
         return "no preset"
-    preset = presets.find(spec.processor)
-    if preset is None or not preset.is_served:
-        return "can't be served here"
-    cpu = " on the CPU" if presets.wants_gpu(spec.processor) and not machine.gpus else ""
-    return f"served by {preset.served_by}{cpu}, the version that is installed"
+    return presets.serving(spec, machine)
 
 
 def _processor_path(spec: ServiceSpec, _: Machine) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+
+from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
@@ -34,6 +36,8 @@ class Machine:
     """The path of podman or docker; empty: neither is installed."""
     oss_credentials: str = ""
     """Where credentials for oss:// come from; empty: there are none (anonymous)."""
+    packages: Packages = field(default_factory=KnownPackages)
+    """The Python packages beside the engine."""
 
 
 def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
@@ -47,6 +51,7 @@ def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
         cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
+        packages=InstalledPackages(),
     )
 
 

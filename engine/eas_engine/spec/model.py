@@ -119,7 +119,9 @@ class ServiceSpec(Section):
         key="model_config",
     )
     processor: Text = parameter(
-        "", "The code of a preset processor. Exactly one of `processor`, `processor_type` and `containers`."
+        "",
+        "The code of a preset processor, with or without a version (docs/presets.md); needs `model_path`. "
+        "Exactly one of `processor`, `processor_type` and `containers`.",
     )
     processor_path: Text = parameter("", "Where the processor's package lies; as `model_path`.")
     processor_entry: Text = parameter(

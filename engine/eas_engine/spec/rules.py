@@ -79,6 +79,7 @@ def _processor(spec: ServiceSpec) -> Iterator[Complaint]:
         yield Complaint(
             ("processor",), f'"{spec.processor}": no such preset; there are: {known} (and their versions)'
         )
+    yield from _preset(spec)
     kind = spec.processor_type
     if kind in ("cpp", "python") and not spec.processor_entry:
         what = "the .so" if kind == "cpp" else "the .py"
@@ -109,11 +110,26 @@ def _processor(spec: ServiceSpec) -> Iterator[Complaint]:
         )
 
 
+def _preset(spec: ServiceSpec) -> Iterator[Complaint]:
+    preset = presets.find(spec.processor)
+    if preset is None or not preset.is_served:
+        return
+    if not spec.model_path:
+        yield Complaint(("model_path", "processor"), f'required with processor "{spec.processor}": the model')
+    for name in ("processor_path", "processor_entry", "processor_mainclass"):
+        if getattr(spec, name):
+            yield Complaint(
+                (name, "processor"), f'no effect: processor "{spec.processor}" brings its own code', "warning"
+            )
+
+
 def _java(spec: ServiceSpec) -> Iterator[Complaint]:
     given = spec.metadata.java_opts
-    if given and spec.processor_type != "java":
+    if given and spec.processor_type != "java" and spec.processor != "pmml":
         yield Complaint(
-            ("metadata.java_opts", "processor_type"), "no effect: only Java processors have a JVM", "warning"
+            ("metadata.java_opts", "processor_type"),
+            "no effect: only Java processors and pmml have a JVM",
+            "warning",
         )
     for index, option in enumerate(given):
         wrong = java_options.what_is_wrong(option)

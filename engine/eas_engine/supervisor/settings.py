@@ -19,12 +19,30 @@ KEEPALIVE_PROPERTY = "rpc.keepalive"
 
 
 @dataclass(frozen=True, slots=True)
+class Preset:
+    """A preset processor: ``eas_processors.<family>`` serves it.
+
+    ``code`` is that of service.json; ``device`` is ``cpu`` or ``gpu``; ``served_by`` and ``install`` are for
+    messages: the framework, and the command that installs it.
+    """
+
+    code: str
+    family: str
+    device: str
+    served_by: str
+    install: str
+
+
+@dataclass(frozen=True, slots=True)
 class Processor:
     """What a host is to load; paths are absolute. Goes into the start message as it is."""
 
     entry: str
     entry_class: str | None = None
     processor_type: str = "python"
+    """``python``, ``cpp``, ``java``, or ``preset``."""
+    preset: Preset | None = None
+    """Which, for ``processor_type`` ``preset``."""
     processor_dir: str = ""
     model_path: str = ""
     model_entry: str = ""

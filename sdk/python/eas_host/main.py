@@ -220,7 +220,7 @@ def _enter(start: Dict[str, Any], bare: FrozenSet[str]) -> None:
 
 
 def _foreign(start: Dict[str, Any]) -> Adapter:
-    """The adapter of a processor that isn't written in Python; only its own is ever imported."""
+    """The adapter of a preset, or of a processor that isn't written in Python; no other is ever imported."""
     kind = start["processor_type"]
     if kind == "cpp":
         from eas_host.adapters.cpp import Cpp
@@ -230,6 +230,10 @@ def _foreign(start: Dict[str, Any]) -> Adapter:
         from eas_host.adapters.java import Java
 
         return Java(start)
+    if kind == "preset":
+        from eas_host.adapters.preset import preset
+
+        return preset(start)
     raise load.Failed("construct", f"processor_type {kind!r} is none that this host can serve")
 
 

@@ -111,7 +111,6 @@ def test_what_restricts_transforms_or_decides_refuses_the_start(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"processor": "tensorflow_cpu_1.12"}, "preset processors are not served"),
         ({"processor": "easyrec-2.4"}, "a bundle of the vendor that is not public; with the bundle at hand"),
         ({"processor": "parameter_sever"}, "not public"),
         ({"containers": [{"command": "x"}]}, "containers are not run"),

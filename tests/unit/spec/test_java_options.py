@@ -57,4 +57,4 @@ def test_a_refused_option_is_named_with_its_place(tmp_path: Path) -> None:
 
 def test_options_of_a_jvm_that_isnt_there_are_a_warning(tmp_path: Path) -> None:
     loaded = read(tmp_path, python_service(metadata={"java_opts": ["-ea"]}))
-    assert [one.message for one in loaded.warnings] == ["no effect: only Java processors have a JVM"]
+    assert [one.message for one in loaded.warnings] == ["no effect: only Java processors and pmml have a JVM"]
