@@ -1,0 +1,165 @@
+"""A request's rows: JSON text -> one array, checked against the model's columns.
+
+Two forms, which may not be mixed in one request:
+
+    [[5.1, 3.5, null], [4.9, 3.0, 1.4]]                 by position
+    [{"length": 5.1, "width": 3.5}, {"length": 4.9}]    by name, where the model has names for its columns
+
+``null``, ``NaN`` and a name that is left out are missing values (NaN for numbers). ``true`` and ``false`` are
+1 and 0. A text is a value only in a column that holds texts. An unknown name is an error, because a misspelt
+one would be a missing value otherwise. Complaints name row and column, both counted from 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Kind = Literal["number", "text", "any"]
+Array = npt.NDArray[Any]
+
+_SHOWN = 60
+_MOST_NAMES = 12
+
+
+class BadRows(ValueError):
+    """A request that can't be read as rows of the model; the text is for who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input of the model: ``text`` columns take texts and numbers, ``any`` whatever JSON has."""
+
+    name: str
+    kind: Kind = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the rows of a model hold.
+
+    Attributes:
+        columns: in the model's order; empty: not known, and rows may be of any length, but all of one.
+        named: whether the names are the model's own, so that objects can be read by them.
+        dtype: of the array when all columns are numbers; else it is ``object``.
+    """
+
+    columns: tuple[Column, ...] = ()
+    named: bool = False
+    dtype: type[np.floating[Any]] = np.float32
+    _places: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._places.update({column.name: place for place, column in enumerate(self.columns)})
+
+    @classmethod
+    def numbers(cls, names: Sequence[str], count: int, dtype: type[np.floating[Any]] = np.float32) -> Columns:
+        """``count`` columns of numbers; called f0, f1, ... when there are no ``names``."""
+        shown = names or [f"f{place}" for place in range(count)]
+        return cls(tuple(map(Column, shown)), bool(names), dtype)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether every column holds numbers."""
+        return all(column.kind == "number" for column in self.columns)
+
+    def read(self, body: bytes | memoryview) -> Array:
+        """The rows of a request, of shape (rows, columns). Errors: BadRows."""
+        rows = _parsed(body)
+        if not rows:
+            return np.empty((0, len(self.columns)), self.dtype if self.numeric else object)
+        if isinstance(rows[0], dict):
+            rows = [self._by_position(place, row) for place, row in enumerate(rows)]
+        else:
+            width = len(self.columns) or (len(rows[0]) if isinstance(rows[0], list) else 0)
+            for place, row in enumerate(rows):
+                self._check_row(place, row, width)
+        return self._numbers(rows) if self.numeric else self._mixed(rows)
+
+    def _by_position(self, place: int, row: Any) -> list[Any]:
+        if not isinstance(row, dict):
+            raise BadRows(f"row {place}: {_shown(row)}, where row 0 is an object; send one form only")
+        if not self.named:
+            raise BadRows(f"row {place}: an object, but the model has no names for its columns; send lists")
+        values: list[Any] = [None] * len(self.columns)
+        for name, value in row.items():
+            found = self._places.get(name)
+            if found is None:
+                raise BadRows(
+                    f'row {place}: "{name}" is no column of the model; its columns: {self._names()}'
+                )
+            values[found] = value
+        return values
+
+    def _check_row(self, place: int, row: Any, width: int) -> None:
+        if isinstance(row, dict):
+            raise BadRows(f"row {place}: an object, where row 0 is a list; send one form only")
+        if not isinstance(row, list):
+            hint = "; a single row is written [[...]]" if place == 0 else ""
+            raise BadRows(f"row {place}: {_shown(row)}, expected a list of values or an object{hint}")
+        if len(row) != width:
+            wanted = f"the model takes {width}" if self.columns else f"row 0 has {width}"
+            raise BadRows(f"row {place}: {len(row)} values, {wanted}")
+
+    def _numbers(self, rows: list[list[Any]]) -> Array:
+        """The common case in two calls of numpy; what those can't or mustn't do is done cell by cell."""
+        try:
+            array = np.array(rows)
+        except (ValueError, OverflowError):
+            array = np.array(None)  # a list inside a row
+        if array.ndim == 2 and array.dtype.kind in "iufb":
+            return array.astype(self.dtype)
+        for place, row in enumerate(rows):
+            for number, value in enumerate(row):
+                if value is not None and not isinstance(value, int | float):
+                    raise BadRows(f"{self._cell(place, number)}: {_shown(value)} is no number")
+        try:
+            return np.array(rows, dtype=self.dtype)
+        except OverflowError as error:  # an integer beyond every float
+            raise BadRows(f"a number is too large: {error}") from error
+
+    def _mixed(self, rows: list[list[Any]]) -> Array:
+        array = np.empty((len(rows), len(self.columns) or len(rows[0])), object)
+        for place, row in enumerate(rows):
+            for number, value in enumerate(row):
+                array[place, number] = self._value(place, number, value)
+        return array
+
+    def _value(self, place: int, number: int, value: Any) -> Any:
+        kind = self.columns[number].kind if self.columns else "any"
+        if isinstance(value, dict | list):
+            raise BadRows(f"{self._cell(place, number)}: {_shown(value)}, expected a single value")
+        if kind == "number":
+            if isinstance(value, str):
+                raise BadRows(f"{self._cell(place, number)}: {_shown(value)} is no number")
+            return np.nan if value is None else float(value)
+        return value
+
+    def _cell(self, place: int, number: int) -> str:
+        name = f' ("{self.columns[number].name}")' if self.named else ""
+        return f"row {place}, column {number}{name}"
+
+    def _names(self) -> str:
+        names = [column.name for column in self.columns]
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def _parsed(body: bytes | memoryview) -> list[Any]:
+    try:
+        rows = json.loads(bytes(body))
+    except (ValueError, RecursionError) as error:
+        raise BadRows(f"the body is no JSON: {error}") from error
+    if not isinstance(rows, list):
+        raise BadRows(f"{_shown(rows)}, expected a list of rows: [[...], ...] or [{{...}}, ...]")
+    return rows
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -1,0 +1,88 @@
+"""XGBoost: ``processor: "xgboost"``.
+
+Models: ``.json``, ``.ubj``, and the old binary format where the installed XGBoost still reads it. Keys of
+``model_config``:
+
+* ``output_margin`` (false): raw margins instead of transformed predictions.
+* ``iteration_range`` ([0, 0], all): the boosting rounds that count.
+* ``threads`` (1): threads of one call. Worker threads run calls at the same time; more is for large requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xgboost
+
+from eas_processors.model_config import model_file, read_config
+from eas_processors.rows import Columns, RowPreset
+
+Array = npt.NDArray[Any]
+
+_SUFFIXES = (".json", ".ubj", ".model", ".bin", ".xgb", ".deprecated")
+
+
+class Preset(RowPreset):
+    """An XGBoost model."""
+
+    def load(self, model_entry: str, model_config: str) -> Booster:
+        """See ``RowPreset``."""
+        config = read_config(model_config, {"output_margin": bool, "iteration_range": list, "threads": int})
+        return Booster(str(model_file(model_entry, _SUFFIXES, "an XGBoost model")), config, self.device)
+
+
+class Booster:
+    """A booster. ``inplace_predict`` is safe in several threads, and needs no ``DMatrix``."""
+
+    def __init__(self, path: str, config: dict[str, Any], device: str) -> None:
+        self._booster = booster = xgboost.Booster()
+        try:
+            booster.load_model(path)
+        except xgboost.core.XGBoostError as error:
+            raise ValueError(
+                f"{path} is no model that XGBoost {xgboost.__version__} reads: {_first(error)}"
+            ) from error
+        booster.set_param(
+            {"nthread": config.get("threads", 1), "device": "cuda" if device == "gpu" else "cpu"}
+        )
+        self._margin: bool = config.get("output_margin", False)
+        self._range = _range(config.get("iteration_range", [0, 0]))
+        self.columns = Columns.numbers(booster.feature_names or (), booster.num_features(), np.float32)
+
+    def signature(self) -> dict[str, Any]:
+        """See ``Model``."""
+        types = self._booster.feature_types or ["float"] * len(self.columns.columns)
+        probe = self.run(np.zeros((1, len(self.columns.columns)), np.float32))
+        return {
+            "model": f"XGBoost {xgboost.__version__}",
+            "inputs": [
+                {"name": column.name, "type": kind}
+                for column, kind in zip(self.columns.columns, types, strict=True)
+            ],
+            "outputs": [{"name": "prediction", "type": "float", "shape": [-1, *probe.shape[1:]]}],
+        }
+
+    def run(self, rows: Array) -> Array:
+        """See ``Model``."""
+        found: Array = self._booster.inplace_predict(
+            rows,
+            iteration_range=self._range,
+            predict_type="margin" if self._margin else "value",
+            missing=np.nan,
+            validate_features=False,
+        )
+        return found
+
+
+def _range(given: list[Any]) -> tuple[int, int]:
+    if len(given) != 2 or not all(type(one) is int and one >= 0 for one in given):
+        raise ValueError(f'model_config: "iteration_range" is {given}, expected [begin, end]')
+    return given[0], given[1]
+
+
+def _first(error: Exception) -> str:
+    """XGBoost's message without the stack of its C++ code."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
