@@ -32,7 +32,6 @@ def test_only_parameters_with_conditions_are_on_both_lists() -> None:
 def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
     refused = {one.path for one in LATER if one.outcome == "refuse"}
     assert refused == {
-        "processor",
         "containers",
         "storage",
         "networking.disable_internet_endpoint",
