@@ -17,12 +17,11 @@ types, resources and variants are refused by name.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from eas_processors.tensors import dtypes, protobuf
 from eas_processors.tensors.errors import BadRequest
+from eas_processors.tensors.shapes import dimensions, shape_message, shape_runs, shaped
 
 FLOAT, DOUBLE, INT, STRING, INT64, BOOL = 3, 4, 5, 6, 7, 8
 _SLOT_NAMES = {
@@ -33,8 +32,13 @@ _SLOT_NAMES = {
     INT64: "int64_val",
     BOOL: "bool_val",
 }
-_WIRES = {FLOAT: protobuf.FIXED32, DOUBLE: protobuf.FIXED64, INT: protobuf.VARINT, INT64: protobuf.VARINT}
-_WIRES[BOOL] = protobuf.VARINT
+_WIRES = {
+    FLOAT: protobuf.FIXED32,
+    DOUBLE: protobuf.FIXED64,
+    INT: protobuf.VARINT,
+    INT64: protobuf.VARINT,
+    BOOL: protobuf.VARINT,
+}
 _SLOTS = {
     "DT_FLOAT": FLOAT,
     "DT_HALF": FLOAT,
@@ -56,14 +60,14 @@ _FLOAT64 = np.dtype(np.float64)
 
 
 class _Parts:
-    """What a message holds, collected field by field: type, dimensions, and runs of values per slot."""
+    """What a message holds, collected field by field: type, dimensions, and the runs of values per slot."""
 
     __slots__ = ("dims", "dtype", "runs")
 
     def __init__(self) -> None:
         self.dtype = 0
-        self.dims: list[np.ndarray] = []
-        self.runs: dict[int, list[memoryview | int]] = {}
+        self.dims: list[memoryview] = []
+        self.runs: dict[int, list[memoryview]] = {}
 
 
 def decode(message: memoryview, *, bool_slot: int = BOOL) -> np.ndarray:
@@ -84,21 +88,7 @@ def decode(message: memoryview, *, bool_slot: int = BOOL) -> np.ndarray:
     for other in parts.runs:
         if other != slot:
             raise BadRequest(f"{name} travels in {_SLOT_NAMES[slot]}, but {_SLOT_NAMES[other]} was sent")
-    shape = tuple(int(dim) for run in parts.dims for dim in run.astype(np.int64))
-    values = _values(slot, parts.runs.get(slot, []), dtype)
-    return shaped(values, shape)
-
-
-def shaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The values in a shape that a client sent; ``BadRequest`` when they are not as many as it says."""
-    if any(dim < 0 for dim in shape):
-        raise BadRequest(f"the shape {list(shape)} has a negative dimension")
-    if math.prod(shape) != values.size:
-        raise BadRequest(f"the shape {list(shape)} wants {math.prod(shape)} values, {values.size} were sent")
-    try:
-        return values.reshape(shape)
-    except ValueError as error:  # more dimensions than numpy has
-        raise BadRequest(f"the shape {list(shape)[:70]} is not supported: {error}") from None
+    return shaped(_values(slot, parts.runs.get(slot, []), dtype), dimensions(parts.dims))
 
 
 def _parts(message: memoryview, bool_slot: int) -> _Parts:
@@ -106,29 +96,16 @@ def _parts(message: memoryview, bool_slot: int) -> _Parts:
     parts = _Parts()
     for number, wire, value, data in protobuf.fields(message):
         if number == 1 and wire == protobuf.VARINT:
-            parts.dtype = value
+            parts.dtype = protobuf.int32(value)
         elif number == 2 and wire == protobuf.LEN:
-            parts.dims += _dims(data)
+            parts.dims += shape_runs(data)
         elif number == STRING and wire == protobuf.LEN:
             parts.runs.setdefault(STRING, []).append(data)
-        elif number in _WIRES and (number != BOOL or bool_slot == BOOL):
-            if wire == protobuf.LEN:
-                if data:
-                    parts.runs.setdefault(number, []).append(data)
-            elif wire == _WIRES[number]:
-                parts.runs.setdefault(number, []).append(value if wire == protobuf.VARINT else data)
+        elif number == BOOL != bool_slot:
+            continue
+        elif number in _WIRES and wire in {protobuf.LEN, _WIRES[number]} and len(data):
+            parts.runs.setdefault(number, []).append(data)
     return parts
-
-
-def _dims(message: memoryview) -> list[np.ndarray]:
-    """The dimensions of an ``ArrayShape``."""
-    runs = []
-    for number, wire, value, data in protobuf.fields(message):
-        if number == 1 and wire == protobuf.LEN:
-            runs.append(protobuf.varints(data))
-        elif number == 1 and wire == protobuf.VARINT:
-            runs.append(np.array([value], np.uint64))
-    return runs
 
 
 def _slot(name: str, bool_slot: int) -> int:
@@ -140,69 +117,45 @@ def _slot(name: str, bool_slot: int) -> int:
     return _SLOTS[name]
 
 
-def _values(slot: int, runs: list[memoryview | int], dtype: np.dtype) -> np.ndarray:
+def _values(slot: int, runs: list[memoryview], dtype: np.dtype) -> np.ndarray:
     """The values of one slot, flat, in the type asked for."""
     if slot == STRING:
         strings = np.empty(len(runs), object)
-        strings[:] = [bytes(run) for run in runs if isinstance(run, memoryview)]
+        strings[:] = [bytes(run) for run in runs]
         return strings
     if slot in {FLOAT, DOUBLE}:
-        return _floats(runs, _FLOAT32 if slot == FLOAT else _FLOAT64, dtype)
-    numbers = _one([_integers(run) for run in runs], np.dtype(np.uint8))
-    return _integers_as(numbers, dtype, 32 if slot == INT else 64)
+        return _as_type(protobuf.fixed(runs, _FLOAT32 if slot == FLOAT else _FLOAT64), dtype)
+    return _narrowed(protobuf.integers(runs, 32 if slot == INT else 64), dtype)
 
 
-def _one(runs: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """Several runs as one; the run itself when it is the only one."""
-    if len(runs) == 1:
-        return runs[0]
-    return np.concatenate(runs) if runs else np.empty(0, dtype)
-
-
-def _floats(runs: list[memoryview | int], sent: np.dtype, dtype: np.dtype) -> np.ndarray:
-    """Values of ``float_val`` or ``double_val`` as float, double, half, bfloat16 or complex."""
-    views = [run for run in runs if isinstance(run, memoryview)]
-    if len(views) > 1:
-        views = [memoryview(b"".join(views))]
-    flat = protobuf.fixed(views[0], sent) if views else np.empty(0, sent)
+def _as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats or doubles as what they stand for: themselves, half, bfloat16 or complex."""
     if dtype.kind == "c":
-        if flat.size % 2:
-            raise BadRequest(f"{flat.size} numbers are no pairs of real and imaginary parts")
-        pairs: np.ndarray = flat.view(dtype)
+        if values.size % 2:
+            raise BadRequest(f"{values.size} numbers are no pairs of real and imaginary parts")
+        pairs: np.ndarray = values.view(dtype)
         return pairs
-    if dtype == sent:
-        return flat
     with np.errstate(over="ignore"):  # beyond the range of a half is infinity, as rounding has it
-        return flat.astype(dtype)
+        return values.astype(dtype, copy=False)
 
 
-def _integers(run: memoryview | int) -> np.ndarray:
-    """A packed run, or one unpacked number."""
-    return np.array([run], np.uint64) if isinstance(run, int) else protobuf.varints(run)
-
-
-def _integers_as(numbers: np.ndarray, dtype: np.dtype, bits: int) -> np.ndarray:
-    """Values of ``int_val`` (32 bits), ``int64_val`` or ``bool_val`` in the type asked for."""
-    if numbers.dtype == np.uint8 and dtype.itemsize == 1 and dtype.kind in "iu":
-        return numbers.view(dtype)  # all are below 128
+def _narrowed(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Integers of the wire in the type they stand for; ``BadRequest`` when one doesn't fit."""
     if dtype.kind == "b":
-        return numbers != 0
-    if numbers.dtype == np.uint8:
-        return numbers.astype(dtype)
-    signed = numbers.view(np.int64)
-    if bits == 32:
-        signed = signed.astype(np.int32)  # protobuf takes the low 32 bits
-    if dtype == signed.dtype:
-        return signed
-    limits = np.iinfo(dtype)
-    wrong = np.flatnonzero((signed < limits.min) | (signed > limits.max))
-    if len(wrong):
-        raise BadRequest(f"the value {signed[wrong[0]]} doesn't fit {dtypes.name_of(dtype)}")
-    return signed.astype(dtype)
+        flags: np.ndarray = numbers != 0
+        return flags
+    if numbers.dtype == np.uint8 and dtype.itemsize == 1:
+        return numbers.view(dtype)  # all are below 128
+    if numbers.dtype not in {np.dtype(np.uint8), dtype}:
+        limits = np.iinfo(dtype)
+        wrong = np.flatnonzero((numbers < limits.min) | (numbers > limits.max))
+        if len(wrong):
+            raise BadRequest(f"the value {numbers[wrong[0]]} doesn't fit {dtypes.name_of(dtype)}")
+    return numbers.astype(dtype, copy=False)
 
 
-def encode(array: np.ndarray, *, bool_slot: int = BOOL, half_as_float: bool = False) -> bytes:
-    """The serialised ``ArrayProto`` of an array.
+def encode(array: np.ndarray, *, bool_slot: int = BOOL, half_as_float: bool = False) -> list[protobuf.Part]:
+    """The parts of the ``ArrayProto`` of an array.
 
     Args:
         array: any array of a type that has a slot.
@@ -218,18 +171,17 @@ def encode(array: np.ndarray, *, bool_slot: int = BOOL, half_as_float: bool = Fa
     elif half_as_float and name in {"DT_HALF", "DT_BFLOAT16"}:
         name = "DT_FLOAT"
     slot = _slot(name, bool_slot)
-    dims = protobuf.packed_field(1, protobuf.packed_varints(np.array(array.shape, np.int64)))
-    head = protobuf.number_field(1, dtypes.NUMBERS[name]) + protobuf.bytes_field(2, dims)
+    head = protobuf.number_field(1, dtypes.NUMBERS[name])
+    shape = protobuf.bytes_field(2, shape_message(array.shape))
     if slot == STRING:
-        return head + b"".join([protobuf.bytes_field(STRING, value) for value in array.reshape(-1).tolist()])
-    return head + protobuf.packed_field(slot, _run(slot, array))
+        return [head, shape, *(protobuf.bytes_field(STRING, value) for value in array.reshape(-1).tolist())]
+    return [head, shape, *protobuf.packed_field(slot, _run(slot, array))]
 
 
-def _run(slot: int, array: np.ndarray) -> bytes:
+def _run(slot: int, array: np.ndarray) -> protobuf.Part:
     """The values as a packed run."""
     if slot not in {FLOAT, DOUBLE}:
         return protobuf.packed_varints(array)
-    part = "f4" if slot == FLOAT else "f8"
-    if array.dtype.kind == "c":
-        array = np.ascontiguousarray(array).reshape(-1).view(part)
-    return array.astype("<" + part, copy=False).tobytes()
+    if array.dtype.kind != "c":
+        array = array.astype(np.float32 if slot == FLOAT else np.float64, copy=False)
+    return protobuf.raw(array)

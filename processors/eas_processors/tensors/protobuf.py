@@ -2,8 +2,8 @@
 
 The presets' messages are few and small in structure and large in numbers, so this file knows the wire format
 (https://protobuf.dev/programming-guides/encoding/) and no descriptors: ``fields`` cuts a message into its
-fields, ``varints`` and ``fixed`` turn runs of numbers into arrays without a loop over elements and, where the
-wire format allows it, without a copy.
+fields, ``integers`` and ``fixed`` turn runs of numbers into arrays without a loop over elements and, where
+the wire format allows it, without a copy; messages are written as lists of parts that are joined once.
 
 As any reader of protobuf should: fields of unknown number or unexpected wire type are the caller's to skip,
 repeated numbers may come packed, unpacked or in several packed runs. Refused with ``BadRequest``: truncated
@@ -30,9 +30,7 @@ _VARINT_BYTES = 10
 _WIDTHS = {FIXED64: 8, FIXED32: 4}
 
 Field = tuple[int, int, int, memoryview]
-"""Number, wire type, the value of a varint (else 0), the bytes of any other (else empty)."""
-
-_NOTHING = memoryview(b"")
+"""Number, wire type, the value if it is a varint (else 0), the bytes of the value without tag and length."""
 
 
 def fields(message: memoryview) -> Iterator[Field]:
@@ -44,8 +42,9 @@ def fields(message: memoryview) -> Iterator[Field]:
             raise BadRequest(f"not a protobuf message: field number {tag >> 3}")
         wire = tag & 7
         if wire == VARINT:
-            number, at = _varint(message, at)
-            yield tag >> 3, wire, number, _NOTHING
+            first = at
+            value, at = _varint(message, at)
+            yield tag >> 3, wire, value, message[first:at]
             continue
         if wire == LEN:
             size, at = _varint(message, at)
@@ -81,17 +80,50 @@ def text(value: memoryview) -> str:
         raise BadRequest(f"not a protobuf message: the string {bytes(value[:40])!r} is not UTF-8") from None
 
 
-def varints(run: memoryview) -> np.ndarray:
-    """The numbers of a packed run of varints, as uint64 (signed ones in two's complement).
+def int32(value: int) -> int:
+    """The value of an int32 or enum field: its low 32 bits, signed."""
+    return (value + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000
 
-    uint8 when all are below 128: then the run itself is the array.
+
+def integers(runs: list[memoryview], bits: int = 64) -> np.ndarray:
+    """The values of a repeated int64, int32 (``bits=32``: the low ones) or bool field, as int64 or int32.
+
+    uint8 when all are below 128, and then, if there is one run, a view of it.
+
+    Args:
+        runs: what ``fields`` gave: packed runs and single numbers, in any mixture.
+        bits: 64 or 32.
     """
-    raw = np.frombuffer(run, np.uint8)
+    for run in runs:
+        if len(run) and run[-1] >= 0x80:
+            raise BadRequest("the protobuf message is truncated inside a number")
+    numbers = _varints(np.frombuffer(_joined(runs), np.uint8))
+    if numbers.dtype == np.uint8:
+        return numbers
+    signed = numbers.view(np.int64)
+    return signed if bits == 64 else signed.astype(np.int32)
+
+
+def fixed(runs: list[memoryview], dtype: np.dtype) -> np.ndarray:
+    """The values of a repeated float or double field; a view if there is one packed run."""
+    for run in runs:
+        if len(run) % dtype.itemsize:
+            raise BadRequest(
+                f"the protobuf message is truncated: {len(run)} bytes are no {dtype.name} numbers"
+            )
+    return np.frombuffer(_joined(runs), dtype.newbyteorder("<"))
+
+
+def _joined(runs: list[memoryview]) -> memoryview | bytes:
+    """Several runs as one; the run itself if it is the only one."""
+    return runs[0] if len(runs) == 1 else b"".join(runs)
+
+
+def _varints(raw: np.ndarray) -> np.ndarray:
+    """The numbers of bytes that end with the end of a number, as uint64; the bytes if all are below 128."""
     last = np.flatnonzero(raw < 0x80)  # the last byte of each number
     if len(last) == len(raw):
         return raw
-    if not len(last) or last[-1] != len(raw) - 1:
-        raise BadRequest("the protobuf message is truncated inside a number")
     first = np.empty_like(last)
     first[0] = 0
     first[1:] = last[:-1] + 1
@@ -105,13 +137,6 @@ def varints(run: memoryview) -> np.ndarray:
         part = (raw[first[longer] + index] & 0x7F).astype(np.uint64)
         values[longer] |= part << np.uint64(7 * index)
     return values
-
-
-def fixed(run: memoryview, dtype: np.dtype) -> np.ndarray:
-    """The numbers of a packed run of little-endian floats or doubles: a view of the run."""
-    if len(run) % dtype.itemsize:
-        raise BadRequest(f"the protobuf message is truncated: {len(run)} bytes are no {dtype.name} numbers")
-    return np.frombuffer(run, dtype.newbyteorder("<"))
 
 
 def varint(value: int) -> bytes:
@@ -150,6 +175,10 @@ def packed_varints(values: np.ndarray) -> bytes:
     return out.tobytes()
 
 
+Part = bytes | memoryview
+"""A piece of a message that is being written."""
+
+
 def header(number: int, size: int) -> bytes:
     """Tag and length of a field of bytes, a string, a message or a packed run."""
     return varint(number << 3 | LEN) + varint(size)
@@ -165,6 +194,17 @@ def bytes_field(number: int, value: bytes) -> bytes:
     return header(number, len(value)) + value
 
 
-def packed_field(number: int, run: bytes) -> bytes:
-    """A packed run; nothing when it is empty."""
-    return header(number, len(run)) + run if run else b""
+def packed_field(number: int, run: Part) -> list[Part]:
+    """A packed run, or raw bytes; nothing when there are none."""
+    return [header(number, len(run)), run] if len(run) else []
+
+
+def message_field(number: int, parts: list[Part]) -> list[Part]:
+    """A field that holds a message, written even when it is empty."""
+    return [header(number, sum(map(len, parts))), *parts]
+
+
+def raw(array: np.ndarray) -> memoryview:
+    """The bytes of an array in C order, little endian; a view of it if it has them so already."""
+    flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
+    return flat.view(np.uint8).data

@@ -50,11 +50,14 @@ def decode_map(entries: list[memoryview], *, bool_slot: int = array_proto.BOOL) 
 
 def encode(outputs: Arrays) -> bytes:
     """A ``PredictResponse``."""
-    named = outputs if isinstance(outputs, dict) else {str(i): array for i, array in enumerate(outputs)}
-    return b"".join(map_entry(1, name, _array(name, array)) for name, array in named.items())
+    if not isinstance(outputs, dict):
+        raise TypeError("the outputs of a TensorFlow model have names")
+    return b"".join(
+        part for name, array in outputs.items() for part in map_entry(1, name, _array(name, array))
+    )
 
 
-def _array(name: str, array: np.ndarray) -> bytes:
+def _array(name: str, array: np.ndarray) -> list[protobuf.Part]:
     """One output's message."""
     try:
         return array_proto.encode(array)
@@ -62,10 +65,10 @@ def _array(name: str, array: np.ndarray) -> bytes:
         raise BadRequest(f"output {name!r}: {error}") from None
 
 
-def map_entry(field: int, key: str, message: bytes) -> bytes:
+def map_entry(field: int, key: str, message: list[protobuf.Part]) -> list[protobuf.Part]:
     """One entry of a ``map<string, ArrayProto>``."""
-    head = protobuf.bytes_field(1, key.encode()) + protobuf.header(2, len(message))
-    return b"".join((protobuf.header(field, len(head) + len(message)), head, message))
+    entry = [protobuf.bytes_field(1, key.encode()), *protobuf.message_field(2, message)]
+    return protobuf.message_field(field, entry)
 
 
 TENSORFLOW = Protocol("TensorFlow", positional=False, decode=decode, encode=encode)
