@@ -21,8 +21,9 @@ def load(
 
     Only reads, so that the admin thread may call it: what it sees may be a moment apart, never torn.
     """
-    busy = {link.name: link.begun() for link in tuple(plane.pool.links)}
-    begun = sum(busy.values())
+    links = tuple(plane.pool.links)
+    busy = {link.name: link.busy() for link in links}
+    begun = sum(link.begun() for link in links)
     quarantine = plane.pool.quarantine
     suspects = quarantine.count() if quarantine is not None else 0
     waiting = len(quarantine.line) if quarantine is not None else 0

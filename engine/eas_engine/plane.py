@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eas_engine.admission.backlog import Backlog
 from eas_engine.admission.gate import Fleet, Gate, Limits
+from eas_engine.batching.batcher import Batcher
 from eas_engine.errors import Draining, InstanceCrashed
 from eas_engine.gateway.front import Front, Log, Rules
 from eas_engine.request import UNKNOWN
 from eas_engine.telemetry.counters import Counters
+from eas_engine.workers.batch_link import BatchLink
+from eas_engine.workers.batch_pool import BatchPool
 from eas_engine.workers.bodies import Bodies
 from eas_engine.workers.link import Link
 from eas_engine.workers.pool import Pool
@@ -25,6 +29,7 @@ from eas_engine.workers.quarantine import Quarantine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eas_engine.batching.cut import Rules as BatchRules
     from eas_engine.clock import Clock
     from eas_engine.errors import Refusal
     from eas_engine.gateway.access import AccessLog
@@ -56,6 +61,7 @@ class Plane:
         inflight: int,
         stuck_ms: int | None,
         retry: bool = False,
+        batching: BatchRules | None = None,
         prefix: str,
         clock: Clock,
         log: Log,
@@ -69,7 +75,7 @@ class Plane:
         self.counters = Counters()
         self.bodies = Bodies(inflight)
         self.backlog = Backlog()
-        self.pool = Pool(self.backlog, loop)
+        self.pool, self._link = self._without_batches() if batching is None else self._with_batches(batching)
         if retry:
             self.pool.quarantine = Quarantine(
                 self.pool, loop=loop, clock=clock.now, counters=self.counters, log=log
@@ -101,7 +107,7 @@ class Plane:
 
     def channel(self, name: str) -> Link:
         """The data plane's side of a new host."""
-        link = Link(
+        link = self._link(
             name,
             pool=self.pool,
             gate=self.gate,
@@ -150,6 +156,7 @@ class Plane:
     def drain(self) -> None:
         """Refuse whoever comes from now on; connections end behind the answers that they wait for."""
         self.gate.drain()
+        self.pool.drain()
         self.front.closing = True
 
     async def wait_empty(self) -> None:
@@ -179,7 +186,15 @@ class Plane:
         for connection in tuple(self.front.connections):
             connection.abort()
         self.gate.deadlines.close()
+        self.pool.close()
         self.bodies.close()
+
+    def _without_batches(self) -> tuple[Pool, Callable[..., Link]]:
+        return Pool(self.backlog, self._loop), Link
+
+    def _with_batches(self, rules: BatchRules) -> tuple[Pool, Callable[..., Link]]:
+        batcher = Batcher(self.backlog, rules, loop=self._loop, clock=self._clock.now, counters=self.counters)
+        return BatchPool(self.backlog, self._loop, batcher), partial(BatchLink, pace=batcher.pace)
 
     def _stuck_seconds(self) -> float:
         if self._stuck_ms is not None:

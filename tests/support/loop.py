@@ -74,6 +74,11 @@ class FakeLoop:
         """How many will still ring."""
         return sum(not timer.cancelled for _, _, timer in self._timers)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the next turn has something to do."""
+        return bool(self._ready)
+
     def turn(self) -> None:
         """Until there is nothing to do without time passing."""
         while True:

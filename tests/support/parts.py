@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from eas_engine.admission.backlog import Backlog
 from eas_engine.admission.gate import Fleet, Gate, Limits
+from eas_engine.batching.batcher import Batcher
+from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.errors import InstanceCrashed, Refusal
 from eas_engine.gateway.front import Front, Rules
 from eas_engine.request import Body, Client, Ticket
 from eas_engine.telemetry.counters import Counters
+from eas_engine.workers.batch_link import BatchLink
+from eas_engine.workers.batch_pool import BatchPool
 from eas_engine.workers.bodies import Bodies
 from eas_engine.workers.link import Link
 from eas_engine.workers.pool import Pool
@@ -79,15 +84,25 @@ class Parts:
         max_body: int = 32 << 20,
         any_path: bool = False,
         retry: bool = False,
+        batching: BatchRules | None = None,
     ) -> None:
         self.loop = FakeLoop()
         self.counters = Counters()
         self.bodies = Bodies(memory)
         self.backlog = Backlog()
         loop: Any = self.loop
+        self.batcher: Batcher | None = None
         self.pool = Pool(self.backlog, loop)
+        if batching is not None:
+            self.batcher = Batcher(
+                self.backlog, batching, loop=loop, clock=self.loop.time, counters=self.counters
+            )
+            self.pool = BatchPool(self.backlog, loop, self.batcher)
         self.gate = Gate(
-            Limits(queue, threads, rate, keepalive), loop=loop, clock=self.loop.time, refuse=self._refuse
+            Limits(queue, threads, rate, keepalive, batching.max_batch_size if batching else 1),
+            loop=loop,
+            clock=self.loop.time,
+            refuse=self._refuse,
         )
         self.log = Lines()
         if retry:
@@ -115,7 +130,8 @@ class Parts:
     def host(self, threads: int = 2, *, opened: bool = True) -> WireHost:
         """One more host, ready for work."""
         loop: Any = self.loop
-        link = Link(
+        make = Link if self.batcher is None else partial(BatchLink, pace=self.batcher.pace)
+        link = make(
             f"digits-{len(self.hosts)}",
             pool=self.pool,
             gate=self.gate,
@@ -164,6 +180,11 @@ class Parts:
         host.die()
         host.link.lost(crash)
 
+    def waiting(self, host: WireHost) -> list[int]:
+        """How many requests each unit in the host has that isn't begun."""
+        host.read()
+        return [len(unit.calls) for unit in host.units if not unit.begun]
+
     @property
     def quarantine(self) -> Quarantine:
         """Where suspects are; only with `retry`."""
@@ -195,4 +216,5 @@ class Parts:
         for host in tuple(self.hosts):
             self.kill(host)
         self.gate.deadlines.close()
+        self.pool.close()
         self.bodies.close()

@@ -9,12 +9,23 @@ from __future__ import annotations
 import mmap
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from eas_engine.workers.batch_link import BatchLink
 from eas_engine.workers.link import Link
 from eas_host import wire
 from eas_host.arena import Arena, map_read_only
+
+
+@dataclass(eq=False)
+class Unit:
+    """Requests that one thread works on together; one alone where the service doesn't batch."""
+
+    calls: list[Call] = field(default_factory=list)
+    whole: bool = False
+    begun: int = 0  # requests
+    us: int = 50
 
 
 @dataclass(eq=False)
@@ -27,7 +38,7 @@ class Call:
     head: bytes
     body: bytes
     began: bool = False
-    more: int = 0
+    unit: Unit = field(default_factory=Unit)
 
 
 class WireHost:
@@ -46,6 +57,8 @@ class WireHost:
         self.arena = Arena(self._answers_fd, answers["size"])
         self.inbox = wire.Inbox(wire.REQUEST)
         self.calls: list[Call] = []
+        self.units: list[Unit] = []  # of which something isn't answered yet
+        self.rows = 1  # of a request, in the reports of batches
         self.released: list[int] = []
         link.started()
 
@@ -64,18 +77,37 @@ class WireHost:
     def _take(self, fields: tuple[Any, ...], payload: bytes) -> None:
         _, kind, more, slot, head_size, number, deadline = fields
         if kind == wire.RELEASE:
+            assert not self.units or self.units[-1].whole, "a RELEASE inside a batch"
             (offset, _) = wire.EXTENT.unpack(payload)
             self.arena.give(offset)
             self.released.append(offset)
         elif kind == wire.CALL:
             assert len(payload) >= head_size
-            body = payload[head_size:]
-            self.calls.append(Call(slot, number, deadline, payload[:head_size], body, more=more))
+            self._add(Call(slot, number, deadline, payload[:head_size], payload[head_size:]), more)
         else:
             assert kind == wire.CALL_AT
             offset, size = wire.EXTENT.unpack_from(payload)
             body = bytes(self._bodies[offset : offset + size])
-            self.calls.append(Call(slot, number, deadline, payload[wire.EXTENT.size :], body, more=more))
+            self._add(Call(slot, number, deadline, payload[wire.EXTENT.size :], body), more)
+
+    def _add(self, call: Call, more: int) -> None:
+        if not self.units or self.units[-1].whole:
+            self.units.append(Unit())
+        call.unit = unit = self.units[-1]
+        unit.calls.append(call)
+        unit.whole = not more
+        self.calls.append(call)
+
+    def _report(self, call: Call) -> None:
+        unit = call.unit
+        unit.calls.remove(call)
+        if unit.calls or not unit.whole:
+            return
+        self.units.remove(unit)
+        if isinstance(self.link, BatchLink):
+            begun = unit.begun
+            report = wire.BATCH.pack(begun, min(begun, 1), begun * self.rows, 0)
+            self.send(wire.BATCHED, 0, report, status=0, us=unit.us, begun=self.link._clock())
 
     def begin(self, call: Call) -> bool:
         """A thread takes the request. False: it was withdrawn, and its slot given back."""
@@ -84,11 +116,13 @@ class WireHost:
             self.skip(call)
             return False
         call.began = True
+        call.unit.begun += 1
         return True
 
     def skip(self, call: Call) -> None:
         self.calls.remove(call)
         self.send(wire.SKIPPED, call.slot, status=0, begun=0.0)
+        self._report(call)
 
     def answer(
         self, call: Call, body: bytes = b"", *, status: int = 200, headers: bytes = b"", us: int = 50
@@ -107,11 +141,14 @@ class WireHost:
             self.send(wire.FULL, call.slot, payload, status=status, us=us, begun=begun)
         else:
             self.send(wire.REPLY, call.slot, body, status=status, us=us, begun=begun)
+        call.unit.us = us
+        self._report(call)
 
     def fail(self, call: Call, message: bytes) -> None:
         """The processor raises."""
         self.calls.remove(call)
         self.send(wire.RAISED, call.slot, message, status=400, begun=self.link._clock())
+        self._report(call)
 
     def serve(self, body: bytes = b"") -> int:
         """Begin and answer everything that is here; how many were answered."""

@@ -21,7 +21,13 @@ class Counters:
         "accepted",
         "answers_cut",
         "batch",
+        "batch_calls",
+        "batch_padding",
+        "batch_requests",
+        "batch_rows",
+        "batch_sizes",
         "batch_us",
+        "batches",
         "bytes_in",
         "bytes_out",
         "client_gone",
@@ -50,7 +56,20 @@ class Counters:
         self.bytes_in = self.bytes_out = 0
         self.connections = self.accepted = self.client_gone = 0
         self.retries = 0  # requests whose instance had died, tried a second time
+        self.batches: defaultdict[str, int] = defaultdict(
+            int
+        )  # by the reason that they went (`batching.cut`)
+        self.batch_sizes = [0] * BUCKETS  # requests in a batch: bucket k has those of up to 2**k
+        self.batch_requests = self.batch_calls = self.batch_rows = self.batch_padding = 0
         self.closed_for_room = self.refused_connections = self.answers_cut = 0
+
+    def count_batch(self, requests: int, calls: int, rows: int, padding: int) -> None:
+        """A host has worked on a batch; `padding` of the `rows` were nobody's."""
+        self.batch_sizes[(requests - 1).bit_length()] += 1
+        self.batch_requests += requests
+        self.batch_calls += calls
+        self.batch_rows += rows
+        self.batch_padding += padding
 
     def __repr__(self) -> str:
         answered = sum(self.statuses.values())

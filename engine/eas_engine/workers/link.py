@@ -268,6 +268,14 @@ class Link(Holder):
         """How many requests the processor is at work on."""
         return sum(1 for t in self._tickets if t is not None and self._marks[2 * t.slot])
 
+    def busy(self) -> int:
+        """How many threads the processor is at work in."""
+        return self.begun()
+
+    def has_ahead(self) -> bool:
+        """Whether more is inside than the threads can work on."""
+        return self.count > self.credit.threads
+
     def find_stuck(self, now: float, longest: float) -> bool:
         """Look which calls run; True when one of them has been seen running for `longest` seconds.
 

@@ -97,9 +97,15 @@ class Pool:
             if link is not self._only and link.count > link.credit.threads:
                 self._watch()
 
+    def drain(self) -> None:
+        """Nobody comes any more."""
+
+    def close(self) -> None:
+        """Look no more."""
+
     def busy_threads(self) -> int:
-        """Requests that processors are at work on."""
-        return sum(link.begun() for link in self.links)
+        """Threads in which processors are at work."""
+        return sum(link.busy() for link in self.links)
 
     def handed_out(self) -> int:
         """Requests inside hosts, begun or not."""
@@ -127,7 +133,7 @@ class Pool:
     def _rebalance(self) -> None:
         """Work ahead on one host while another has a free thread: take it back."""
         self._watching = False
-        ahead = [link for link in self.links if link.count > link.credit.threads]
+        ahead = [link for link in self.links if link.has_ahead()]
         if not ahead:
             return
         if any(link.free_threads() > 0 for link in self.links):

@@ -1,0 +1,180 @@
+"""A link of a service that batches (``rpc.batching``): what goes to the host are *units*, not requests.
+
+A unit is one batch, which one worker thread of the host works on. Its frames stand together, all but the last
+marked ``more`` (``wire``). Every request of it has a slot of its own and ends on its own, by an answer, a
+withdrawal, being taken back; the unit is over when the host has given the last of its slots back.
+
+Guarantees: a unit holds a thread until it is over, whatever has become of its requests, so no more units are
+inside than ``credit.threads``, plus one that is full and *ahead* while units are short. A unit that did any
+work, or died while it did, is counted once, for the reason it went.
+
+Reads the clock and the socket directly: this is the hot path.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from eas_engine.batching.cut import IDLE
+from eas_engine.workers.link import Link
+from eas_host import wire
+
+if TYPE_CHECKING:
+    from eas_engine.batching.pace import Pace
+    from eas_engine.errors import InstanceCrashed
+    from eas_engine.request import Ticket
+
+AHEAD_US: Final = 20_000
+"""A host takes a full batch ahead while its last one took less. A longer one would have to be taken back too
+often, when another host has a thread free earlier."""
+
+_pack: Final = wire.REQUEST.pack
+_HEADER_SIZE: Final = wire.REQUEST.size
+_EXTENT_SIZE: Final = wire.EXTENT.size
+_SKIPPED: Final = wire.SKIPPED
+_BATCHED: Final = wire.BATCHED
+_SLOTS: Final = wire.SLOTS
+
+
+class Unit:
+    """One batch inside a host. ``left``: slots that the host has yet to give back."""
+
+    __slots__ = ("left", "reason", "worked")
+
+    def __init__(self, left: int, reason: str) -> None:
+        self.left = left
+        self.reason = reason
+        self.worked = False  # something of it was answered
+
+    def __repr__(self) -> str:
+        return f"<Unit {self.reason}, {self.left} left>"
+
+
+class BatchLink(Link):
+    """See above. ``units``: how many are inside."""
+
+    def __init__(self, name: str, *, pace: Pace, **parts: Any) -> None:
+        """``pace`` is told what the batches are like; ``parts`` are those of ``Link``."""
+        super().__init__(name, **parts)
+        self._pace = pace
+        self.units = 0
+        self._unit_at: list[Unit | None] = [None] * _SLOTS
+        self._short = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<BatchLink {self.name} {self.count} inside, {self.units} units, {self.credit.threads} threads>"
+        )
+
+    # -- the pool's side
+
+    def room(self) -> int:
+        """How many more units may be handed out."""
+        return self.free_threads() + self.takes_one_ahead()
+
+    def free_threads(self) -> int:
+        """How many worker threads have nothing to do."""
+        return self.credit.threads - self.units if self._open else 0
+
+    def takes_one_ahead(self) -> bool:
+        """Whether a full batch may wait in the host for the next thread that becomes free."""
+        return self._short and self._open and self.units == self.credit.threads
+
+    def has_ahead(self) -> bool:
+        """Whether more is inside than the threads can work on."""
+        return self.units > self.credit.threads
+
+    def places(self) -> int:
+        """How many requests there are slots for."""
+        return len(self._slots)
+
+    def hand(self, ticket: Ticket) -> None:
+        """A batch of one: a suspect, whose host was emptied for it."""
+        self.hand_batch([ticket], IDLE)
+
+    def hand_batch(self, tickets: list[Ticket], reason: str) -> None:
+        """Hand these out as one unit; there must be room for it, and places for them."""
+        unit = Unit(len(tickets), reason)
+        frames, slots, last = self._frames, self._slots, tickets[-1]
+        for ticket in tickets:
+            slot = slots.pop()
+            self._tickets[slot] = ticket
+            self._unit_at[slot] = unit
+            self._words[slot] = 0
+            ticket.holder, ticket.slot = self, slot
+            more = 0 if ticket is last else 1
+            head = ticket.head
+            head_size = len(head)
+            if ticket.offset < 0:
+                whole = _HEADER_SIZE + head_size + ticket.size
+                header = _pack(whole, wire.CALL, more, slot, head_size, ticket.number, ticket.deadline)
+                frames += (header, head, ticket.body)
+            else:
+                whole = _HEADER_SIZE + _EXTENT_SIZE + head_size
+                header = _pack(whole, wire.CALL_AT, more, slot, head_size, ticket.number, ticket.deadline)
+                frames += (header, wire.EXTENT.pack(ticket.offset, ticket.size), head)
+        self.count += len(tickets)
+        self.units += 1
+        self._flush()
+
+    def busy(self) -> int:
+        """How many threads the processor is at work in."""
+        return len(self._at_work())
+
+    # -- the host's side
+
+    def lost(self, crash: InstanceCrashed | None = None) -> None:
+        """See ``Link``."""
+        at_work = self._at_work() if self._alive else set()
+        super().lost(crash)
+        for unit in at_work:
+            if unit.left:  # else it was counted: its last answers had left the host
+                self._counters.batches[unit.reason] += 1
+
+    def _settle(self, frames: list[wire.Frame]) -> None:
+        """The units first: what is told to clients below may bring the next batch."""
+        answers: list[wire.Frame] = []
+        units = self._unit_at
+        for frame in frames:
+            kind: int = frame[0][1]
+            slot: int = frame[0][2]
+            if kind == _BATCHED:
+                self._report(frame)
+                continue
+            answers.append(frame)
+            unit = units[slot] if slot < _SLOTS else None
+            if unit is None:
+                continue  # a slot that isn't taken: seen below
+            units[slot] = None
+            unit.left -= 1
+            if kind != _SKIPPED:
+                unit.worked = True
+            if not unit.left:
+                self.units -= 1
+                if unit.worked:
+                    self._counters.batches[unit.reason] += 1
+        if answers:
+            super()._settle(answers)
+
+    def _report(self, frame: wire.Frame) -> None:
+        """What the host says of a unit that is over."""
+        took: int = frame[0][4]
+        try:
+            requests, calls, rows, padding = wire.BATCH.unpack(frame[1])
+        except struct.error:
+            raise wire.CorruptFrame(f"{self.name} sent a malformed report of a batch") from None
+        if not requests:
+            return  # all of it was withdrawn
+        self._short = took < AHEAD_US
+        self._pace.learn(requests, max(0, rows - padding), took / 1e6)
+        self._counters.count_batch(requests, calls, rows, padding)
+
+    def _at_work(self) -> set[Unit]:
+        """Units of which something was begun, and isn't answered."""
+        marks = self._marks
+        found: set[Unit] = set()
+        for slot, unit in enumerate(tuple(self._unit_at)):
+            if unit is not None and marks[2 * slot]:
+                found.add(unit)
+        return found
