@@ -38,6 +38,10 @@ $(VENV)/.extras: requirements/test.txt requirements/torch.txt $(VENV)/.dev
 	@$(PIP) -r requirements/torch.txt
 	@touch $@
 
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.extras
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 # --- the example ----------------------------------------------------------------------------------------
 
 serve: $(DIGITS)/model/digits.npz ## serve the digits example in the foreground; ARGS="--port 0" are the engine's
@@ -96,7 +100,7 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
 bench chaos: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 
-bench: $(COMPILED)/.stamp ## the speed of the engine against a bare loop; ARGS="--only echo --json FILE" are its own
+bench: $(COMPILED)/.stamp $(VENV)/.bench ## the speed of the engine against a bare loop and a peer; ARGS="--only echo --json FILE" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
 	@$(BIN)/python -m eas_bench.spine $(ARGS)
 

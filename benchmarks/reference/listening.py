@@ -22,3 +22,10 @@ def announce(listener: socket.socket) -> int:
     port = int(listener.getsockname()[1])
     print(f"listening {port}", flush=True)  # noqa: T201 - the starter reads it
     return port
+
+
+def free_port() -> int:
+    """A port that nobody has now, for servers that can't be given a socket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

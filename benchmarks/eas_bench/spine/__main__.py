@@ -19,12 +19,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from eas_bench.spine import machine, places, report, scenarios
+from eas_bench.spine import machine, places, report
 from eas_bench.spine.bars import Verdict
+from eas_bench.spine.catalogue import SCENARIOS, measure
 from eas_bench.spine.figures import NoFigures
 from eas_bench.spine.load import prepare
 from eas_bench.spine.machine import Cores, Missing
-from eas_bench.spine.scenarios import SCENARIOS, Result, Setting
+from eas_bench.spine.scenarios import Result, Setting
 from eas_bench.spine.servers import NotServing
 
 ENGINE = shlex.join([sys.executable, "-m", "eas_engine"])
@@ -89,7 +90,7 @@ def _measure(names: list[str], rounds: int, seconds: float, json_file: Path | No
             directory=Path(directory),
             tell=lambda text: console.print(text, style="dim", soft_wrap=True),
         )
-        results = {name: scenarios.measure(name, setting) for name in names}
+        results = {name: measure(name, setting) for name in names}
     verdicts = [verdict for result in results.values() for verdict in result.verdicts]
     faults = [f"{name}: {fault}" for name, result in results.items() for fault in result.faults]
     report.show(console, verdicts, faults)

@@ -46,6 +46,15 @@ CPP = {
 JAVA = {
     "echo_java": Bar("java", "echo in Java, 64 connections: requests/s, over Python's", "at least", 0.8),
 }
+MOSEC = Bar(
+    "mlp-mosec", "network in batches of 16, 64 connections: requests/s, engine over mosec", "at least", 1.3
+)
+ALONE = Bar(
+    "mlp-alone",
+    "the same over the network in a loop without a server, net of the wire's own cost",
+    "at least",
+    0.8,
+)
 OVERLOAD_SUCCESSES = Bar(
     "overload-successes", "overload: successes/s, 256 connections over 60", "at least", 0.97
 )

@@ -14,7 +14,7 @@ from eas_bench.spine import bars, servers, watch
 from eas_bench.spine.bars import Bar, Verdict
 from eas_bench.spine.figures import ClosedRun, Pair, WrkRun, median, percentile, ratios, take_turns, wavering
 from eas_bench.spine.load import Clients, build_echo, build_java_echo
-from eas_bench.spine.machine import Cores, Ours, taken_by_others
+from eas_bench.spine.machine import Cores
 from eas_bench.spine.servers import Launch, Target
 
 _RANDOM = random.Random(2)  # noqa: S311 - bodies that can't be guessed are of no use here
@@ -75,10 +75,10 @@ def echo(setting: Setting) -> Result:
             server.expect(SMALL, SMALL)
             setting.clients.run_wrk(server, SMALL, 64, WARM)
         for connections, bar in bars.ECHO.items():
-            pairs = _against(setting, f"echo {connections}", Side(bare, engine.target, SMALL, connections))
-            result.raw["pairs"] = {**result.raw.get("pairs", {}), bar.key: _raw(pairs)}
-            figure = _p50 if connections == 1 else _rate
-            result.verdicts.append(_compared(bar, pairs, figure, scrapes.faults))
+            pairs = against(setting, f"echo {connections}", Side(bare, engine.target, SMALL, connections))
+            result.raw["pairs"] = {**result.raw.get("pairs", {}), bar.key: raw(pairs)}
+            figure = _p50 if connections == 1 else rate
+            result.verdicts.append(compared(bar, pairs, figure, scrapes.faults))
     result.raw["scrapes"] = len(scrapes.seconds)
     return result
 
@@ -94,9 +94,9 @@ def large(setting: Setting) -> Result:
         for server in (bare, engine.target):
             server.expect(LARGE, LARGE_ANSWER)
             setting.clients.run_wrk(server, LARGE, 16, WARM)
-        pairs = _against(setting, "large", Side(bare, engine.target, LARGE, 16))
-        result.raw["pairs"] = {bars.LARGE.key: _raw(pairs)}
-        result.verdicts.append(_compared(bars.LARGE, pairs, _rate, scrapes.faults))
+        pairs = against(setting, "large", Side(bare, engine.target, LARGE, 16))
+        result.raw["pairs"] = {bars.LARGE.key: raw(pairs)}
+        result.verdicts.append(compared(bars.LARGE, pairs, rate, scrapes.faults))
     return result
 
 
@@ -130,9 +130,9 @@ def _beside_python(setting: Setting, wanted: Mapping[str, Bar], language: str) -
         result.raw["pairs"] = {}
         for name, bar in wanted.items():
             side = Side(engines["echo"].target, engines[name].target, SMALL, 64, ("Python", language))
-            pairs = _against(setting, bar.key, side)
-            result.raw["pairs"][bar.key] = _raw(pairs)
-            result.verdicts.append(_compared(bar, pairs, _rate, ()))
+            pairs = against(setting, bar.key, side)
+            result.raw["pairs"][bar.key] = raw(pairs)
+            result.verdicts.append(compared(bar, pairs, rate, ()))
     return result
 
 
@@ -147,7 +147,9 @@ class Side:
     names: tuple[str, str] = ("bare loop", "engine")
 
 
-def _against(setting: Setting, name: str, side: Side) -> list[Pair[WrkRun]]:
+def against(setting: Setting, name: str, side: Side) -> list[Pair[WrkRun]]:
+    """Both sides in turns, and each pair told."""
+
     def run(target: Target) -> WrkRun:
         return setting.clients.run_wrk(target, side.body, side.connections, setting.seconds)
 
@@ -163,7 +165,8 @@ def _against(setting: Setting, name: str, side: Side) -> list[Pair[WrkRun]]:
     return pairs
 
 
-def _rate(run: WrkRun) -> float:
+def rate(run: WrkRun) -> float:
+    """Requests a second."""
     return run.rate
 
 
@@ -171,9 +174,10 @@ def _p50(run: WrkRun) -> float:
     return run.p50_ms
 
 
-def _compared(
+def compared(
     bar: Bar, pairs: Sequence[Pair[WrkRun]], of: Callable[[WrkRun], float], faults: Sequence[str]
 ) -> Verdict:
+    """The engine's figure over the reference's, pair by pair; failed requests are faults."""
     failed = sum(pair.engine.failed for pair in pairs)
     seen = [*faults, *([f"{failed} requests of the engine failed"] if failed else [])]
     return Verdict.of(
@@ -181,7 +185,8 @@ def _compared(
     )
 
 
-def _raw(pairs: Sequence[Pair[Any]]) -> list[dict[str, Any]]:
+def raw(pairs: Sequence[Pair[Any]]) -> list[dict[str, Any]]:
+    """For the record."""
     return [{"reference": pair.reference.as_json(), "engine": pair.engine.as_json()} for pair in pairs]
 
 
@@ -200,7 +205,7 @@ def overload(setting: Setting) -> Result:
 
         with watch.asking(engine.admin_port, "/metrics", watch.SCRAPE_EVERY) as scrapes:
             pairs = take_turns(setting.rounds, lambda: run(60), lambda: run(256))
-    result.raw = {"pairs": {"overload": _raw(pairs)}}
+    result.raw = {"pairs": {"overload": raw(pairs)}}
     result.verdicts = bars.overload(pairs, scrapes.faults)
     for verdict in result.verdicts:
         setting.tell(f"{verdict.bar.title}: {verdict.value:.3f}")
@@ -289,29 +294,3 @@ def loops(setting: Setting) -> Result:
         medians = ", ".join(f"{number}: {median(samples):,.0f}/s" for number, samples in told.items())
         setting.tell(f"loops, {place.replace('_', ' ')}: {medians}")
     return Result([], {"loops": rates})
-
-
-SCENARIOS: Mapping[str, Callable[[Setting], Result]] = {
-    "echo": echo,
-    "large": large,
-    "cpp": cpp,
-    "java": java,
-    "overload": overload,
-    "health": health,
-    "idle": idle,
-    "start": start,
-    "loops": loops,
-}
-IN_ROUNDS = ("echo", "large", "cpp", "java", "overload", "health")
-
-
-def measure(name: str, setting: Setting) -> Result:
-    """Run one scenario, and note how much of the machine others took meanwhile."""
-    before = Ours.now()
-    result = SCENARIOS[name](setting)
-    taken = taken_by_others(before)
-    result.raw["cores_taken_by_others"] = round(taken, 3)
-    if name != "idle":  # memory doesn't care who else is busy
-        rounds = setting.rounds if name in IN_ROUNDS else None
-        result.verdicts = [verdict.with_doubts(taken, rounds) for verdict in result.verdicts]
-    return result

@@ -83,9 +83,18 @@ def reference(
             raise NotServing(f"reference.{module} didn't start: {tail(log)}")
         yield Target(int(words[1]), like.path, like.headers)
     finally:
+        end(process)
+        process.stdout.close()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, for some have processes of their own to end; SIGKILL when that isn't enough."""
+    process.terminate()
+    try:
+        process.wait(STOPS_WITHIN)
+    except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        process.stdout.close()
 
 
 @dataclass(frozen=True, slots=True)

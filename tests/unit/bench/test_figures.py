@@ -13,6 +13,7 @@ from eas_bench.spine.figures import (
     NoFigures,
     Pair,
     WrkRun,
+    net_of_wire,
     percentile,
     ratios,
     take_turns,
@@ -106,3 +107,8 @@ def test_a_percentile_is_a_sample_that_the_share_does_not_exceed(samples: list[f
     assert value in samples
     assert sum(sample <= value for sample in samples) >= share * len(samples) - 1e-9
     assert sum(sample < value for sample in samples) <= share * len(samples) + 1e-9
+
+
+def test_what_a_server_keeps_net_of_the_wire() -> None:
+    assert net_of_wire(served=100, alone=200, wire=200) == 1
+    assert net_of_wire(served=50, alone=100, wire=1e12) == pytest.approx(0.5)
