@@ -225,7 +225,9 @@ def test_a_crash_is_kept_shown_and_cleared(engines: Engines) -> None:
     assert str(place / request["body"]) in shown.stdout
     assert json.loads(eas(engine, "crash", "show", place.name, "--json").stdout)["path"] == str(place)
     assert eas(engine, "crash", "show", "another").returncode == 1
-    assert eas(engine, "crash", "show", "--name", "another").stdout == "none\n"
+    unknown = eas(engine, "crash", "show", "--name", "another")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert f"with crashes or running: {engine.name}" in unknown.stderr
 
     assert eas(engine, "crash", "clear", "another").returncode == 1
     assert engine.instance()["state"] == "BLOCKED"

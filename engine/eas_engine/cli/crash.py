@@ -75,10 +75,18 @@ def run_clear(state_dir: Path | None, name: str | None, wanted: str | None) -> b
 
 
 def _services(state_dir: Path | None, name: str | None) -> Iterator[_Service]:
-    """Those that have crashes or a running engine, by path."""
+    """Those that have crashes or a running engine, by path.
+
+    Errors: ConfigurationError when there never was one of that name.
+    """
     root = (state_dir or default_root()).absolute()
     running = {one.path: one for one in find(state_dir)[0] if one.running}
     paths = {path.parent for pattern in ("*/crashes", "*/*/crashes") for path in root.glob(pattern)}
+    if name is not None and name not in {path.name for path in (*root.glob("*"), *root.glob("*/*"))}:
+        known = ", ".join(sorted({path.name for path in paths | set(running)})) or "none"
+        raise ConfigurationError(
+            f"--name {name}: no such service in {root}; with crashes or running: {known}"
+        )
     for path in sorted(paths | set(running)):
         if name in (None, path.name):
             yield _Service(path, running.get(path))

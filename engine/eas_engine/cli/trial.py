@@ -23,7 +23,7 @@ from eas_engine.errors import ConfigurationError, StartError
 from eas_engine.state import Found, find_engines
 
 _LOOK = 0.02  # seconds between two looks whether the engine is ready
-_SHOWN_LINES = 30  # of the engine's log, when it can't start
+_SHOWN_LINES = 30  # of the engine's log, when it can't start or an answer isn't 200
 _SHOWN_BYTES = 64  # of an answer that isn't text, on a terminal
 
 
@@ -61,10 +61,14 @@ def run(
     began = clock.now()
     if not debug:  # else the engine's own log shows them
         _warn(config, define)
-    with _engine(config, define, debug=debug) as found:
-        _tell(f"{found.record.name}: ready after {clock.now() - began:.2f} s")
-        results = _send(found, body, count, clock)
-    _show(results)
+    with tempfile.TemporaryDirectory(prefix="eas-test-") as directory:
+        log = Path(directory) / "log"
+        with _engine(config, define, Path(directory) / "state", None if debug else log) as found:
+            _tell(f"{found.record.name}: ready after {clock.now() - began:.2f} s")
+            results = _send(found, body, count, clock)
+        _show(results)
+        if not results.good and not debug:  # why, is in what the processor printed
+            _tell(_tail(log))
     return results.good
 
 
@@ -92,20 +96,18 @@ def _body(text: str | None, data: Path | None) -> bytes:
 
 
 @contextlib.contextmanager
-def _engine(config: Path, define: Sequence[str], *, debug: bool) -> Iterator[Found]:
-    """A running engine, ready; stopped behind it, its state deleted."""
-    with tempfile.TemporaryDirectory(prefix="eas-test-") as state, contextlib.ExitStack() as stack:
-        log = Path(state) / "log"
-        stderr = None if debug else stack.enter_context(log.open("wb"))
+def _engine(config: Path, define: Sequence[str], state: Path, log: Path | None) -> Iterator[Found]:
+    """A running engine, ready; stopped behind it. ``log``: where its stderr goes; None: where ours does."""
+    with log.open("wb") if log else contextlib.nullcontext() as stderr:
         process = subprocess.Popen(
-            _command(config, define, Path(state) / "state"),
+            _command(config, define, state),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             env=_environment(),
         )
         try:
-            yield _wait_ready(process, Path(state) / "state", log)
+            yield _wait_ready(process, state, log)
         finally:
             _end(process)
 
@@ -137,7 +139,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in flags}
 
 
-def _wait_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> Found:
+def _wait_ready(process: subprocess.Popen[bytes], state: Path, log: Path | None) -> Found:
     ended = os.pidfd_open(process.pid)
     try:
         while not select.select([ended], [], [], _LOOK)[0]:
@@ -146,9 +148,11 @@ def _wait_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> Fou
                 return found[0]
     finally:
         os.close(ended)
-    status = process.wait()
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    raise EngineEndedError(status, "\n".join(lines[-_SHOWN_LINES:]))
+    raise EngineEndedError(process.wait(), _tail(log) if log else "")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:])
 
 
 def _is_ready(found: Found) -> bool:

@@ -17,7 +17,9 @@ class Processor(allspark.BaseProcessor):
     def initialize(self):
         if INITIALIZE: raise RuntimeError("the model is missing")
     def process(self, data):
-        if data == b"bad": return b"not that", 422
+        if data == b"bad":
+            print("column 3 is empty", flush=True)
+            return b"not that", 422
         return b"got " + data, 200
 if __name__ == "__main__":
     Processor().run()
@@ -71,6 +73,14 @@ def test_any_other_status_is_exit_1(service: Path) -> None:
     done = trial(service, "--text", "bad")
     assert (done.returncode, done.stdout) == (1, b"not that")
     assert b"status 422: 1" in done.stderr
+    assert b"column 3 is empty" in done.stderr.partition(b"status 422")[2]
+
+
+def test_what_the_processor_printed_is_not_shown_when_all_is_well(service: Path) -> None:
+    service.with_name("app.py").write_text(APP.replace("INITIALIZE", "print('loading', flush=True)"))
+    done = trial(service, "--text", "x")
+    assert done.returncode == 0
+    assert b"loading" not in done.stderr
 
 
 def test_a_processor_that_refuses_is_exit_4_with_its_last_words(service: Path) -> None:
