@@ -11,12 +11,13 @@ from eas_engine.admission.gate import Limits
 from eas_engine.artifacts import libraries
 from eas_engine.artifacts.class_path import class_path
 from eas_engine.artifacts.workspace import variables
+from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane
 from eas_engine.spec import presets
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.mounts import workspace_mounts
-from eas_engine.supervisor.settings import Preset, Processor, Settings
+from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
 
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
@@ -35,10 +36,19 @@ def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         Rules(
             service.name, parts.token.text if parts.token else "", rpc.max_body_size, parts.options.any_path
         ),
-        Limits(rpc.max_queue_size, rpc.threads, float(rpc.rate_limit), rpc.keepalive_ms / 1000),
+        Limits(
+            rpc.max_queue_size,
+            rpc.threads,
+            float(rpc.rate_limit),
+            rpc.keepalive_ms / 1000,
+            rpc.batch_rows if rpc.batching else 1,
+        ),
         inflight=rpc.max_inflight_bytes,
         stuck_ms=rpc.stuck_timeout,
         retry=rpc.retry_on_crash,
+        batching=BatchRules(rpc.batch_rows, rpc.max_batch_timeout / 1000, rpc.batch_when_idle)
+        if rpc.batching
+        else None,
         prefix=secrets.token_hex(4),
         clock=clock,
         log=logs.log,
@@ -72,6 +82,7 @@ def settings(parts: Parts) -> Settings:
             warm_up=str(artifacts.warm_up or ""),
             warm_up_count=service.metadata.warm_up_count,
             cpp_batch=rpc.cpp_batch,
+            batching=Batching(rpc.batch_rows, rpc.batch_padding, rpc.batch_sizes) if rpc.batching else None,
             main_class=service.processor_mainclass,
             class_path=_class_path(parts),
             java_opts=service.metadata.java_opts,

@@ -46,11 +46,16 @@ class Rpc(Section):
         le=MOST_THREADS,
     )
     max_batch_size: Integer = parameter(
-        16, "The most requests (rows, for presets) in one batch. Only with batching.", ge=1, le=1_000_000
+        16,
+        "The most rows in one call of the model; a request of a custom processor is one row unless it says "
+        "otherwise. Only with batching.",
+        ge=1,
+        le=1_000_000,
     )
     max_batch_timeout: Integer = parameter(
         50,
-        "How long a batch may wait, counted from its oldest request's arrival. Only with batching.",
+        "How long a batch may wait to fill while a worker thread is idle, counted from its oldest request's "
+        "arrival. Only with batching and without `batch_when_idle`.",
         unit="milliseconds",
         ge=0,
         le=LONGEST_MS,
@@ -118,7 +123,10 @@ class Rpc(Section):
         ours=True,
     )
     batch_when_idle: Boolean = parameter(
-        True, "A batch goes at once when a worker thread is idle, without waiting to fill up.", ours=True
+        True,
+        "A batch goes at once when a worker thread is idle, without waiting to fill up. `false`: it waits "
+        "for company until `max_batch_timeout`, or a deadline, says that it must go.",
+        ours=True,
     )
     batch_padding: Boolean = parameter(
         False,
@@ -126,9 +134,17 @@ class Rpc(Section):
         ours=True,
     )
     batch_sizes: tuple[Integer, ...] = parameter(
-        (), "The only batch sizes the model sees, e.g. `[1, 4, 16]`; batches are padded up.", ours=True
+        (),
+        "The only batch sizes the model sees, ascending, e.g. `[1, 4, 16]`; batches are padded up, and the "
+        "largest is the most that a batch has.",
+        ours=True,
     )
     cpp_batch: Boolean = parameter(False, "Use a C processor's exported `batch_process`.", ours=True)
+
+    @property
+    def batch_rows(self) -> int:
+        """The most rows of a batch: ``max_batch_size``, or the largest of ``batch_sizes``."""
+        return self.batch_sizes[-1] if self.batch_sizes else self.max_batch_size
 
     @property
     def keepalive_ms(self) -> int:

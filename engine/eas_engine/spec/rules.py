@@ -18,6 +18,13 @@ from eas_engine.spec.problems import Origin, Problem, problem_at
 from eas_engine.spec.storage import Mount
 
 OWN_PORTS: Final = (8080, 9090)
+_ONLY_WITH_BATCHING: Final = (
+    "max_batch_size",
+    "max_batch_timeout",
+    "batch_when_idle",
+    "batch_padding",
+    "batch_sizes",
+)
 _METRICS: Final = ("qps", "qps1k", "cpu", "gpu[util]", "queue")
 _MOUNTS: Final = ("oss", "nfs", "git", "empty_dir", "local")
 
@@ -166,9 +173,28 @@ def _gpu(spec: ServiceSpec) -> Iterator[Complaint]:
 
 
 def _batching(spec: ServiceSpec) -> Iterator[Complaint]:
-    rpc = spec.metadata.rpc
-    if any(size < 1 for size in rpc.batch_sizes):
+    rpc, sizes = spec.metadata.rpc, spec.metadata.rpc.batch_sizes
+    if any(size < 1 for size in sizes):
         yield Complaint(("metadata.rpc.batch_sizes",), "expected sizes of at least 1")
+    elif list(sizes) != sorted(set(sizes)):
+        yield Complaint(("metadata.rpc.batch_sizes",), f"{list(sizes)}: expected each size once, ascending")
+    elif sizes and sizes[-1] > rpc.max_batch_size:
+        yield Complaint(
+            ("metadata.rpc.batch_sizes", "metadata.rpc.max_batch_size"),
+            f"{sizes[-1]}: expected at most metadata.rpc.max_batch_size, which is {rpc.max_batch_size}",
+        )
+    if not rpc.batching:
+        for name in _ONLY_WITH_BATCHING:
+            if getattr(rpc, name) != type(rpc).model_fields[name].default:
+                yield Complaint(
+                    (f"metadata.rpc.{name}", "metadata.rpc.batching"),
+                    "no effect without metadata.rpc.batching",
+                    "warning",
+                )
+
+
+def _rpc(spec: ServiceSpec) -> Iterator[Complaint]:
+    rpc = spec.metadata.rpc
     if rpc.proxy_path and not rpc.proxy_path.startswith("/"):
         yield Complaint(
             ("metadata.rpc.proxy_path",), f'"{rpc.proxy_path}": expected a path that begins with /'
@@ -265,6 +291,7 @@ _RULES: Final[tuple[Callable[[ServiceSpec], Iterator[Complaint]], ...]] = (
     _addresses,
     _gpu,
     _batching,
+    _rpc,
     _rollout,
     _autoscaler,
     _containers,

@@ -31,7 +31,7 @@ from eas_engine.supervisor.life import Life
 from eas_engine.supervisor.lifecycle import Event, IllegalEvent, State, advance
 from eas_engine.supervisor.observe import Crash, HostSnapshot, Seat
 from eas_engine.supervisor.restart import Deaths
-from eas_engine.supervisor.settings import effective_keepalive, effective_threads
+from eas_engine.supervisor.settings import effective_keepalive, effective_threads, lacks_batch_call
 
 DUMP_SECONDS = 5.0
 """Seconds that a host gets to write the stacks of its threads."""
@@ -350,6 +350,11 @@ class Host:
             for warning in hello.warnings:
                 self._all.hooks.log("processor_warning", instance=self.instance, warning=warning)
         self._hello = hello
+        lacking = lacks_batch_call(settings.processor, hello)
+        if lacking:
+            life.running.send({"type": "stop"})
+            self._on_failed(Failed("batching", lacking), life)
+            return
         self._threads = effective_threads(settings, hello)
         keepalive = effective_keepalive(settings, hello.properties)
         self._all.hooks.on_properties(keepalive)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from eas_engine.supervisor.control import Hello
 from eas_engine.supervisor.launch import Program
@@ -16,6 +17,15 @@ DEFAULT_KEEPALIVE_MS = 5000
 
 KEEPALIVE_PROPERTY = "rpc.keepalive"
 """allspark: ``default_properties().put('rpc.keepalive', 60000)``, milliseconds, number or string."""
+
+_BATCH_CALLS: Final[Mapping[str, str]] = {
+    "native": "define process_batch(requests) in its class",
+    "allspark": "derive its class from eas_sdk.Processor, and define process_batch(requests)",
+    "cpp": "define process_batch (eas/processor.h), or export batch_process and set metadata.rpc.cpp_batch",
+    "java": "let its class implement eas.sdk.BatchProcessor",
+    "preset": "this preset answers one request at a time",
+}
+"""By ``Hello.kind``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,15 @@ class Preset:
     device: str
     served_by: str
     install: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """``rpc.batching``: rows of a batch at most, whether shapes may be padded, the only sizes (none: any)."""
+
+    max_batch_size: int
+    padding: bool = False
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,8 @@ class Processor:
     """How often each of them is sent."""
     cpp_batch: bool = False
     """Whether a C library's ``batch_process`` is used (``rpc.cpp_batch``)."""
+    batching: Batching | None = None
+    """None: requests are handed to the processor one by one."""
     main_class: str = ""
     """The Java class (``processor_mainclass``)."""
     class_path: tuple[str, ...] = ()
@@ -108,3 +129,11 @@ def effective_keepalive(settings: Settings, properties: Mapping[str, str]) -> in
     except (ValueError, OverflowError):
         return DEFAULT_KEEPALIVE_MS
     return said if said > 0 else DEFAULT_KEEPALIVE_MS
+
+
+def lacks_batch_call(processor: Processor, hello: Hello) -> str:
+    """What to define for ``rpc.batching``, when the processor lacks it; else empty."""
+    if processor.batching is None or hello.batch:
+        return ""
+    define = _BATCH_CALLS.get(hello.kind, _BATCH_CALLS["native"])
+    return f"metadata.rpc.batching is true, but the processor has no batch call: {define}, or turn it off"

@@ -62,6 +62,22 @@ def test_cpp_batch_of_a_python_service_is_warned_of(tmp_path: Path) -> None:
     )
 
 
+def test_settings_of_batches_without_batching_are_warned_of(tmp_path: Path) -> None:
+    given = {"max_batch_size": 8, "max_batch_timeout": 1, "batch_when_idle": False, "batch_padding": True}
+    loaded = read(tmp_path, python_service(metadata={"rpc": {**given, "batch_sizes": [4]}}))
+    assert {one.path: one.message for one in loaded.warnings} == {
+        f"metadata.rpc.{name}": "no effect without metadata.rpc.batching" for name in [*given, "batch_sizes"]
+    }
+
+
+def test_batching_starts_without_a_word(tmp_path: Path) -> None:
+    rpc = {"batching": True, "max_batch_size": 8, "batch_when_idle": False, "batch_sizes": [1, 4]}
+    loaded = read(tmp_path, python_service(metadata={"rpc": rpc}))
+    assert loaded.warnings == ()
+    assert startable(loaded) == ([], [])
+    assert loaded.spec.metadata.rpc.batch_rows == 4, "the largest size is the most that a batch has"
+
+
 def test_defaults_written_out_are_no_reason_to_warn(tmp_path: Path) -> None:
     content = python_service(
         metadata={
@@ -79,11 +95,11 @@ def test_defaults_written_out_are_no_reason_to_warn(tmp_path: Path) -> None:
 
 
 def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
-    content = python_service(metadata={"cpu": 1, "shm_size": 1, "rpc.batching": True})
+    content = python_service(metadata={"cpu": 1, "shm_size": 1, "rollout_timeout": 1})
     refusals, warnings = startable(read(tmp_path, content))
     assert refusals == []
     assert [str(one) for one in warnings] == [
-        "not in effect yet: metadata.cpu, metadata.rpc.batching, metadata.shm_size"
+        "not in effect yet: metadata.cpu, metadata.rollout_timeout, metadata.shm_size"
     ]
 
 

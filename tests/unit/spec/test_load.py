@@ -214,6 +214,13 @@ def test_values_are_coerced(tmp_path: Path, path: str, value: object, expected: 
         ("metadata.rolling_strategy.max_surge", "2.5%", "percentage"),
         ("metadata.rpc", 5, "5: expected an object"),
         ("metadata.rpc.batch_sizes", [0], "at least 1"),
+        ("metadata.rpc.batch_sizes", [4, 1], "[4, 1]: expected each size once, ascending"),
+        ("metadata.rpc.batch_sizes", [4, 4], "each size once"),
+        (
+            "metadata.rpc.batch_sizes",
+            [1, 17],
+            "17: expected at most metadata.rpc.max_batch_size, which is 16",
+        ),
         ("metadata.rpc.decompressor", "rar", "expected"),
         ("processor_type", "ruby", "expected 'cpp', 'java' or 'python'"),
         ("processor_type", "pyton", "expected 'cpp', 'java' or 'python', did you mean python?"),

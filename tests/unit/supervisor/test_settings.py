@@ -8,7 +8,14 @@ import pytest
 
 from eas_engine.supervisor.control import Hello
 from eas_engine.supervisor.launch import Program
-from eas_engine.supervisor.settings import Processor, Settings, effective_keepalive, effective_threads
+from eas_engine.supervisor.settings import (
+    Batching,
+    Processor,
+    Settings,
+    effective_keepalive,
+    effective_threads,
+    lacks_batch_call,
+)
 
 
 def settings(**more: int) -> Settings:
@@ -44,3 +51,22 @@ def test_threads(said: dict[str, int], hello: Hello, threads: int) -> None:
 def test_keepalive(said: dict[str, int], property_: str | None, keepalive: int) -> None:
     properties = {} if property_ is None else {"rpc.keepalive": property_}
     assert effective_keepalive(settings(**said), properties) == keepalive
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("native", "define process_batch(requests) in its class"),
+        ("allspark", "derive its class from eas_sdk.Processor"),
+        ("cpp", "metadata.rpc.cpp_batch"),
+        ("java", "eas.sdk.BatchProcessor"),
+        ("another", "define process_batch"),
+    ],
+)
+def test_what_to_define_for_batching(kind: str, words: str) -> None:
+    batching = Processor("app.py", batching=Batching(16))
+    message = lacks_batch_call(batching, Hello(kind=kind))
+    assert message.startswith("metadata.rpc.batching is true, but the processor has no batch call: ")
+    assert words in message
+    assert not lacks_batch_call(batching, Hello(kind=kind, batch=True))
+    assert not lacks_batch_call(Processor("app.py"), Hello(kind=kind))

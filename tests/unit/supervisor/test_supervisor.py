@@ -20,7 +20,7 @@ from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import FleetSnapshot, Seat
 from eas_engine.supervisor.reconcile import Supervisor
-from eas_engine.supervisor.settings import Processor, Settings
+from eas_engine.supervisor.settings import Batching, Processor, Settings
 from support.channel import FakeChannels
 from support.clock import FakeClock, settle
 from support.hosts import FakeHosts
@@ -222,6 +222,24 @@ async def test_a_failed_host_that_does_not_leave_is_killed() -> None:
         await world.clock.advance(0.2)
         with pytest.raises(ProcessorError, match="construct: no"):
             await world.running
+
+
+async def test_batching_of_a_processor_without_a_batch_call_is_refused() -> None:
+    batching = replace(SETTINGS.processor, batching=Batching(16, sizes=(1, 16)))
+    async with started(processor=batching) as world:
+        host = world.hosts.last
+        assert host.sent[0]["batching"] == {"max_batch_size": 16, "padding": False, "sizes": (1, 16)}
+        host.hello(kind="native")
+        assert host.sent[1:] == [{"type": "stop"}]
+        host.exits(0)
+        with pytest.raises(ProcessorError, match=r"batching: .* define process_batch\(requests\)"):
+            await world.running
+
+
+async def test_batching_of_a_processor_with_a_batch_call() -> None:
+    async with started(processor=replace(SETTINGS.processor, batching=Batching(16))) as world:
+        await world.up(batch=True)
+        assert world.states == ["ready"]
 
 
 async def test_a_host_that_can_never_be_executed_ends_the_engine_at_once() -> None:
