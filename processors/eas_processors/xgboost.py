@@ -10,6 +10,7 @@ Models: ``.json``, ``.ubj``, and the old binary format where the installed XGBoo
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -44,17 +45,15 @@ class Booster:
             raise ValueError(
                 f"{path} is no model that XGBoost {xgboost.__version__} reads: {_first(error)}"
             ) from error
-        booster.set_param(
-            {"nthread": config.get("threads", 1), "device": "cuda" if device == "gpu" else "cpu"}
-        )
+        booster.set_param({"nthread": config.get("threads", 1), "device": _device(device)})
         self._margin: bool = config.get("output_margin", False)
         self._range = _range(config.get("iteration_range", [0, 0]))
         self.columns = Columns.numbers(booster.feature_names or (), booster.num_features(), np.float32)
 
     def signature(self) -> dict[str, Any]:
         """See ``Model``."""
-        types = self._booster.feature_types or ["float"] * len(self.columns.columns)
-        probe = self.run(np.zeros((1, len(self.columns.columns)), np.float32))
+        types = self._booster.feature_types or ["float"] * self.columns.width
+        probe = self.run(np.zeros((1, self.columns.width), np.float32))
         return {
             "model": f"XGBoost {xgboost.__version__}",
             "inputs": [
@@ -74,6 +73,14 @@ class Booster:
             validate_features=False,
         )
         return found
+
+
+def _device(device: str) -> str:
+    """XGBoost's name of the device; a build without CUDA stays on the CPU, and the log says so."""
+    if device == "gpu" and not xgboost.build_info().get("USE_CUDA"):
+        sys.stderr.write("WARNING: this XGBoost has no CUDA and runs on the CPU: pip install xgboost\n")
+        return "cpu"
+    return "cuda" if device == "gpu" else "cpu"
 
 
 def _range(given: list[Any]) -> tuple[int, int]:

@@ -47,6 +47,8 @@ def _kind(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         spec.processor, machine.packages.version(preset.distributions)
     ):
         yield "processor", f'"{spec.processor}": {presets.serving(spec, machine)}', "warning"
+    if preset is not None and preset.is_served and not preset.uses_gpus and spec.metadata.gpu:
+        yield "metadata.gpu", f"no effect: {preset.served_by} runs on the CPU here", "warning"
 
 
 def _cpu_and_memory(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:

@@ -45,6 +45,11 @@ class Preset:
         return bool(self.served_by)
 
     @property
+    def uses_gpus(self) -> bool:
+        """Whether the framework can run on a GPU: it has codes that say so."""
+        return "_gpu" in self.pattern.pattern
+
+    @property
     def install(self) -> str:
         """The command that installs what it needs."""
         return f"pip install 'eas-engine[{self.extra}]'"
@@ -146,6 +151,9 @@ def device(spec: ServiceSpec, machine: Machine) -> Device:
 
     A code that says ``_cpu`` stays on the CPU.
     """
+    preset = find(spec.processor)
+    if preset is None or not preset.uses_gpus:
+        return "cpu"
     asked = wants_gpu(spec.processor) or bool(spec.metadata.gpu or spec.metadata.gpu_memory)
     return "gpu" if asked and machine.gpus and "_cpu" not in spec.processor else "cpu"
 

@@ -46,7 +46,8 @@ class Columns:
     Attributes:
         columns: in the model's order; empty: not known, and rows may be of any length, but all of one.
         named: whether the names are the model's own, so that objects can be read by them.
-        dtype: of the array when all columns are numbers; else it is ``object``.
+        dtype: of the array when all columns are numbers, or may be anything and all values are; else it is
+            ``object``, with None for what is missing.
     """
 
     columns: tuple[Column, ...] = ()
@@ -63,10 +64,23 @@ class Columns:
         shown = names or [f"f{place}" for place in range(count)]
         return cls(tuple(map(Column, shown)), bool(names), dtype)
 
+    @classmethod
+    def anything(
+        cls, names: Sequence[str], count: int, dtype: type[np.floating[Any]] = np.float64
+    ) -> Columns:
+        """The same with columns that hold any value."""
+        shown = names or [f"f{place}" for place in range(count)]
+        return cls(tuple(Column(name, "any") for name in shown), bool(names), dtype)
+
     @property
     def numeric(self) -> bool:
         """Whether every column holds numbers."""
         return all(column.kind == "number" for column in self.columns)
+
+    @property
+    def width(self) -> int:
+        """How many there are."""
+        return len(self.columns)
 
     def read(self, body: bytes | memoryview) -> Array:
         """The rows of a request, of shape (rows, columns). Errors: BadRows."""
@@ -79,7 +93,13 @@ class Columns:
             width = len(self.columns) or (len(rows[0]) if isinstance(rows[0], list) else 0)
             for place, row in enumerate(rows):
                 self._check_row(place, row, width)
-        return self._numbers(rows) if self.numeric else self._mixed(rows)
+        if self.numeric:
+            return self._numbers(rows)
+        if all(column.kind == "any" for column in self.columns):
+            array = _array(rows)
+            if array is not None:
+                return array.astype(self.dtype)
+        return self._mixed(rows)
 
     def _by_position(self, place: int, row: Any) -> list[Any]:
         if not isinstance(row, dict):
@@ -108,11 +128,8 @@ class Columns:
 
     def _numbers(self, rows: list[list[Any]]) -> Array:
         """The common case in two calls of numpy; what those can't or mustn't do is done cell by cell."""
-        try:
-            array = np.array(rows)
-        except (ValueError, OverflowError):
-            array = np.array(None)  # a list inside a row
-        if array.ndim == 2 and array.dtype.kind in "iufb":
+        array = _array(rows)
+        if array is not None:
             return array.astype(self.dtype)
         for place, row in enumerate(rows):
             for number, value in enumerate(row):
@@ -148,6 +165,15 @@ class Columns:
         names = [column.name for column in self.columns]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def _array(rows: list[list[Any]]) -> Array | None:
+    """Rows of nothing but numbers; None: something else is among them."""
+    try:
+        array = np.array(rows)
+    except (ValueError, OverflowError):  # lists of several lengths inside a row
+        return None
+    return array if array.ndim == 2 and array.dtype.kind in "iufb" else None
 
 
 def _parsed(body: bytes | memoryview) -> list[Any]:
