@@ -18,7 +18,8 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from eas_processors.model_config import model_file, read_config
+from eas_processors.model_config import read_config
+from eas_processors.model_files import model_file
 from eas_processors.rows import Column, Columns, RowPreset
 
 Array = npt.NDArray[Any]

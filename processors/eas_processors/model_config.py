@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 
@@ -38,29 +37,3 @@ def read_config(text: str, known: Mapping[str, type | tuple[type, ...]]) -> dict
 
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-
-
-def model_file(model_entry: str, suffixes: tuple[str, ...], what: str) -> Path:
-    """The model's file: ``model_entry`` itself, or the only file in that directory with one of the suffixes.
-
-    Args:
-        model_entry: as ``initialize`` gets it.
-        suffixes: of its name, lower case, with their dots.
-        what: what is looked for, for the message.
-
-    Raises:
-        FileNotFoundError: there is none, or more than one; says what is there.
-    """
-    path = Path(model_entry)
-    if path.is_file():
-        return path
-    files = sorted(one for one in path.rglob("*") if one.is_file())
-    fitting = [one for one in files if one.name.lower().endswith(suffixes)]
-    if len(fitting) == 1:
-        return fitting[0]
-    shown = ", ".join(str(one.relative_to(path)) for one in (fitting or files)[:10]) or "nothing"
-    if fitting:
-        raise FileNotFoundError(f"{len(fitting)} files could be {what}: {shown}; set model_entry to one")
-    raise FileNotFoundError(
-        f"no {what} ({', '.join(suffixes)}) in {path}, which has: {shown}; set model_entry to the file"
-    )

@@ -33,10 +33,16 @@ class BadRows(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One input of the model: ``text`` columns take texts and numbers, ``any`` whatever JSON has."""
+    """One input of the model.
+
+    ``text`` columns take every single value, each as it is; so do ``any`` columns, but when all values of a
+    request are numbers, they come as an array of numbers.
+    """
 
     name: str
     kind: Kind = "number"
+    default: Any = None
+    """The value of an object that doesn't have the name; None: a missing one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,13 @@ class Columns:
         named: whether the names are the model's own, so that objects can be read by them.
         dtype: of the array when all columns are numbers, or may be anything and all values are; else it is
             ``object``, with None for what is missing.
+        lenient: names that aren't the model's are passed over.
     """
 
     columns: tuple[Column, ...] = ()
     named: bool = False
     dtype: type[np.floating[Any]] = np.float32
+    lenient: bool = False
     _places: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,9 +114,11 @@ class Columns:
             raise BadRows(f"row {place}: {_shown(row)}, where row 0 is an object; send one form only")
         if not self.named:
             raise BadRows(f"row {place}: an object, but the model has no names for its columns; send lists")
-        values: list[Any] = [None] * len(self.columns)
+        values = [column.default for column in self.columns]
         for name, value in row.items():
             found = self._places.get(name)
+            if found is None and self.lenient:
+                continue
             if found is None:
                 raise BadRows(
                     f'row {place}: "{name}" is no column of the model; its columns: {self._names()}'

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 import eas_sdk
 from eas_host.adapters.python import Native
@@ -27,10 +27,9 @@ class Preset(Native):
 
     kind = "preset"
 
-    def __init__(self, processor: eas_sdk.Processor, start: Dict[str, Any], machine: Optional[Any]) -> None:
+    def __init__(self, processor: eas_sdk.Processor, start: Dict[str, Any]) -> None:
         super().__init__(processor, start)
         self._preset: Dict[str, str] = start["preset"]
-        self._machine = machine
 
     def initialize(self) -> None:
         """Calls the preset's ``initialize``."""
@@ -39,11 +38,20 @@ class Preset(Native):
         except ImportError as error:
             raise lacking("initialize", self._preset, error) from error
 
+
+class JvmPreset(Preset):
+    """One that runs in a JVM of this process."""
+
+    def __init__(self, processor: eas_sdk.Processor, start: Dict[str, Any], machine: Any) -> None:
+        super().__init__(processor, start)
+        self._machine = machine
+
+    def dump_threads(self) -> str:
+        """The stacks of all Java threads."""
+        return str(self._machine.jpype.JClass("eas.host.Stacks").all())
+
     def close(self) -> None:
-        """Calls the preset's ``close``; a JVM ends with the process."""
-        if self._machine is None:
-            super().close()
-            return
+        """Calls the preset's ``close``; the JVM ends with the process."""
         if self._machine.ending():
             self._machine.outlast()
         super().close()
@@ -54,14 +62,14 @@ def preset(start: Dict[str, Any]) -> Preset:
     """The adapter for ``start["preset"]``. ``Failed`` when it can't be had."""
     told: Dict[str, str] = start["preset"]
     kind: Any = attempt("import", lambda: _class(told))
-    machine = None
-    if hasattr(kind, "jars"):
-        from eas_host.adapters.java_vm import Machine
-
-        machine = Machine({**start, "class_path": attempt("import", lambda: _jars(kind, told))})
     processor = attempt("construct", kind)
     processor.device = told["device"]
-    return Preset(processor, start, machine)
+    if not hasattr(kind, "jars"):
+        return Preset(processor, start)
+    from eas_host.adapters.java_vm import Machine
+
+    jars = attempt("import", lambda: _jars(kind, told))
+    return JvmPreset(processor, start, Machine({**start, "class_path": jars}))
 
 
 def _class(told: Dict[str, str]) -> Any:
