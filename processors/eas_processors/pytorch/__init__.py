@@ -1,0 +1,82 @@
+"""PyTorch models: TorchScript and ``torch.export``.
+
+The file is looked at before it is loaded: pickles are refused (archive.py). A model is called in inference
+mode, in evaluation mode, unchanged otherwise (not frozen, not fused), so that its results are those of a
+direct call.
+
+What the formats of requests and answers can't say is widened, in all of them alike: half and bfloat16 are
+float, bool is uint8. An ``output_filter`` counts outputs as the model does, and the answer holds those
+outputs in the order of the filter.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+
+from eas_processors import threads
+from eas_processors.model_config import read_config
+from eas_processors.model_files import model_file
+from eas_processors.pytorch import values
+from eas_processors.pytorch.archive import Kind, NotServed, kind, without_pickle
+from eas_processors.pytorch.export import Exported
+from eas_processors.pytorch.script import Script
+from eas_processors.tensors.base import TensorPreset
+from eas_processors.tensors.model import Model
+from eas_processors.tensors.wire_pytorch import PYTORCH
+
+_LOG = logging.getLogger(__name__)
+
+
+class Preset(TensorPreset):
+    """Serves one PyTorch model.
+
+    Keys of ``model_config``: ``batched`` (whether requests may be joined; by default whenever the model
+    allows it), ``intra_op_threads`` (threads of one call, 1), ``inter_op_threads``.
+    """
+
+    protocol = PYTORCH
+
+    def load(self, model_entry: str, model_config: str) -> Model:
+        """Load the model.
+
+        Raises:
+            ValueError: there is no model, or (``NotServed``) it is of another format or can't be loaded.
+        """
+        config = read_config(model_config, {"batched": bool, **threads.KEYS})
+        path = model_file(model_entry, (".pt", ".pt2"), "a model of PyTorch")
+        # Whether an array may be written to is our business (values.py).
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        torch.set_num_threads(threads.threads(config))
+        if "inter_op_threads" in config:
+            torch.set_num_interop_threads(threads.threads(config, "inter_op_threads"))
+        model = self._loaded(path, _device(self.device), batched=config.get("batched"))
+        if self.batching is not None and not model.signature("").batched:
+            most = self.batching.max_batch_size
+            _LOG.warning("requests are not joined: dimension 0 of %s is no batch of %d", path.name, most)
+        return model
+
+    def _loaded(self, path: Path, device: torch.device, *, batched: bool | None) -> Model:
+        """The model in a file."""
+        rows = 1 if self.batching is None else self.batching.max_batch_size
+        try:
+            if kind(path) is Kind.SCRIPT:
+                return Script(path, device, batched=batched)
+            with without_pickle():
+                return Exported(path, device, batched=batched, rows=rows)
+        except NotServed as error:
+            raise NotServed(f"{path.name}: {error}") from None
+        except Exception as error:
+            raise NotServed(f"{path.name} can't be loaded: {values.reason(error)}") from error
+
+
+def _device(wanted: str) -> torch.device:
+    """Where to run."""
+    if wanted == "gpu":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        _LOG.warning("PyTorch %s sees no GPU: the model runs on the CPU", torch.__version__)
+    return torch.device("cpu")

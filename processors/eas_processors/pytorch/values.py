@@ -1,0 +1,124 @@
+"""numpy arrays to tensors and back, and what is common to both kinds of models.
+
+The memory of a request's arrays may be the request's body: read-only, and shared with whoever looks at the
+body again. torch has no read-only tensors, so a model that writes into its inputs gets a copy; others get
+the memory itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from eas_processors.tensors.errors import BadRequest
+from eas_processors.tensors.model import Arrays, OutputFilter
+
+_TO_FLOAT = frozenset(
+    getattr(torch, name)
+    for name in ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+    if hasattr(torch, name)
+)
+
+_ERROR = re.compile(r"[A-Za-z_.]*(?:Error|Exception): ")
+_PREFIX = re.compile(r"^(?:RuntimeError: )+|^builtins\.")
+_LONGEST = 400
+
+
+def tensor(array: np.ndarray, name: str, device: torch.device, *, writes: bool) -> torch.Tensor:
+    """An input as the model gets it.
+
+    Args:
+        array: of any type of dtypes.py.
+        name: for messages.
+        device: where the model is.
+        writes: whether the model may write into it.
+    """
+    if array.dtype == object:
+        raise BadRequest(f"input {name!r}: DT_STRING, which PyTorch has no type for")
+    if not array.flags.aligned or not array.flags.c_contiguous or (writes and not array.flags.writeable):
+        array = array.copy()
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16).to(device)
+    return torch.from_numpy(array).to(device)
+
+
+def array(value: object, name: str) -> np.ndarray:
+    """One output. Numbers and booleans count as tensors without dimensions.
+
+    What the answer's format can't say is widened: half, bfloat16 and the 8-bit floats to float, bool to
+    uint8.
+    """
+    if isinstance(value, bool | int | float):
+        value = torch.tensor(value)
+    if not isinstance(value, torch.Tensor):
+        raise BadRequest(
+            f"{name} of the model is {type(value).__name__}, not a tensor; "
+            "leave it out with output_filter, or export the model without it"
+        )
+    value = value.detach()
+    if value.is_quantized:
+        value = value.dequantize()
+    if value.layout != torch.strided:
+        value = value.to_dense()
+    if value.dtype in _TO_FLOAT:
+        value = value.to(torch.float32)
+    elif value.dtype == torch.bool:
+        value = value.to(torch.uint8)
+    return value.cpu().resolve_conj().resolve_neg().numpy()
+
+
+def outputs(result: object, output_filter: OutputFilter) -> Arrays:
+    """A model's result as arrays.
+
+    A dict stays named; its outputs are counted in its own order. Anything else is a list: lists and
+    tuples in it are laid end to end. With a filter the answer holds what the filter names, in the filter's
+    order.
+    """
+    if isinstance(result, dict):
+        names = [str(key) for key in result]
+        values = list(result.values())
+        wanted = _wanted(output_filter, names)
+        return {names[index]: array(values[index], f"output {names[index]!r}") for index in wanted}
+    flat = list(_flattened(result))
+    wanted = _wanted(output_filter, [f"output_{index}" for index in range(len(flat))])
+    return [array(flat[index], f"output {index}") for index in wanted]
+
+
+def _flattened(result: object) -> Sequence[object]:
+    """The leaves of nested lists and tuples."""
+    if not isinstance(result, list | tuple):
+        return [result]
+    return [leaf for part in result for leaf in _flattened(part)]
+
+
+def _wanted(output_filter: OutputFilter, names: list[str]) -> Sequence[int]:
+    """The positions of the outputs that a filter names; all without one."""
+    if not output_filter:
+        return range(len(names))
+    positions = {name: index for index, name in enumerate(names)}
+    wanted = [positions.get(which, -1) if isinstance(which, str) else which for which in output_filter]
+    for which, index in zip(output_filter, wanted, strict=True):
+        if not 0 <= index < len(names):
+            raise BadRequest(f"output_filter: unknown output {which!r}; the model has {_counted(names)}")
+    return wanted
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} outputs: {', '.join(f'{index} ({name!r})' for index, name in enumerate(names))}"
+
+
+def reason(error: BaseException) -> str:
+    """What torch complains of, without TorchScript's and C++'s traces.
+
+    TorchScript puts two traces of the model's code before the message, c10 the stack of C++ behind it.
+    """
+    text = str(error).partition("\nException raised from")[0].partition("\nC++ CapturedTraceback")[0]
+    in_script = "TorchScript" in text.partition("\n")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    if not in_script:
+        return " ".join(lines)[:_LONGEST]
+    last = max((at for at, line in enumerate(lines) if _ERROR.match(line)), default=len(lines) - 1)
+    return _PREFIX.sub("", " ".join(lines[last:]))[:_LONGEST]

@@ -1,0 +1,443 @@
+"""PyTorch models through the preset, compared bit by bit with calling torch itself."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import eas_sdk
+from support.presets import asked, asked_json, batch, described, refusal, refusal_json, started
+from support.proto import messages
+
+np: Any = pytest.importorskip("numpy")
+torch: Any = pytest.importorskip("torch")
+pytest.importorskip("google.protobuf")
+
+from eas_processors.pytorch import Preset  # noqa: E402 - needs torch
+from eas_processors.tensors import array_proto, dtypes  # noqa: E402
+from support import torch_models as models  # noqa: E402
+from support.torch_models import BATCH, exported, scripted  # noqa: E402
+
+PROTO = messages("pytorch_predict.proto")
+
+
+def proto_array(array: Any) -> Any:
+    """An ``ArrayProto`` as the vendor's client makes it."""
+    message = PROTO["ArrayProto"](dtype=dtypes.NUMBERS[dtypes.name_of(array.dtype)])
+    message.array_shape.dim.extend(array.shape)
+    slot = {"f4": "float_val", "f8": "double_val", "i8": "int64_val"}.get(array.dtype.str[1:], "int_val")
+    getattr(message, slot).extend(array.reshape(-1).tolist())
+    return message
+
+
+def request(*inputs: Any, output_filter: tuple[int, ...] = (), debug_level: int = 0, **named: Any) -> bytes:
+    """The body of a ``PredictRequest``."""
+    message = PROTO["PredictRequest"](
+        inputs=map(proto_array, inputs), output_filter=output_filter, debug_level=debug_level
+    )
+    for name, array in named.items():
+        message.map_inputs[name].CopyFrom(proto_array(array))
+    body: bytes = message.SerializeToString()
+    return body
+
+
+def arrays(body: bytes | str) -> Any:
+    """The outputs of a ``PredictResponse``, a list or a dict."""
+    assert isinstance(body, bytes), body
+    message = PROTO["PredictResponse"].FromString(body)
+    if message.map_outputs:
+        return {name: _array(one) for name, one in message.map_outputs.items()}
+    return [_array(one) for one in message.outputs]
+
+
+def _array(message: Any) -> Any:
+    return array_proto.decode(memoryview(message.SerializeToString()), bool_slot=array_proto.INT)
+
+
+def same(ours: Any, theirs: Any) -> None:
+    """Equal in type, shape and every bit."""
+    theirs = theirs.numpy() if isinstance(theirs, torch.Tensor) else theirs
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    assert ours.tobytes() == theirs.tobytes()
+
+
+def loaded(preset: Preset) -> Any:
+    """The model of a preset, to look inside."""
+    return preset.model
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the preset has logged; torch logs, too."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("eas_processors")]
+
+
+def rows(count: int, width: int = 6, seed: int = 3) -> Any:
+    return np.random.default_rng(seed).standard_normal((count, width), np.float32)
+
+
+@pytest.mark.parametrize("kind", ["script", "trace", "export"])
+def test_results_are_those_of_torch_itself_bit_by_bit(tmp_path: Path, kind: str) -> None:
+    model = models.Perceptron()
+    if kind == "script":
+        path = scripted(tmp_path, model)  # in training mode: served in evaluation mode, without dropout
+    elif kind == "trace":
+        path = tmp_path / "model.pt"
+        torch.jit.trace(model.eval(), torch.zeros(2, 6)).save(str(path))
+    else:
+        path = exported(tmp_path, model, torch.zeros(2, 6), shapes=({0: BATCH},))
+    preset = started(Preset, path)
+    for count in (1, 2, 7, 0):
+        x = rows(count)
+        with torch.inference_mode():
+            wanted = model.eval()(torch.from_numpy(x))
+        (ours,) = arrays(asked(preset, request(x)))
+        same(ours, wanted)
+        (ours,) = arrays(asked(preset, request(x=x)))
+        same(ours, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 2), (1, 1, 1, 2)])
+def test_every_type_and_shape_of_the_protocol_survives(
+    tmp_path: Path, dtype: str, shape: tuple[int, ...]
+) -> None:
+    x = np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape)
+    if dtype.startswith("float"):
+        x = x - np.asarray(0.5, dtype)
+    preset = started(Preset, scripted(tmp_path, models.Everything()))
+    (ours,) = arrays(asked(preset, request(x)))
+    same(ours, np.asarray(x))
+
+
+@pytest.mark.parametrize("kind", ["script", "export"])
+def test_half_and_bfloat16_come_as_float_and_bool_as_uint8(tmp_path: Path, kind: str) -> None:
+    x = torch.from_numpy(rows(2))
+    path = scripted(tmp_path, models.Wide()) if kind == "script" else exported(tmp_path, models.Wide(), x)
+    preset = started(Preset, path)
+    half, brain, positive = arrays(asked(preset, request(x.numpy())))
+    same(half, x.half().float())
+    same(brain, x.bfloat16().float())
+    same(positive, (x > 0).to(torch.uint8))
+    assert asked_json(preset, inputs=[x.tolist()])[2] == (x > 0).to(torch.uint8).tolist()
+
+
+def test_an_exported_program_takes_float_for_half_and_uint8_for_bool(tmp_path: Path) -> None:
+    x, brain, mask = torch.rand(4).half(), torch.rand(4).bfloat16(), torch.tensor([True, False, True, False])
+    preset = started(Preset, exported(tmp_path, models.Narrow(), x, brain, mask))
+    assert [one["type"] for one in described(preset)["inputs"]] == ["DT_FLOAT", "DT_FLOAT", "DT_UINT8"]
+    (ours,) = arrays(
+        asked(preset, request(x.float().numpy(), brain.float().numpy(), mask.numpy().view(np.uint8)))
+    )
+    same(ours, models.Narrow()(x, brain, mask).float())
+
+
+def test_tuples_and_lists_are_laid_end_to_end_and_the_filter_counts_them(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Several()))
+    x = rows(2)
+    for ours, wanted in zip(arrays(asked(preset, request(x))), (x, x + 1, x + 2), strict=True):
+        same(ours, wanted)
+    last, first = arrays(asked(preset, request(x, output_filter=(2, 0))))
+    same(last, x + 2)
+    same(first, x)
+    assert asked_json(preset, inputs=[[1.0]], output_filter=["output_1"]) == [[2.0]]
+    assert "unknown output 3; the model has 3 outputs: 0 ('output_0')" in refusal(
+        preset, request(x, output_filter=(3,))
+    )
+    assert "unknown output -1" in refusal(preset, request(x, output_filter=(-1,)))
+
+
+def test_optional_arguments_and_numbers_by_order_and_by_name(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Several()))
+    x = rows(2)
+    same(arrays(asked(preset, request(x, x)))[0], x + x)
+    two = np.asarray(2.0, np.float32)
+    same(arrays(asked(preset, request(x=x, scale=two)))[0], x * 2)
+    assert described(preset)["inputs"] == [
+        {"name": "x", "shape": None, "type": ""},
+        {"name": "y", "shape": None, "type": ""},
+        {"name": "scale", "shape": [], "type": ""},
+    ]
+    assert "missing inputs: 'x'" in refusal(preset, request(y=x))
+    assert "unknown inputs: 'z'" in refusal(preset, request(x=x, z=x))
+    assert "4 inputs were sent, the model takes 1 to 3" in refusal(preset, request(x, x, two, x))
+    assert not preset.model.signature("").batched  # joined requests would have several numbers
+
+
+def test_an_optional_argument_without_a_default_is_none(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Required()))
+    same(arrays(asked(preset, request(rows(1))))[0], rows(1))
+
+
+@pytest.mark.parametrize("kind", ["script", "export"])
+def test_a_dict_of_tensors_in_and_out(tmp_path: Path, kind: str) -> None:
+    a, b = rows(2, seed=1), rows(2, seed=2)
+    if kind == "script":
+        path = scripted(tmp_path, models.Features())
+    else:
+        path = exported(
+            tmp_path, models.Features(), {"a": torch.from_numpy(a.copy()), "b": torch.from_numpy(b)}
+        )
+    preset = started(Preset, path)
+    ours = arrays(asked(preset, request(a=a, b=b)))
+    assert set(ours) == {"sum", "a"}
+    same(ours["sum"], a * 2 + b)
+    assert set(arrays(asked(preset, request(a=a, b=b, output_filter=(1,))))) == {"a"}
+    answer = asked_json(preset, inputs={"a": a.tolist(), "b": b.tolist()}, output_filter=["sum"])
+    assert answer == {"sum": (a * 2 + b).tolist()}
+
+
+def test_a_model_of_named_inputs_refuses_unnamed_ones(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Features()))
+    assert "by name: send map_inputs" in refusal(preset, request(rows(1), rows(1)))
+
+
+def test_a_list_of_tensors_in(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Listed()))
+    x, y = rows(2, 2), rows(2, 3)
+    same(arrays(asked(preset, request(x, y)))[0], np.concatenate([x, y], 1))
+    assert "a list of unnamed inputs" in refusal(preset, request(x=x))
+
+
+@pytest.mark.parametrize("kind", ["script", "export"])
+def test_a_model_that_writes_into_its_input_does_not_write_into_the_request(
+    tmp_path: Path, kind: str
+) -> None:
+    """The body may be memory that nobody may write to, and a batch that fails is tried again from it."""
+    path = (
+        scripted(tmp_path, models.InPlace())
+        if kind == "script"
+        else exported(tmp_path, models.InPlace(), torch.zeros(2, 6))
+    )
+    preset = started(Preset, path)
+    assert loaded(preset)._writes
+    x = rows(2)
+    body = request(x)
+    for _ in range(2):
+        ours = arrays(asked(preset, body))[0]
+        same(ours, np.concatenate([x[:1] + np.float32(1), x[1:]]))
+    assert body == request(x)
+    assert not loaded(started(Preset, scripted(tmp_path, models.Perceptron())))._writes
+
+
+@pytest.mark.filterwarnings("error:The given NumPy array")
+def test_the_body_itself_is_the_models_input_where_nothing_is_written(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Everything()))
+    x = rows(2)
+    x.flags.writeable = False
+    tensor = loaded(preset)._tensor(x, "x")
+    assert tensor.data_ptr() == x.ctypes.data
+    unaligned = np.frombuffer(b"x" + x.tobytes(), np.uint8)[1:].view(np.float32)
+    assert not unaligned.flags.aligned
+    assert loaded(preset)._tensor(unaligned, "x").data_ptr() != unaligned.ctypes.data
+
+
+def test_the_signature_of_an_exported_program(tmp_path: Path) -> None:
+    preset = started(Preset, exported(tmp_path, models.Perceptron(), torch.zeros(2, 6), shapes=({0: BATCH},)))
+    assert described(preset) == {
+        "signature_name": "forward",
+        "inputs": [{"name": "x", "shape": [-1, 6], "type": "DT_FLOAT"}],
+        "outputs": [{"name": "output_0", "shape": [-1, 3], "type": "DT_FLOAT"}],
+    }
+    assert preset.model.signature("forward").batched
+    with pytest.raises(ValueError, match="unknown signature 'other'"):
+        preset.model.signature("other")
+
+
+def test_what_does_not_fit_an_exported_program_names_input_sent_and_wanted(tmp_path: Path) -> None:
+    preset = started(Preset, exported(tmp_path, models.Perceptron(), torch.zeros(2, 6), shapes=({0: BATCH},)))
+    assert refusal(preset, request(rows(2, 5))) == (
+        "input 'x': sent DT_FLOAT [2, 5], the model wants DT_FLOAT [-1, 6]"
+    )
+    assert "sent DT_DOUBLE [2, 6]" in refusal(preset, request(rows(2).astype(np.float64)))
+    assert "2 inputs were sent, the model takes 1: 'x'" in refusal(preset, request(rows(2), rows(2)))
+
+
+def test_constants_of_an_export_are_not_the_clients_business(tmp_path: Path) -> None:
+    preset = started(Preset, exported(tmp_path, models.Constants(), torch.zeros(2, 6), 3, mask=None))
+    assert [one["name"] for one in described(preset)["inputs"]] == ["x"]
+    assert "output 1 of the model is NoneType, not a tensor" in refusal(preset, request(rows(2)))
+    number, product = arrays(asked(preset, request(rows(2), output_filter=(2, 0))))
+    same(number, np.asarray(2.5, np.float32))
+    same(product, rows(2) * 3)
+
+
+def test_errors_of_torchscript_are_said_without_its_traces(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Perceptron()))
+    assert refusal(preset, request(rows(2, 5))) == "mat1 and mat2 shapes cannot be multiplied (2x5 and 6x16)"
+    assert refusal(preset, request(rows(2).astype(np.float64))) == (
+        "mat1 and mat2 must have the same dtype, but got Double and Float"
+    )
+    fussy = started(Preset, scripted(tmp_path, models.Fussy()))
+    assert refusal(fussy, request(rows(4))) == "ValueError: too many rows"
+    assert refusal(fussy, request(rows(1))) == "AssertionError: too few rows"
+    assert len(arrays(asked(fussy, request(rows(2))))) == 1
+
+
+def test_strings_are_refused_by_name(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Everything()))
+    assert "input 'x'" in refusal_json(preset, inputs={"x": ["a"]})
+    message = PROTO["PredictRequest"]()
+    message.inputs.add(dtype=dtypes.NUMBERS["DT_STRING"], string_val=[b"a"]).array_shape.dim.append(1)
+    assert refusal(preset, message.SerializeToString()) == (
+        "input 'x': DT_STRING, which PyTorch has no type for"
+    )
+
+
+def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
+    for path in (
+        scripted(tmp_path, models.Perceptron()),
+        exported(tmp_path, models.Perceptron(), torch.zeros(2, 6), shapes=({0: BATCH},)),
+    ):
+        ask = partial(asked, started(Preset, path))
+        bodies = [request(rows(1 + seed % 3, seed=seed)) for seed in range(40)]
+        alone = [ask(body) for body in bodies]
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, bodies)) == alone
+
+
+@pytest.mark.parametrize("kind", ["script", "export"])
+def test_joined_requests_get_what_they_would_get_alone(tmp_path: Path, kind: str) -> None:
+    path = (
+        scripted(tmp_path, models.Perceptron())
+        if kind == "script"
+        else exported(tmp_path, models.Perceptron(), torch.zeros(2, 6), shapes=({0: BATCH},))
+    )
+    alone = started(Preset, path)
+    together = started(Preset, path, batching=eas_sdk.Batching(8))
+    bodies = [request(rows(1 + seed % 3, seed=seed)) for seed in range(9)]
+    bodies.insert(4, request(rows(2, 5)))
+    for ours, body in zip(batch(together, bodies), bodies, strict=True):
+        if body is bodies[4]:
+            assert isinstance(ours, str)
+            continue
+        # The kernels for one row and for many may round differently in the last bit.
+        np.testing.assert_allclose(arrays(ours)[0], arrays(asked(alone, body))[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_dimension_that_ends_below_the_batch_size_is_not_joined(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = exported(
+        tmp_path, models.Perceptron(), torch.zeros(2, 6), shapes=({0: torch.export.Dim("n", max=8)},)
+    )
+    assert started(Preset, path, batching=eas_sdk.Batching(8)).model.signature("").batched
+    assert not said(caplog)
+    assert not started(Preset, path, batching=eas_sdk.Batching(9)).model.signature("").batched
+    assert said(caplog) == ["requests are not joined: dimension 0 of model.pt2 is no batch of 9"]
+    fixed = exported(tmp_path, models.Perceptron(), torch.zeros(2, 6))
+    assert not started(Preset, fixed, batching=eas_sdk.Batching(1)).model.signature("").batched
+
+
+def test_model_config_turns_joining_off_and_sets_threads(tmp_path: Path) -> None:
+    path = scripted(tmp_path, models.Perceptron())
+    before = torch.get_num_threads()
+    try:
+        preset = started(Preset, f"{tmp_path}/", '{"batched": false, "intra_op_threads": 2}')
+        assert not preset.model.signature("").batched
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+        with pytest.raises(ValueError, match="expected at least 1"):
+            started(Preset, path, '{"intra_op_threads": 0}')
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_gpu_that_is_not_there_is_said_loudly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+
+    class OnGpu(Preset):
+        device = "gpu"
+
+    preset = started(OnGpu, scripted(tmp_path, models.Perceptron()))
+    assert "sees no GPU: the model runs on the CPU" in caplog.text
+    assert arrays(asked(preset, request(rows(1))))
+
+
+class Ran:
+    """Unpickling it would leave a file behind."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.trace,)
+
+
+def test_pickles_are_not_loaded(tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+    saves: list[Callable[[Path], object]] = [
+        lambda path: torch.save(Ran(trace), path),
+        lambda path: torch.save(Ran(trace), path, _use_new_zipfile_serialization=False),
+        lambda path: path.write_bytes(pickle.dumps(Ran(trace))),
+    ]
+    for save in saves:
+        save(tmp_path / "model.pt")
+        with pytest.raises(ValueError, match=r"export it with torch\.jit\.script"):
+            started(Preset, tmp_path / "model.pt")
+    torch.save(models.Perceptron().state_dict(), tmp_path / "model.pt")
+    with pytest.raises(
+        ValueError, match=r"model\.pt: it was written by torch\.save: it holds weights without"
+    ):
+        started(Preset, tmp_path / "model.pt")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("part", ["data/sample_inputs/model.pt", "data/weights/weight_0", "opaque"])
+def test_pickles_inside_an_exported_program_are_not_loaded(tmp_path: Path, part: str) -> None:
+    trace = tmp_path / "ran"
+    path = exported(tmp_path, models.Perceptron(), torch.zeros(2, 6))
+    torch.save(Ran(trace), tmp_path / "evil.pt")
+    with zipfile.ZipFile(path) as good, zipfile.ZipFile(tmp_path / "evil.pt2", "w") as evil:
+        for name in good.namelist():
+            data = good.read(name)
+            if name.endswith(part):
+                data = (tmp_path / "evil.pt").read_bytes()
+            if name.endswith("weights_config.json"):
+                data = data.replace(b'"use_pickle":false', b'"use_pickle":true').replace(
+                    b'"use_pickle": false', b'"use_pickle": true'
+                )
+            if name.endswith("constants_config.json") and part == "opaque":
+                data = (
+                    b'{"config": {"c": {"path_name": "opaque_obj_0", "is_param": false, "use_pickle": true}}}'
+                )
+            evil.writestr(name, data)
+        evil.writestr("model/data/constants/opaque_obj_0", pickle.dumps(Ran(trace)))
+    with pytest.raises(ValueError, match=r"evil\.pt2"):
+        started(Preset, tmp_path / "evil.pt2")
+    assert not trace.exists()
+
+
+def test_files_of_other_kinds_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"not a model")
+    with pytest.raises(
+        ValueError, match=r"^model\.pt: it is neither TorchScript nor torch\.export: export it with"
+    ):
+        started(Preset, tmp_path / "model.pt")
+    broken = scripted(tmp_path, models.Perceptron())
+    whole = broken.read_bytes()
+    with zipfile.ZipFile(broken) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist() if not name.endswith("data.pkl")}
+    with zipfile.ZipFile(broken, "w") as archive:
+        for name, data in kept.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match=r"^model\.pt can't be loaded: ") as caught:
+        started(Preset, broken)
+    assert "\n" not in str(caught.value)
+    assert whole
+
+
+def test_models_that_requests_cannot_call_end_the_start(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"model\.pt: requests have tensors only, and can't give words of forward"
+    ):
+        started(Preset, scripted(tmp_path, models.Unservable()))
+    with pytest.raises(ValueError, match=r"model\.pt: it has no forward\(\)"):
+        started(Preset, scripted(tmp_path, models.NoForward()))
