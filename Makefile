@@ -42,6 +42,18 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.extras
 	@$(PIP) --require-hashes -r requirements/bench.txt
 	@touch $@
 
+# The vendor's client, which wants an old protobuf. Without it the tests that need it skip, and say so.
+CLIENT := $(VENV)-client
+$(CLIENT)/.stamp: requirements/vendor-client.txt | $(BIN)/python
+	@echo "installing the vendor's client into $(CLIENT)"
+	@$(BIN)/python -m venv --clear $(CLIENT)
+	@$(CLIENT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/vendor-client.txt
+	@touch $@
+
+.PHONY: client
+client:
+	@$(MAKE) --no-print-directory $(CLIENT)/.stamp || echo "the vendor's client can't be installed; its tests will skip"
+
 # --- the example ----------------------------------------------------------------------------------------
 
 serve: $(DIGITS)/model/digits.npz ## serve the digits example in the foreground; ARGS="--port 0" are the engine's
@@ -52,7 +64,7 @@ $(DIGITS)/model/digits.npz: $(DIGITS)/train.py | $(VENV)/.example
 
 # --- checks ---------------------------------------------------------------------------------------------
 
-test: $(VENV)/.extras packages ## everything that CI runs; closes with pytest's own last line
+test: $(VENV)/.extras packages client ## everything that CI runs; closes with pytest's own last line
 	@$(MAKE) --no-print-directory format lint types imports compiled ARGS=
 	$(BIN)/pytest $(ARGS)
 
@@ -78,7 +90,7 @@ unit: $(VENV)/.dev ## the tests of single parts; ARGS="-k token" are pytest's
 model: $(VENV)/.dev ## the state machines
 	$(BIN)/pytest tests/model $(ARGS)
 
-system: $(VENV)/.dev packages ## real processes
+system: $(VENV)/.dev packages client ## real processes
 	$(BIN)/pytest tests/system $(ARGS)
 
 # --- the compiled engine --------------------------------------------------------------------------------
@@ -121,4 +133,4 @@ image: ## build the container image eas-engine with docker or podman
 	"$$tool" build --tag eas-engine .
 
 clean: ## remove .venv, caches and the example's model
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DIGITS)/model
+	rm -rf $(VENV) $(CLIENT) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DIGITS)/model

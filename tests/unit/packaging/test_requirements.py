@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from support.repository import ROOT
 
-HASHED = ("build", "core", "dev", "example", "test")
+HASHED = ("build", "core", "dev", "example", "test", "vendor-client")
 SUPPORTED = ("3.11", "3.12", "3.13")
 HEAVY = {
     *("tensorflow", "tensorflow-cpu", "torch", "triton", "jpype1", "grpcio", "onnxruntime", "numpy"),
@@ -127,3 +127,10 @@ def test_torch_stands_apart_with_its_exact_version() -> None:
 
     assert lines == ["torch==2.13.0"]
     assert not [name for name in pins("test", "3.11") if name.startswith(("torch", "triton", "nvidia-c"))]
+
+
+@pytest.mark.parametrize("python", SUPPORTED)
+def test_the_vendors_client_has_the_protobuf_that_it_wants(python: str) -> None:
+    pinned = pins("vendor-client", python)
+
+    assert (pinned["eas-prediction"], pinned["protobuf"]) == ("0.36", "3.20.3")
