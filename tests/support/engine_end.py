@@ -6,7 +6,7 @@ import mmap
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from eas_host import wire
@@ -27,6 +27,8 @@ class Answered:
     headers: bytes
     body: bytes
     offset: int = -1
+    us: int = field(default=0, compare=False)
+    began: float = field(default=0.0, compare=False)
 
 
 class EngineEnd:
@@ -75,6 +77,11 @@ class EngineEnd:
         """One write with a request for each body, in slots from `first` on."""
         self.socket.sendall(b"".join(self.frame(first + n, body) for n, body in enumerate(bodies)))
 
+    def hand_batch(self, *bodies: bytes, first: int = 0) -> None:
+        """One write with a unit of work, a request for each body, in slots from `first` on."""
+        frames = [self.frame(first + n, body, more=n + 1 < len(bodies)) for n, body in enumerate(bodies)]
+        self.socket.sendall(b"".join(frames))
+
     def withdraw(self, slot: int) -> None:
         self.board[2 * slot + 1] = 1
 
@@ -97,16 +104,18 @@ class EngineEnd:
         return taken
 
     def _answer(self, fields: tuple[Any, ...], payload: bytes) -> Answered:
-        _, kind, slot, status, _, _ = fields
+        _, kind, slot, status, us, began = fields
         if kind == wire.FULL:
             (lines,) = wire.LINES.unpack_from(payload)
             start = wire.LINES.size + lines
-            return Answered(kind, slot, status, payload[wire.LINES.size : start], payload[start:])
+            return Answered(
+                kind, slot, status, payload[wire.LINES.size : start], payload[start:], -1, us, began
+            )
         if kind == wire.FULL_AT:
             offset, size = wire.EXTENT.unpack_from(payload)
             body = bytes(self.answers[offset : offset + size])
-            return Answered(kind, slot, status, payload[wire.EXTENT.size :], body, offset)
-        return Answered(kind, slot, status, b"", payload)
+            return Answered(kind, slot, status, payload[wire.EXTENT.size :], body, offset, us, began)
+        return Answered(kind, slot, status, b"", payload, -1, us, began)
 
     def stop(self) -> None:
         """Stop the threads, which must end."""

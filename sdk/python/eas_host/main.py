@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Sequ
 
 import allspark
 import eas_sdk
-from eas_host import dump, environment, load, mounts, warm_up, worker
+from eas_host import batches, dump, environment, load, mounts, warm_up, worker
 from eas_host.adapters import Handle
 from eas_host.adapters.python import Allspark, Native
 from eas_host.control import Control, Stopped
@@ -107,9 +107,15 @@ class Host:
     def live(self, adapter: Adapter) -> int:
         """Hello, load, initialize, ready, stop, close. Returns when it is over: 0, or 1 if ``close`` raised.
 
-        ``Failed`` when the processor's ``initialize`` raises, or its warm-up fails.
+        ``Failed`` when the processor's ``initialize`` raises, its warm-up fails, or it has no batch call and
+        the service batches.
         """
         control = self._control
+        batching = bool(self._start.get("batching"))
+        if batching and not adapter.batch:
+            raise load.Failed(
+                "construct", f"rpc.batching is on, but there is no batch call: {adapter.no_batch}"
+            )
         control.send(
             "hello",
             pid=os.getpid(),
@@ -131,7 +137,7 @@ class Host:
         threads, keepalive_ms = told["threads"], told["keepalive_ms"]
         load.attempt("initialize", adapter.initialize)
         if not control.stopping():
-            handle = adapter.handle()
+            handle = batches.Batches(adapter.handle_batch()) if batching else adapter.handle()
             self._warm_up(handle, keepalive_ms, dump_threads)
             server = self._serve(handle, self._start["channel"], threads)
             control.send("ready", properties=adapter.properties())

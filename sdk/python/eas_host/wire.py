@@ -33,8 +33,8 @@ Host to engine (:data:`ANSWER`)::
 
 An :data:`EXTENT` is ``offset u64 | size u64``. A :data:`BATCH` is ``requests u32 | calls u32 | rows u32 |
 padding u32``: how many requests were begun, with how many calls of the model they were answered, how many
-rows these held, and how many of them only as padding. The answers of a unit all carry the unit's ``begun``
-and ``process_us``.
+rows these held, and how many of them only as padding; calls that raised don't count. The answers of a unit
+all carry the unit's ``begun`` and ``process_us``.
 
 The *board* is one shared page range with two bytes a slot. The host writes the first (*begun*) just before it
 calls the processor (of all requests of a unit just before it begins the unit), the engine writes the second

@@ -50,7 +50,7 @@ _PATIENCE = 0.001  # seconds between two looks of the watch
 _LOOKS = 50  # without anything new to see, before it sleeps
 _LONGEST_MESSAGE = 16 * 1024
 _SOFTWARE = 70  # sysexits.h
-_LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
+LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
 _now = time.monotonic
 
 #: What an adapter gives: status, body, header lines (each ending in CRLF).
@@ -244,12 +244,12 @@ class Server:
             kind = wire.REPLY
         except (SystemExit, KeyboardInterrupt) as leaving:
             self._outbox.flush()
-            _leave(leaving)
+            leave(leaving)
         except BaseException as error:  # noqa: BLE001 - whatever else a processor raises is its answer
             kind, status, headers = wire.RAISED, 400, b""
             answer = describe(error, request.request_id)
         took = _now() - begun
-        took_us = int(took * 1e6) if took < _LONGEST_CALL else 0xFFFFFFFF
+        took_us = int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
         if headers or len(answer) >= wire.SPILL_BYTES:
             self._outbox.put_full(slot, status, took_us, begun, headers, answer)
         else:
@@ -260,7 +260,7 @@ class Server:
 def describe(error: BaseException, request_id: str) -> bytes:
     """The trace into the log, the message to the client; neither can fail, whatever was raised."""
     with contextlib.suppress(Exception):  # the processor may have closed stderr
-        trace = error.trace if isinstance(error, Raised) else traceback.format_exc()
+        trace = error.trace if isinstance(error, Raised) else _trace(error)
         sys.stderr.write(f"request {request_id} raised\n{trace}")
         sys.stderr.flush()
     message = ""
@@ -269,7 +269,11 @@ def describe(error: BaseException, request_id: str) -> bytes:
     return (message or type(error).__name__).encode("utf-8", "replace")[:_LONGEST_MESSAGE]
 
 
-def _leave(leaving: BaseException) -> NoReturn:
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def leave(leaving: BaseException) -> NoReturn:
     """``sys.exit`` in a processor ends the instance, as it would end any program."""
     code = leaving.code if isinstance(leaving, SystemExit) else 1
     with contextlib.suppress(Exception):

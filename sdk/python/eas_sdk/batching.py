@@ -10,8 +10,8 @@ class Batching:
     """How the service batches (``rpc.batching`` and what belongs to it in service.json).
 
     The host puts one onto the processor (``Processor.batching``) before ``initialize``. The engine has
-    already cut the batches by it; a processor needs it only where one request may hold several of the rows that a
-    call of its model takes.
+    already cut the batches by it; a processor needs it only where one request may hold several of the rows
+    that a call of its model takes.
 
     Attributes:
         max_batch_size: the most rows that one call of the model should hold (``rpc.max_batch_size``). A

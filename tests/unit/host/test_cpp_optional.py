@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eas_host.adapters.cpp import Cpp
+from eas_host.adapters.cpp_plain import BatchFailed
 from eas_host.load import Failed
 from eas_sdk import Request
 from support import compiled
@@ -98,11 +99,10 @@ def test_batch_process_is_called_only_when_asked_for(capfd: pytest.CaptureFixtur
     plain = make(*BATCH)
     assert not plain.batch
     assert ask(plain, b"200") == [(500, b"process was called")]
-    with pytest.raises(RuntimeError, match="no batch call"):
-        plain.handle_batch([Request.build(b"1")])
+    assert plain.no_batch == "set metadata.rpc.cpp_batch to true, to use batch_process()"
 
 
-def test_a_batch_of_one_until_requests_are_gathered() -> None:
+def test_a_batch_of_one_where_the_service_does_not_batch() -> None:
     processor = make(*BATCH, cpp_batch=True)
     assert processor.batch
     assert ask(processor, b"200 a", b"404 b") == [(200, b"1/1:200 a"), (404, b"1/1:404 b")]
@@ -110,21 +110,36 @@ def test_a_batch_of_one_until_requests_are_gathered() -> None:
 
 def test_a_batch_carries_its_count_and_its_end() -> None:
     processor = make(*BATCH, cpp_batch=True)
-    processor.handle()
     bodies = [b"200 first", b"", b"third"]
-    answers = processor.handle_batch([Request.build(body) for body in bodies])
+    answers, ran = processor.handle_batch()([Request.build(body) for body in bodies])
     assert answers == [(200, b"3/3:" + body, b"") for body in bodies]
+    assert ran == (1, 3, 0)
+
+
+def test_one_code_is_the_status_of_all_while_it_is_no_error() -> None:
+    batch = make(*BATCH, cpp_batch=True).handle_batch()
+    answers, _ = batch([Request.build(b"299"), Request.build(b"500")])
+    assert answers == [(299, b"2/2:299", b""), (299, b"2/2:500", b"")]
+
+
+@pytest.mark.parametrize("code", [b"400", b"503", b"7", b"-1"])
+def test_an_error_of_several_is_about_a_request_that_is_to_be_found(code: bytes) -> None:
+    batch = make(*BATCH, cpp_batch=True).handle_batch()
+    with pytest.raises(BatchFailed, match=rf"batch_process\(\) returned {code.decode()}$"):
+        batch([Request.build(code), Request.build(b"200")])
+    (alone,), _ = batch([Request.build(code)])
+    assert alone == (503 if code == b"503" else 400, b"1/1:" + code, b"")
 
 
 def test_batches_of_several_threads() -> None:
     processor = make(*BATCH, cpp_batch=True)
-    processor.handle()
+    batch = processor.handle_batch()
     wrong: list[Any] = []
 
     def run(number: int) -> None:
         for size in range(1, 40):
             bodies = [b"%d" % (200 + number)] * size
-            got = processor.handle_batch([Request.build(body) for body in bodies])
+            got, _ = batch([Request.build(body) for body in bodies])
             if got != [(200 + number, b"%d/%d:%d" % (size, size, 200 + number), b"")] * size:
                 wrong.append(got)
 

@@ -193,21 +193,39 @@ def test_a_batch_has_its_count_and_each_its_answer() -> None:
     processor = make(CLASS)
     assert processor.batch
     requests = [Request.build(body) for body in (b"a", b"", b"c" * 100)]
-    assert processor.handle_batch(requests) == [
-        (200, b"3:a", b""),
-        (200, b"3:", b""),
-        (200, b"3:" + b"c" * 100, b""),
-    ]
-
-
-def test_an_exception_is_the_answer_to_the_whole_batch() -> None:
-    processor = make(CLASS)
-    assert (
-        processor.handle_batch([Request.build(b"a"), Request.build(b"throw")])
-        == [(503, b"the whole batch", b"")] * 2
+    assert processor.handle_batch()(requests) == (
+        [(200, b"3:a", b""), (200, b"3:", b""), (200, b"3:" + b"c" * 100, b"")],
+        (1, 3, 0),
     )
-    lost = processor.handle_batch([Request.build(b"a"), Request.build(b"lose")])
-    assert lost == [(500, b"process_batch gave 1 answers to 2 requests", b"")] * 2
+
+
+def test_an_exception_is_the_answer_to_the_request_that_is_to_blame(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    batch = make(CLASS).handle_batch()
+    bodies = [b"a", b"b", b"throw", b"c", b"d", b"lose", b"e"]
+    answers, _ = batch([Request.build(body) for body in bodies])
+    assert answers == [
+        (200, b"2:a", b""),
+        (200, b"2:b", b""),
+        (503, b"the whole batch", b""),
+        (200, b"1:c", b""),
+        (200, b"1:d", b""),
+        (500, b"process_batch gave 0 answers to 1 request", b""),
+        (200, b"1:e", b""),
+    ]
+    assert "a batch of 7 requests raised; its halves are called by themselves" in capfd.readouterr().err
+
+
+def test_a_request_nobody_waits_for_is_not_tried_again() -> None:
+    batch = make(CLASS).handle_batch()
+    given = [
+        Request.build(b"a", cancelled=True),
+        Request.build(b"throw", cancelled=True),
+        Request.build(b"b"),
+    ]
+    answers, _ = batch(given)
+    assert answers == [(400, b"nobody waited for it any more", b"")] * 2 + [(200, b"1:b", b"")]
 
 
 # -- the table, in C

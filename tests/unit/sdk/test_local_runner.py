@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from eas_sdk import Processor, Request, Response
+from eas_sdk import Batching, Processor, Request, Response
 from eas_sdk.testing import run
 
 
@@ -76,3 +76,37 @@ def test_the_batch_call_of_a_plain_processor_calls_process() -> None:
 def test_a_class_with_neither_call() -> None:
     with pytest.raises(NotImplementedError, match="Processor defines neither"):
         run(Processor, [b"a"])
+
+
+class Moody(Processor):
+    """Batches, unless there is something bad in them."""
+
+    def initialize(self, model_entry: str, model_config: str) -> None:
+        self.told = self.batching
+
+    def process_batch(self, requests: Sequence[Request]) -> list[str]:
+        if any(request.body == b"bad" for request in requests):
+            raise LookupError("bad")
+        return [f"{bytes(request.body).decode()} of {len(requests)}, {self.told}" for request in requests]
+
+
+def test_a_batch_that_raises_is_halved_as_behind_an_engine() -> None:
+    responses = run(Moody, [b"a", b"b", b"bad", b"c"], batch=Batching(4, padding=True), failures=True)
+    told = "Batching(max_batch_size=4, padding=True, sizes=())"
+    assert [(each.status, bytes(each.body).decode()) for each in responses] == [
+        (200, f"a of 2, {told}"),
+        (200, f"b of 2, {told}"),
+        (400, "bad"),
+        (200, f"c of 1, {told}"),
+    ]
+    with pytest.raises(LookupError, match="bad"):
+        run(Moody, [b"a", b"bad"], batch=2)
+
+
+def test_failures_as_responses_without_batches() -> None:
+    (good, bad) = run(Recorder, [b"a", b"raise"], failures=True)
+    assert (good.status, bad.status, bad.body) == (200, 400, b"asked for")
+
+
+def test_without_batches_a_processor_is_told_of_none() -> None:
+    assert run(Moody, [b"a"])[0].body == b"a of 1, None"

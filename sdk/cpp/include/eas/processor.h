@@ -101,7 +101,8 @@ typedef struct eas_processor {
                       size_t message_size);
     /* Answers one request. */
     void (*process)(void *processor, const eas_request *request, eas_response *response);
-    /* Answers count requests, responses[i] for requests[i]. */
+    /* Answers count requests, responses[i] for requests[i]; used where the service batches (rpc.batching), and
+     * with one request where there is no process. */
     void (*process_batch)(void *processor, const eas_request *const *requests,
                           eas_response *const *responses, size_t count);
     /* The end: no call is running, none will come. Not called when the process is killed. */
@@ -278,7 +279,9 @@ EAS_VISIBLE void async_process(void *model, const void *input, int input_size, i
 
 /* Optional; used instead of process when service.json has metadata.rpc.cpp_batch: true. Arrays of count
  * elements. The published signature ends before count: the arrays of pointers therefore also end in a NULL,
- * that of sizes in a 0, and a function that doesn't know of count never looks at it. */
+ * that of sizes in a 0, and a function that doesn't know of count never looks at it. What it returns is
+ * the status of every request in the batch; but when that is an error (400 to 599, or what is no status) of
+ * several, it is called again with each half of them, until the request to blame has its own. */
 EAS_VISIBLE int batch_process(void *model, const void *inputs[], int *input_sizes, void *outputs[],
                               int *output_sizes, int count);
 

@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -135,7 +136,9 @@ public:
         return std::move(answers.front());
     }
 
-    // Answers several, in their order. An exception is the answer to all of them.
+    // Answers several, in their order. An exception (or another number of answers) fails the request that is to
+    // blame, alone: as nobody knows which it is, process_batch is called again with each half of the same requests,
+    // with each half of a half that throws, and so on. So a request may be seen several times, in smaller batches.
     virtual std::vector<Response> process_batch(const std::vector<Request>& requests) {
         std::vector<Response> answers;
         answers.reserve(requests.size());
@@ -222,28 +225,54 @@ inline void process(void* processor, const eas_request* request, eas_response* r
     }
 }
 
+// Answers requests as one batch, held[i] for requests[i]. If that throws, each half is a batch of its own, down to
+// the request that is to blame. Those that nobody waits for any more aren't tried again.
+inline void answer_all(Processor& processor, const std::vector<Request>& requests, Held* const* held) {
+    const std::size_t count = requests.size();
+    try {
+        std::vector<Response> answers = processor.process_batch(requests);
+        if (answers.size() != count) {
+            throw Error(500, "process_batch gave " + std::to_string(answers.size()) + " answers to " +
+                                 std::to_string(count) + " request" + (count == 1 ? "" : "s"));
+        }
+        for (std::size_t i = 0; i < count; ++i) held[i]->answer = std::move(answers[i]);
+        return;
+    } catch (...) {
+        held[0]->answer = failure();
+    }
+    if (count == 1) return;
+    std::fprintf(stderr, "a batch of %zu requests raised; its halves are called by themselves\n", count);
+    for (const bool first : {true, false}) {
+        const std::size_t middle = (count + 1) / 2;
+        std::vector<Request> part;
+        std::vector<Held*> answers;
+        for (std::size_t i = first ? 0 : middle; i < (first ? middle : count); ++i) {
+            if (requests[i].cancelled()) {
+                held[i]->answer = Response("nobody waited for it any more", 400);
+                continue;
+            }
+            part.push_back(requests[i]);
+            answers.push_back(held[i]);
+        }
+        if (!part.empty()) answer_all(processor, part, answers.data());
+    }
+}
+
 inline void process_batch(void* processor, const eas_request* const* requests, eas_response* const* responses,
                           std::size_t count) {
     thread_local std::vector<Held> kept;
-    std::vector<Response> answers;
-    try {
-        std::vector<Request> given;
-        given.reserve(count);
-        for (std::size_t i = 0; i < count; ++i) given.emplace_back(*requests[i]);
-        answers = static_cast<Processor*>(processor)->process_batch(given);
-        if (answers.size() != count) {
-            throw Error(500, "process_batch gave " + std::to_string(answers.size()) + " answers to " +
-                                 std::to_string(count) + " requests");
-        }
-    } catch (...) {
-        answers.assign(count, failure());
-    }
     kept.clear();
     kept.resize(count);
+    std::vector<Request> given;
+    std::vector<Held*> held;
+    given.reserve(count);
+    held.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
-        kept[i].answer = std::move(answers[i]);
-        kept[i].show(*responses[i]);
+        given.emplace_back(*requests[i]);
+        held.push_back(&kept[i]);
     }
+    answer_all(*static_cast<Processor*>(processor), given, held.data());
+    for (std::size_t i = 0; i < count; ++i) kept[i].show(*responses[i]);
 }
 
 inline void destroy(void* processor) { delete static_cast<Processor*>(processor); }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 
+from eas_sdk._batches import Call
 from eas_sdk.request import Request
 
 Handle = Callable[[Request], Tuple[int, Any, bytes]]
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
         warnings: List[str]
         """What the user should know, one line each."""
 
+        @property
+        def no_batch(self) -> str:
+            """What would give it a batch call, for the user of a service that batches."""
+
         def properties(self) -> Dict[str, str]:
             """Settings that the processor's code has made so far."""
 
@@ -48,6 +53,9 @@ if TYPE_CHECKING:
 
         def handle(self) -> Handle:
             """The call for worker threads; asked for once, after ``initialize``."""
+
+        def handle_batch(self) -> Call:
+            """The batch call for worker threads, where ``batch`` is true; asked for instead of ``handle``."""
 
         def close(self) -> None:
             """Ends it; no call is running."""

@@ -17,14 +17,14 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from eas_host import elf
 from eas_host.adapters import cpp_plain, cpp_v1
-from eas_host.adapters.cpp_memory import MEMORY, address_of, flush_lines, free
+from eas_host.adapters.cpp_memory import MEMORY, flush_lines, free
 from eas_host.adapters.cpp_server import Call
 from eas_host.load import Failed
-from eas_sdk.request import Request
+from eas_sdk._batches import Call as BatchCall
 
 DEFAULT_THREADS = 5
 _PLAIN = ("async_process", "process")
@@ -51,7 +51,6 @@ class Cpp:
         flush_lines()
         self._library = load(self._path)
         self._versioned: Optional[cpp_v1.Versioned] = None
-        self._batch: Optional[cpp_plain.Batch] = None
         self.batch = bool(start.get("cpp_batch"))
         self._used = self._choose()
 
@@ -97,32 +96,22 @@ class Cpp:
             return Call(process.invoke, process.done, process.caller)
         if self._used == "async_process":
             return Call(cpp_plain.Async(self._library, self._plain).invoke, _nothing)
-        self._batch = cpp_plain.Batch(self._library, self._plain)
-        return Call(self._batch.invoke, _nothing)
+        return Call(cpp_plain.Batch(self._library, self._plain).invoke, _nothing)
 
-    def handle_batch(self, requests: Sequence[Request]) -> List[Tuple[int, bytes, bytes]]:
-        """Status, body and header lines for each of several requests, with one call of the library.
+    def handle_batch(self) -> BatchCall:
+        """The batch call of the library."""
+        if self._versioned is not None:
+            return cpp_v1.Batch(self._versioned)
+        return cpp_plain.Batch(self._library, self._plain)
 
-        For adapters whose ``batch`` is true, after ``handle``.
-        """
-        if self._versioned is None:
-            if self._batch is None:
-                raise RuntimeError("this library has no batch call")
-            ran = self._batch.answers([request.body for request in requests])
-            return [(status, body, b"") for status, body in ran]
-        kept, fields = [], []
-        for request in requests:
-            head, prefix, number, flags, slot = request.received()
-            origin = prefix.encode("ascii", "replace") + b"\0"
-            kept.append(origin)  # until the call is over
-            body = request.body
-            fields.append(
-                (
-                    *(address_of(body), len(body), address_of(head), len(head)),
-                    *(request.deadline, address_of(flags) + slot, number, address_of(origin)),
-                )
-            )
-        return self._versioned.batch(fields)
+    @property
+    def no_batch(self) -> str:
+        """See ``Adapter``."""
+        if self._versioned is not None:
+            return f"define process_batch in {self._name}"
+        if self._has("batch_process"):
+            return "set metadata.rpc.cpp_batch to true, to use batch_process()"
+        return f"define process_batch of the versioned interface ({cpp_v1.SYMBOL}) in {self._name}"
 
     def close(self) -> None:
         """Calls ``destroy`` of the versioned interface; the plain one has no end."""

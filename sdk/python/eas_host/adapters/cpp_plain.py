@@ -20,9 +20,12 @@ from eas_host.adapters.cpp_memory import BYTES, INT_MAX, LARGE, MEMORY, address_
 from eas_host.adapters.cpp_server import LONGEST_CALL, Caller, CallServer
 from eas_host.load import Failed
 from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
+from eas_sdk._batches import Outcome, Ran
+from eas_sdk.request import Request
 
 pack, HEADER_SIZE = ANSWER.pack, ANSWER.size
 
+_ERRORS = 400  # HTTP statuses from here on
 _TOO_LARGE = "a body of {} bytes: the C interface passes sizes as int, so it can take 2147483647 at most"
 _DONE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_int, ctypes.c_int)
 
@@ -151,6 +154,10 @@ def _taken(output: Optional[int], length: int, status: int) -> Tuple[int, bytes]
 # -- batch_process
 
 
+class BatchFailed(Exception):
+    """A batch of several got a code that is no success: each half is to be tried by itself."""
+
+
 class Batch:
     """``batch_process``: its published signature has no count, so one is passed behind the last argument.
 
@@ -163,14 +170,21 @@ class Batch:
         self._model = model
 
     def run(self, bodies: Sequence[Tuple[int, int]]) -> List[Tuple[int, bytes]]:
-        """Status and body for each address and size. The one returned code is the status of all."""
+        """Status and body for each address and size. The one returned code is the status of all.
+
+        Raises:
+            BatchFailed: a code that is no success, of several; which of them it is about isn't known.
+        """
         count = len(bodies)
         pointers, sizes = ctypes.c_void_p * (count + 1), ctypes.c_int * (count + 1)
         inputs, input_sizes = pointers(*(body for body, _ in bodies)), sizes(*(size for _, size in bodies))
         outputs, output_sizes = pointers(), sizes()
         code = self._function(self._model, inputs, input_sizes, outputs, output_sizes, count)
         status = status_of(code)
-        return [_taken(outputs[at], output_sizes[at], status) for at in range(count)]
+        taken = [_taken(outputs[at], output_sizes[at], status) for at in range(count)]
+        if count > 1 and status >= _ERRORS:
+            raise BatchFailed(f"batch_process() returned {code}")
+        return taken
 
     def invoke(self, body: int, size: int, *_: Any) -> Tuple[int, Any, bytes, None]:
         """A batch of one."""
@@ -178,7 +192,12 @@ class Batch:
             return 400, _TOO_LARGE.format(size).encode(), b"", None
         return (*self.run([(body, size)])[0], b"", None)
 
-    def answers(self, bodies: Sequence[Any]) -> List[Tuple[int, bytes]]:
+    def __call__(self, requests: List[Request]) -> Tuple[List[Outcome], Ran]:
+        """A batch. Errors: BatchFailed, as ``run``."""
+        answers = self._answers([request.body for request in requests])
+        return [(status, body, b"") for status, body in answers], (1, len(requests), 0)
+
+    def _answers(self, bodies: Sequence[Any]) -> List[Tuple[int, bytes]]:
         """Status and body for each body (``bytes`` or a view); one that is too large is left out."""
         fitting = [body for body in bodies if len(body) <= INT_MAX]
         ran = iter(self.run([(address_of(body), len(body)) for body in fitting]) if fitting else [])

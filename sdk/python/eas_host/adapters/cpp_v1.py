@@ -14,10 +14,12 @@ from array import array
 from time import monotonic as now
 from typing import Any, Dict, Final, List, Sequence, Tuple
 
-from eas_host.adapters.cpp_memory import BYTES, MEMORY
+from eas_host.adapters.cpp_memory import BYTES, MEMORY, address_of
 from eas_host.adapters.cpp_server import LONGEST_CALL, Call, Caller, CallServer
 from eas_host.load import Failed
 from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
+from eas_sdk._batches import Outcome, Ran
+from eas_sdk.request import Request
 from eas_sdk.response import encode_headers
 
 pack, HEADER_SIZE = ANSWER.pack, ANSWER.size
@@ -167,13 +169,15 @@ class Versioned:
 
         return call
 
-    def batch(self, requests: Sequence[Tuple[Any, ...]]) -> List[Tuple[int, bytes, bytes]]:
+    def batch(self, requests: Sequence[Tuple[Any, ...]]) -> List[Outcome]:
         """Status, body and header lines for each request, given by the fields of ``Invoke``."""
         all_cells = [self._take() for _ in requests]
         for cells, fields in zip(all_cells, requests):
             _FIELDS.pack_into(cells.request, 8, *fields)
         self._run_batch(all_cells)
-        answers = [(status, bytes(body), lines) for status, body, lines in map(self._answer, all_cells)]
+        answers: List[Outcome] = [
+            (status, bytes(body), lines) for status, body, lines in map(self._answer, all_cells)
+        ]
         for cells in all_cells:
             self._done(cells)
         return answers
@@ -221,6 +225,35 @@ class Versioned:
                 function = self._releases[release] = ctypes.CFUNCTYPE(None)(release)
             function(ctypes.c_void_p(context))
         cells.response[:] = _FRESH
+
+
+class Batch:
+    """``process_batch``. What it was given stays until the call is over, because ``requests`` does."""
+
+    def __init__(self, versioned: Versioned) -> None:
+        self._versioned = versioned
+        self._board: Tuple[Any, int] = (b"", 0)
+        self._origin: Tuple[str, bytes] = ("", b"\0")
+
+    def __call__(self, requests: List[Request]) -> Tuple[List[Outcome], Ran]:
+        """A batch; in C and C++ every answer is one request's own."""
+        kept = []
+        fields = []
+        for request in requests:
+            head, prefix, number, flags, slot = request.received()
+            known, board = self._board
+            if known is not flags:  # once for a board; finding the address takes as long as a call
+                board = address_of(flags)
+                self._board = flags, board
+            named, origin = self._origin
+            if named != prefix:
+                origin = prefix.encode("ascii", "replace") + b"\0"
+                self._origin = prefix, origin
+            kept.append(origin)
+            body = request.body
+            where = address_of(body), len(body), address_of(head), len(head)
+            fields.append((*where, request.deadline, board + slot, number, address_of(origin)))
+        return self._versioned.batch(fields), (1, len(requests), 0)
 
 
 def _lines(headers: int, count: int) -> bytes:

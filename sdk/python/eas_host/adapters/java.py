@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, TypeVar
 
-from eas_host.adapters import Handle, java_lane
+from eas_host.adapters import Handle, java_batch, java_lane
 from eas_host.adapters.java_vm import Machine, heap
 from eas_host.load import Failed
+from eas_sdk._batches import Call
 
 DEFAULT_THREADS = 5
 T = TypeVar("T")
@@ -23,6 +24,7 @@ class Java:
 
     kind = "java"
     processes = 1
+    no_batch = "implement eas.sdk.BatchProcessor"
 
     def __init__(self, start: Dict[str, Any]) -> None:
         """Starts the JVM and makes the processor. ``Failed`` when one of them can't be.
@@ -53,6 +55,10 @@ class Java:
         """The call of ``Process``, or ``process``."""
         native = str(self._service.kind()) == "native"
         return (java_lane.Native if native else java_lane.Plain)(self._machine, self._service)
+
+    def handle_batch(self) -> Call:
+        """The call of ``processBatch``."""
+        return java_batch.Batch(self._machine, self._service)
 
     def dump_threads(self) -> str:
         """The stacks of all Java threads."""

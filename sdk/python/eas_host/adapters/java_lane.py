@@ -32,13 +32,13 @@ Answer = Tuple[int, Any, bytes]
 
 _MEMORY = SPILL_BYTES + 128 * 1024  # a body that comes in a frame, and the longest head; touched as needed
 PLAIN = struct.Struct("=II")  # bytes to pass over, size of the body
-_NATIVE = struct.Struct("=IIIIq")  # sizes of body, head and id; slot; nanoseconds to the deadline
+NATIVE = struct.Struct("=IIIIq")  # sizes of body, head and id; slot; nanoseconds to the deadline
 ANSWER = struct.Struct("=IIII")  # outcome, status, size, fields
 _HERE, _TAKE, _FAILED = 0, 1, 2
 _LONGEST_FRAME = _MEMORY - PLAIN.size
 LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
 _LARGEST = 2**31 - 9  # bytes in a Java array
-_FAR = 2**62  # nanoseconds
+FAR = 2**62  # nanoseconds
 _NO_FLAGS = b""
 
 
@@ -48,16 +48,16 @@ class Lane:
     def __init__(self, jpype: Any, service: Any, flags: Union[memoryview, bytes, bytearray]) -> None:
         self.flags = flags
         self.memory = mmap.mmap(-1, _MEMORY, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._direct = jpype.nio.convertToDirectBuffer
-        seen = self._direct(flags) if len(flags) else None
-        self._lane = service.lane(self._direct(self.memory), seen, threading.current_thread().name)
+        self.direct = jpype.nio.convertToDirectBuffer
+        seen = self.direct(flags) if len(flags) else None
+        self._lane = service.lane(self.direct(self.memory), seen, threading.current_thread().name)
         self.run = self._lane.run
 
     def run_with(self, body: Union[bytes, memoryview]) -> None:
         """As ``run``, with a body that isn't in the memory."""
         if len(body) > _LARGEST:
             raise ValueError(f"a body of {len(body)} bytes: a Java array holds {_LARGEST}")
-        self._lane.runWith(self._direct(body))
+        self._lane.runWith(self.direct(body))
 
     def answer(self, outcome: int, status: int, size: int, fields: int) -> Answer:
         """What isn't simply a body that lies in the memory. ``Raised`` when the processor threw."""
@@ -81,21 +81,13 @@ def _pairs(fields: bytes) -> List[Tuple[str, str]]:
 
 
 class Calls:
-    """What both kinds of call share."""
+    """What all kinds of call share."""
 
     def __init__(self, machine: Machine, service: Any) -> None:
         self._machine = machine
         self._made_of = machine.jpype, service
         self._lanes = threading.local()
         self._leave: Callable[[], None] = lambda: None
-
-    def __call__(self, request: Request) -> Answer:
-        """One request, also one of warm-up."""
-        try:
-            return self._run(request)
-        except Exception as error:
-            self.outlast(error)
-            raise
 
     def outlast(self, error: Exception) -> None:
         """Never returns if ``error`` is there because the JVM, and with it this process, is about to end."""
@@ -109,6 +101,21 @@ class Calls:
         self._leave = server.leave
         return server
 
+    def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
+        raise NotImplementedError
+
+
+class SingleCalls(Calls):
+    """Calls with one request each."""
+
+    def __call__(self, request: Request) -> Answer:
+        """One request, also one of warm-up."""
+        try:
+            return self._run(request)
+        except Exception as error:
+            self.outlast(error)
+            raise
+
     def _run(self, request: Request) -> Answer:
         raise NotImplementedError
 
@@ -116,7 +123,7 @@ class Calls:
         return JavaServer(self, channel, threads)
 
 
-class Plain(Calls):
+class Plain(SingleCalls):
     """The call of ``Process(byte[])``."""
 
     @property
@@ -220,7 +227,7 @@ def _microseconds(took: float) -> int:
     return int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
 
 
-class Native(Calls):
+class Native(SingleCalls):
     """The call of ``process(Request)``."""
 
     def _run(self, request: Request) -> Answer:
@@ -230,8 +237,8 @@ class Native(Calls):
         if lane is None or lane.flags is not flags:
             lane = self._lanes.lane = Lane(*self._made_of, flags)
         body, memory = request.body, lane.memory
-        remaining = int(max(-_FAR, min(request.remaining() * 1e9, _FAR)))
-        told = _NATIVE.pack(len(body), len(head), len(made), slot, remaining)
+        remaining = int(max(-FAR, min(request.remaining() * 1e9, FAR)))
+        told = NATIVE.pack(len(body), len(head), len(made), slot, remaining)
         if body.__class__ is bytes and len(body) <= SPILL_BYTES:
             whole = b"".join((told, body, head, made.encode()))
             memory[: len(whole)] = whole

@@ -15,6 +15,7 @@ from allspark import answer as allspark_answer
 from allspark.processor import ENDPOINT, properties_of, settings_of
 from eas_host.adapters import Handle
 from eas_host.load import Failed
+from eas_sdk import _batches
 from eas_sdk import processor as native_processor
 from eas_sdk import response as native_response
 
@@ -27,6 +28,7 @@ class Native:
 
     kind = "native"
     processes = 1
+    no_batch = "define process_batch()"
 
     def __init__(self, processor: eas_sdk.Processor, start: Dict[str, Any]) -> None:
         if not native_processor.answers(processor):
@@ -36,6 +38,9 @@ class Native:
         self._model: Tuple[str, str] = (start["model_entry"], start["model_config"])
         self.threads: int = start["threads"] or DEFAULT_THREADS
         self.batch = native_processor.batches(processor)
+        batching = start.get("batching")
+        if batching:
+            processor.batching = eas_sdk.Batching(**batching)
         self.warnings: List[str] = []
 
     def properties(self) -> Dict[str, str]:
@@ -58,6 +63,10 @@ class Native:
 
         return handle
 
+    def handle_batch(self) -> _batches.Call:
+        """The call of ``process_batch``."""
+        return _batches.batch_call(self._processor)
+
     def close(self) -> None:
         """Calls the processor's ``close``."""
         self._processor.close()
@@ -68,6 +77,7 @@ class Allspark:
 
     kind = "allspark"
     batch = False
+    no_batch = "allspark processors have none; derive from eas_sdk.Processor and define process_batch()"
 
     def __init__(self, processor: allspark.BaseProcessor, start: Dict[str, Any]) -> None:
         settings = settings_of(processor)
@@ -115,6 +125,10 @@ class Allspark:
             return answer(result)
 
         return handle
+
+    def handle_batch(self) -> _batches.Call:
+        """Never asked for: ``batch`` is false."""
+        raise NotImplementedError(self.no_batch)
 
     def close(self) -> None:
         """Nothing: what follows ``run()`` in the script is its end."""

@@ -89,7 +89,8 @@ public abstract class Lane {
         }
     }
 
-    private void fail(Throwable thrown) {
+    /** Answers with a failure. */
+    final void fail(Throwable thrown) {
         failure = thrown;
         byte[] message = message(thrown).getBytes(StandardCharsets.UTF_8);
         int size = Math.min(message.length, Math.min(LONGEST_MESSAGE, memory.capacity() - HEAD));

@@ -10,7 +10,7 @@ import java.util.List;
  * The way into a {@link Processor}. A request is: bytes of the body, of the head and of the id, the slot in the flags,
  * nanoseconds until the deadline (64 bits), and then body, head and id.
  */
-final class NativeLane extends Lane {
+class NativeLane extends Lane {
     private static final byte[] NO_FIELDS = {};
 
     private final ByteBuffer flags;
@@ -24,6 +24,11 @@ final class NativeLane extends Lane {
 
     @Override
     void call(ByteBuffer elsewhere) throws Throwable {
+        give(processor.process(request(elsewhere)), "process()");
+    }
+
+    /** The request in the memory. */
+    final HostRequest request(ByteBuffer elsewhere) {
         int size = memory.getInt();
         byte[] head = new byte[memory.getInt()];
         byte[] id = new byte[memory.getInt()];
@@ -32,10 +37,13 @@ final class NativeLane extends Lane {
         ByteBuffer body = elsewhere == null ? ByteBuffer.wrap(read(size, null)) : elsewhere;
         memory.get(head).get(id);
         String made = new String(id, StandardCharsets.ISO_8859_1);
-        HostRequest request = new HostRequest(body, head, made, deadline, flags, slot);
-        Response response = processor.process(request);
+        return new HostRequest(body, head, made, deadline, flags, slot);
+    }
+
+    /** Answers with what the processor returned. */
+    final void give(Response response, String from) throws Throwable {
         if (response == null) {
-            throw new NullPointerException("process() returned null; expected a Response");
+            throw new NullPointerException(from + " returned null; expected a Response");
         }
         if (response.failure() != null) {
             throw response.failure();

@@ -48,7 +48,9 @@ final class NativeService extends Service {
 
     @Override
     Lane open(ByteBuffer memory, ByteBuffer flags) {
-        return new NativeLane(memory, flags, processor);
+        return batches()
+                ? new BatchLane(memory, flags, (BatchProcessor) processor)
+                : new NativeLane(memory, flags, processor);
     }
 
     @Override
