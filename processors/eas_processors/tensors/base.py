@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import eas_sdk
-from eas_processors.tensors import json_body
-from eas_processors.tensors.check import by_name, check
-from eas_processors.tensors.model import Arrays, Call, Form, Model, Signature, Spec
+from eas_processors.tensors import bodies, json_body
+from eas_processors.tensors.check import by_name, check, described
+from eas_processors.tensors.join import items
+from eas_processors.tensors.model import Arrays, Model, Signature, Spec
 from eas_processors.tensors.protocol import Protocol
+from eas_processors.tensors.runner import Runner, Work
 
 Result = eas_sdk.Response | bytes
 
@@ -21,11 +23,13 @@ class TensorPreset(eas_sdk.Processor):
     Attributes:
         protocol: the protobuf format of the family.
         device: ``"cpu"`` or ``"gpu"``; the host sets it before ``initialize``.
+        model: what ``load`` returned.
     """
 
     protocol: ClassVar[Protocol]
     device: str = "cpu"
     model: Model
+    _runner: Runner
 
     def load(self, model_entry: str, model_config: str) -> Model:
         """Load the model; arguments as those of ``initialize``. What it raises ends the start."""
@@ -34,56 +38,65 @@ class TensorPreset(eas_sdk.Processor):
     def initialize(self, model_entry: str, model_config: str) -> None:
         """Load the model."""
         self.model = self.load(model_entry, model_config)
+        self._runner = Runner(self.model, self.batching)
+
+    def describe(self, signature: Signature) -> dict[str, object]:
+        """What GET and empty bodies are answered, as JSON.
+
+        -1 is an unknown dimension, null a shape of which not even the rank is known, ``""`` an unknown type.
+        """
+        return {
+            "signature_name": signature.name,
+            "inputs": [_described(spec) for spec in signature.inputs or ()],
+            "outputs": [_described(spec) for spec in signature.outputs or ()],
+        }
 
     def process_batch(self, requests: Sequence[eas_sdk.Request]) -> list[Result | BaseException]:
-        """Answer the requests, joined where they can be."""
-        return [self._answer(request) for request in requests]
+        """Answer the requests, joined where they can be; a bad one fails alone."""
+        prepared = [self._prepare(request) for request in requests]
+        self._runner.run([work for work in prepared if isinstance(work, Work)])
+        return [self._answer(work) if isinstance(work, Work) else work for work in prepared]
 
-    def _answer(self, request: eas_sdk.Request) -> Result | BaseException:
+    def _prepare(self, request: eas_sdk.Request) -> Work | Result | Exception:
+        """The call that the request asks for, or its answer if that is clear already."""
         try:
             if not len(request.body):
-                return _json(described(self.model.signature("")))
-            call, signature = self._decoded(request)
+                name, _ = bodies.asked(request)
+                text = json.dumps(self.describe(self.model.signature(name)))
+                return eas_sdk.Response(text, 200, {"Content-Type": json_body.CONTENT_TYPE})
+            call, signature = bodies.decode(request, self.protocol, self.model)
             if not self.protocol.positional:
                 call.inputs = by_name(call.inputs, signature)
             check(call.inputs, call.output_filter, signature)
-            outputs = self.model.run(signature, call.inputs, call.output_filter)
-            return self._encoded(call, outputs)
-        except Exception as error:  # noqa: BLE001 - one request's answer is its own
+        except Exception as error:  # noqa: BLE001 - it is this request's answer
             return error
+        return Work(request, call, signature)
 
-    def _decoded(self, request: eas_sdk.Request) -> tuple[Call, Signature]:
-        """The call of a request and the signature it names."""
-        body = memoryview(request.body)
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type == json_body.CONTENT_TYPE:
-            value = json_body.parse(body)
-            signature = self.model.signature(json_body.signature_name(value))
-            return json_body.decode(value, signature), signature
-        call = self.protocol.decode(body)
-        return call, self.model.signature(call.signature_name)
-
-    def _encoded(self, call: Call, outputs: Arrays) -> Result:
-        """The answer in the form of the request."""
-        if call.form is Form.JSON:
-            return eas_sdk.Response(json_body.encode(outputs), 200, {"Content-Type": json_body.CONTENT_TYPE})
-        return self.protocol.encode(outputs)
-
-
-def described(signature: Signature) -> dict[str, object]:
-    """The signature as GET answers it; -1 is an unknown dimension, null a shape that is not known at all."""
-    return {
-        "signature_name": signature.name,
-        "inputs": [_described(spec) for spec in signature.inputs or ()],
-        "outputs": [_described(spec) for spec in signature.outputs or ()],
-    }
+    def _answer(self, work: Work) -> Result | Exception:
+        """A request's answer, once its call has run."""
+        outputs = work.result
+        if outputs is None:
+            return RuntimeError("the call was not run")
+        if isinstance(outputs, Exception):
+            return outputs
+        try:
+            if work.call.debug_level > 0:
+                _log(work, outputs)
+            return bodies.encode(outputs, work.call.form, self.protocol)
+        except Exception as error:  # noqa: BLE001 - it is this request's answer
+            return error
 
 
 def _described(spec: Spec) -> dict[str, object]:
+    """One input or output for ``describe``."""
     shape = None if spec.shape is None else [-1 if dim is None else dim for dim in spec.shape]
     return {"name": spec.name, "shape": shape, "type": spec.dtype}
 
 
-def _json(value: object) -> eas_sdk.Response:
-    """An answer in JSON."""
-    return eas_sdk.Response(json.dumps(value), 200, {"Content-Type": json_body.CONTENT_TYPE})
+def _log(work: Work, outputs: Arrays) -> None:
+    """What ``debug_level`` of a request asks for: its inputs and outputs, in the log."""
+    sides = [
+        ", ".join(f"{key}: {described(array)}" for key, array in items(arrays))
+        for arrays in (work.call.inputs, outputs)
+    ]
+    print(f"{work.request.request_id}: inputs {sides[0]}; outputs {sides[1]}")  # noqa: T201 - stdout is the log

@@ -56,8 +56,7 @@ def _check_array(spec: Spec, array: np.ndarray) -> None:
     sent = dtypes.name_of(array.dtype)
     if not fits(array.shape, spec.shape) or spec.dtype not in {"", sent}:
         raise BadRequest(
-            f"input {spec.name!r}: sent {described(sent, array.shape)}, "
-            f"the model wants {described(spec.dtype, spec.shape)}"
+            f"input {spec.name!r}: sent {described(array)}, the model wants {_wanted(spec.dtype, spec.shape)}"
         )
 
 
@@ -68,7 +67,12 @@ def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
     return len(shape) == len(wanted) and all(w is None or w == s for s, w in zip(shape, wanted, strict=True))
 
 
-def described(dtype: str, shape: tuple[int | None, ...] | None) -> str:
+def described(array: np.ndarray) -> str:
+    """``DT_FLOAT [2, 3]``, for messages."""
+    return _wanted(dtypes.name_of(array.dtype), array.shape)
+
+
+def _wanted(dtype: str, shape: tuple[int | None, ...] | None) -> str:
     """``DT_FLOAT [-1, 3]``, for messages; -1 is an unknown dimension, as in the signature that GET shows."""
     dims = "of any shape" if shape is None else str([-1 if dim is None else dim for dim in shape])
     return f"{dtype or 'any type'} {dims}"

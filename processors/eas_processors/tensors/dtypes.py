@@ -84,6 +84,11 @@ def name_of(dtype: np.dtype) -> str:
     return _OF_NUMPY.get(dtype.name, dtype.name)
 
 
+def canonical(name: str) -> str:
+    """``DT_FLOAT`` of ``float32``; names that already are ``DT_...``, and unknown ones, as they are."""
+    return _OF_NUMPY.get(name, name)
+
+
 def listed(names: Iterable[str]) -> str:
     """``'a', 'b'``, for messages; ``none`` when there are none."""
     return ", ".join(map(repr, names)) or "none"

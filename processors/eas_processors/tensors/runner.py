@@ -1,0 +1,227 @@
+"""Which requests go through the model together.
+
+Requests of one batch are joined when their signature is ``batched`` and join.py finds their inputs alike; a
+call holds at most ``max_batch_size`` rows. What a signature says is not enough to cut outputs into rows, so
+it is tested:
+
+*Habits.* For each signature (and filter) the runner remembers whether outputs follow the rows. It believes it
+after two calls of different numbers of rows in which dimension 0 of every output was the number of rows: one
+call could be chance. Until then it makes the calls that prove it (the first request of a batch goes alone). A
+call that shows the contrary is repeated one request at a time, and so are all later ones. The same holds for
+padded dimensions that an output doesn't keep (join.py).
+
+*Errors.* A joined call that raises is repeated in halves, down to the request that did it: it gets its own
+exception, the others their answers.
+
+Thread safety: ``run`` is called from several threads. They share the habits, of which each is a few flags
+that only ever go one way; the worst that a race costs is a call that proves what another one has just proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import eas_sdk
+from eas_processors.tensors import join
+from eas_processors.tensors.model import Arrays, Call, Model, Signature
+
+_MOST_HABITS = 1000
+
+
+class Withdrawn(Exception):
+    """Nobody waits for the answer of this request any more."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One request on its way through the model.
+
+    Attributes:
+        request: asked whether anybody still waits for it.
+        call: decoded and checked.
+        signature: the one that the call names.
+        rows: what the call holds of dimension 0; None: it can't be joined.
+        result: the outputs or an exception, once it has run.
+    """
+
+    request: eas_sdk.Request
+    call: Call
+    signature: Signature
+    rows: int | None = None
+    result: Arrays | Exception | None = None
+
+
+@dataclass(slots=True)
+class _Habit:
+    """What was seen of one signature: see the module's text.
+
+    Attributes:
+        rows: of the first call seen.
+        proven: outputs have followed two different numbers of rows.
+        refuted: an output had another number of rows.
+        pads: no output has an unknown dimension that the inputs don't explain.
+    """
+
+    rows: int | None = None
+    proven: bool = False
+    refuted: bool = False
+    pads: bool = True
+
+    def see(self, rows: int, outputs: Arrays) -> bool:
+        """Learn from a call; whether its outputs had as many rows as it."""
+        if not join.has_rows(outputs, rows):
+            self.refuted = True
+        elif self.rows is None:
+            self.rows = rows
+        elif self.rows != rows:
+            self.proven = True
+        return not self.refuted
+
+    def may_join(self, total: int) -> bool:
+        """Whether a joined call of so many rows would either be believed or prove something."""
+        return not self.refuted and (self.proven or self.rows not in {None, total})
+
+
+class Runner:
+    """Runs calls through a model, joined where that is right.
+
+    Args:
+        model: the model.
+        batching: the service's; None: every request goes alone.
+    """
+
+    def __init__(self, model: Model, batching: eas_sdk.Batching | None) -> None:
+        self._model = model
+        self._batching = batching
+        self._habits: dict[Hashable, _Habit] = {}
+
+    def run(self, works: Sequence[Work]) -> None:
+        """Give every work its result."""
+        if self._batching is None:
+            for work in works:
+                self._alone(work)
+            return
+        for group in self._groups(works):
+            for part in join.chunks([work.rows or 0 for work in group], self._batching.max_batch_size):
+                self._together(group[part])
+
+    def _groups(self, works: Sequence[Work]) -> list[list[Work]]:
+        """Works that can be joined; those that can't are groups of one."""
+        groups: dict[Hashable, list[Work]] = {}
+        for work in works:
+            key: Hashable = id(work)
+            if work.signature.batched:
+                work.rows = join.row_count(work.call.inputs)
+            if work.rows is not None:
+                habit = self._habit(work)
+                if not habit.refuted:
+                    padding = habit.pads and self._batching is not None and self._batching.padding
+                    inputs = join.join_key(work.call.inputs, work.signature, padding=padding)
+                    key = (work.signature, work.call.output_filter, inputs)
+            groups.setdefault(key, []).append(work)
+        return list(groups.values())
+
+    def _habit(self, work: Work) -> _Habit:
+        """What is known of the work's signature. Clients choose the filters, so they must not pile up."""
+        if len(self._habits) > _MOST_HABITS:
+            self._habits.clear()
+        key = (work.signature, frozenset(work.call.output_filter))
+        return self._habits.setdefault(key, _Habit())
+
+    def _together(self, works: list[Work]) -> None:
+        """Run joinable works in as few calls as the habit allows."""
+        waiting = [work for work in works if not self._withdrawn(work)]
+        while waiting:
+            rows = sum(work.rows or 0 for work in waiting)
+            total = join.padded_size(rows, self._batching.sizes if self._batching else ())
+            if waiting[0].rows is None or (len(waiting) == 1 and total == rows):
+                return self._each(waiting)
+            habit = self._habit(waiting[0])
+            if habit.may_join(total):
+                return self._joined(waiting, total, habit)
+            if habit.refuted or habit.rows is not None:
+                return self._each(waiting)
+            self._alone(waiting.pop(0))  # the first call ever, half of the proof
+        return None
+
+    def _each(self, works: list[Work]) -> None:
+        for work in works:
+            self._alone(work)
+
+    def _withdrawn(self, work: Work) -> bool:
+        if work.request.cancelled:
+            work.result = Withdrawn("the client has left, or was answered by the engine")
+            return True
+        return False
+
+    def _alone(self, work: Work) -> None:
+        """Run one request as it came."""
+        try:
+            outputs = self._model.run(work.signature, work.call.inputs, work.call.output_filter)
+        except Exception as error:  # noqa: BLE001 - it is this request's answer
+            work.result = error
+            return
+        work.result = outputs
+        if self._batching is None:
+            return
+        self._batching.ran(1 if work.rows is None else work.rows)
+        if work.rows is not None:
+            habit = self._habit(work)
+            habit.see(work.rows, outputs)
+            if self._batching.padding and habit.pads:
+                self._cuts(outputs, [work], habit)  # for what it says about the outputs' unknown dimensions
+
+    def _joined(self, works: list[Work], total: int, habit: _Habit) -> None:
+        """Run several requests, or one and its padding, in one call."""
+        first = works[0]
+        calls = [work.call.inputs for work in works]
+        try:
+            inputs = join.stack(calls, total)
+            outputs = self._model.run(first.signature, inputs, first.call.output_filter)
+        except Exception:  # noqa: BLE001 - the halves say whose it is
+            return self._halves(works)
+        if self._batching:
+            self._batching.ran(total, join.padding_rows(calls, inputs, total))
+        if not habit.see(total, outputs):
+            return self._each(works)
+        back: join.Cuts | None = {}
+        if any(axis.padded for axis in join.axes(calls, first.signature)):
+            back = self._cuts(outputs, works, habit)
+        if back is None:
+            return self._by_shape(works)
+        at = 0
+        for index, work in enumerate(works):
+            behind = at + (work.rows or 0)
+            work.result = join.cut(outputs, slice(at, behind), index, back)
+            at = behind
+        return None
+
+    def _halves(self, works: list[Work]) -> None:
+        """After an error: each half by itself."""
+        if len(works) == 1:
+            return self._alone(works[0])
+        middle = len(works) // 2
+        self._together(works[:middle])
+        return self._together(works[middle:])
+
+    def _by_shape(self, works: list[Work]) -> None:
+        """After padding that can't be undone: only requests of the same shapes together."""
+        groups: dict[Hashable, list[Work]] = {}
+        for work in works:
+            key = join.join_key(work.call.inputs, work.signature, padding=False)
+            groups.setdefault(key, []).append(work)
+        for group in groups.values():
+            self._together(group)
+
+    def _cuts(self, outputs: Arrays, works: list[Work], habit: _Habit) -> join.Cuts | None:
+        """What to cut back in the outputs; None when that can't be known."""
+        signature, call = works[0].signature, works[0].call
+        axes = join.axes([work.call.inputs for work in works], signature)
+        try:
+            return join.cuts(outputs, signature, axes, filtered=bool(call.output_filter))
+        except join.AmbiguousDimension:
+            return None
+        except join.UnexplainedDimension:
+            habit.pads = False
+            return None
