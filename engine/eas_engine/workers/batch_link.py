@@ -14,16 +14,23 @@ Reads the clock and the socket directly: this is the hot path.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from eas_engine.batching.cut import IDLE
 from eas_engine.workers.link import Link
 from eas_host import wire
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from eas_engine.admission.gate import Gate
     from eas_engine.batching.pace import Pace
     from eas_engine.errors import InstanceCrashed
     from eas_engine.request import Ticket
+    from eas_engine.telemetry.counters import Counters
+    from eas_engine.workers.bodies import Bodies
+    from eas_engine.workers.link import Pull
 
 AHEAD_US: Final = 20_000
 """A host takes a full batch ahead while its last one took less. A longer one would have to be taken back too
@@ -54,9 +61,35 @@ class Unit:
 class BatchLink(Link):
     """See above. ``units``: how many are inside."""
 
-    def __init__(self, name: str, *, pace: Pace, **parts: Any) -> None:
-        """``pace`` is told what the batches are like; ``parts`` are those of ``Link``."""
-        super().__init__(name, **parts)
+    def __init__(
+        self,
+        name: str,
+        *,
+        pace: Pace,
+        pool: Pull,
+        gate: Gate,
+        bodies: Bodies,
+        counters: Counters,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        request_prefix: str,
+        broken: Callable[[str, str], None],
+    ) -> None:
+        """``pace`` is told what the batches are like; the others are those of ``Link``.
+
+        They are written out because compiled code doesn't hand ``**parts`` on to a compiled base class.
+        """
+        super().__init__(
+            name,
+            pool=pool,
+            gate=gate,
+            bodies=bodies,
+            counters=counters,
+            loop=loop,
+            clock=clock,
+            request_prefix=request_prefix,
+            broken=broken,
+        )
         self._pace = pace
         self.units = 0
         self._unit_at: list[Unit | None] = [None] * _SLOTS
