@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -400,14 +402,16 @@ def test_pickles_inside_an_exported_program_are_not_loaded(tmp_path: Path, part:
             data = good.read(name)
             if name.endswith(part):
                 data = (tmp_path / "evil.pt").read_bytes()
-            if name.endswith("weights_config.json"):
-                data = data.replace(b'"use_pickle":false', b'"use_pickle":true').replace(
-                    b'"use_pickle": false', b'"use_pickle": true'
-                )
+            if name.endswith("weights_config.json") and part == "data/weights/weight_0":
+                data = re.sub(rb'"use_pickle": ?false', b'"use_pickle": true', data)
             if name.endswith("constants_config.json") and part == "opaque":
-                data = (
-                    b'{"config": {"c": {"path_name": "opaque_obj_0", "is_param": false, "use_pickle": true}}}'
-                )
+                entry = {
+                    "path_name": "opaque_obj_0",
+                    "is_param": False,
+                    "use_pickle": True,
+                    "tensor_meta": None,
+                }
+                data = json.dumps({"config": {"c": entry}}).encode()
             evil.writestr(name, data)
         evil.writestr("model/data/constants/opaque_obj_0", pickle.dumps(Ran(trace)))
     with pytest.raises(ValueError, match=r"evil\.pt2"):
