@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from eas_engine.admission.gate import Fleet
+from eas_engine.batching.cut import Rules
 from eas_engine.errors import InstanceCrashed, InstanceStopped, Refusal
 from eas_engine.request import Ticket
 from eas_host import wire
@@ -34,11 +35,17 @@ class DataPlane(RuleBasedStateMachine):
     """The machine; its model is `waiting`: whose ticket hasn't ended, and `inside`: who must be counted."""
 
     retry = False
+    batching: Rules | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self.parts = Parts(
-            queue=QUEUE, threads=THREADS, keepalive=KEEPALIVE, memory=8 << 20, retry=self.retry
+            queue=QUEUE,
+            threads=THREADS,
+            keepalive=KEEPALIVE,
+            memory=8 << 20,
+            retry=self.retry,
+            batching=self.batching,
         )
         self.tickets: dict[int, tuple[Asker, Ticket]] = {}
         self.uploading: dict[Ticket, int] = {}

@@ -24,7 +24,8 @@ class Unit:
 
     calls: list[Call] = field(default_factory=list)
     whole: bool = False
-    begun: int = 0  # requests
+    size: int = 0  # requests it had when it came
+    begun: int = 0
     us: int = 50
 
 
@@ -95,6 +96,7 @@ class WireHost:
             self.units.append(Unit())
         call.unit = unit = self.units[-1]
         unit.calls.append(call)
+        unit.size += 1
         unit.whole = not more
         self.calls.append(call)
 

@@ -171,7 +171,7 @@ def server_timing(ticket: Ticket | None, now: float) -> bytes:
     while the processor was at work on it only the host knew when that began: then `queue` and `process` have
     no duration.
     """
-    queue = process = total = 0.0
+    queue = batch = process = total = 0.0
     if ticket is not None and ticket.begun == UNKNOWN:
         total = (now - ticket.arrived) * 1e3
         return (
@@ -179,11 +179,13 @@ def server_timing(ticket: Ticket | None, now: float) -> bytes:
             b"total;dur=%.3f\r\n" % total
         )
     if ticket is not None:
-        queue = max(0.0, (ticket.begun or now) - ticket.queued) * 1e3
+        batch = getattr(ticket, "batched", 0.0) * 1e3
+        queue = max(0.0, ((ticket.begun or now) - ticket.queued) * 1e3 - batch)
         process = ticket.process_us / 1e3 if ticket.begun else 0.0
         total = (now - ticket.arrived) * 1e3
-    return b"Server-Timing: queue;dur=%.3f, batch;dur=0.000, process;dur=%.3f, total;dur=%.3f\r\n" % (
+    return b"Server-Timing: queue;dur=%.3f, batch;dur=%.3f, process;dur=%.3f, total;dur=%.3f\r\n" % (
         queue,
+        batch,
         process,
         total,
     )
