@@ -107,15 +107,9 @@ class Host:
     def live(self, adapter: Adapter) -> int:
         """Hello, load, initialize, ready, stop, close. Returns when it is over: 0, or 1 if ``close`` raised.
 
-        ``Failed`` when the processor's ``initialize`` raises, its warm-up fails, or it has no batch call and
-        the service batches.
+        ``Failed`` when the processor's ``initialize`` raises, or its warm-up fails.
         """
         control = self._control
-        batching = bool(self._start.get("batching"))
-        if batching and not adapter.batch:
-            raise load.Failed(
-                "construct", f"rpc.batching is on, but there is no batch call: {adapter.no_batch}"
-            )
         control.send(
             "hello",
             pid=os.getpid(),
@@ -137,7 +131,8 @@ class Host:
         threads, keepalive_ms = told["threads"], told["keepalive_ms"]
         load.attempt("initialize", adapter.initialize)
         if not control.stopping():
-            handle = batches.Batches(adapter.handle_batch()) if batching else adapter.handle()
+            together = self._start.get("batching")  # the engine looked at hello.batch
+            handle = batches.Batches(adapter.handle_batch()) if together else adapter.handle()
             self._warm_up(handle, keepalive_ms, dump_threads)
             server = self._serve(handle, self._start["channel"], threads)
             control.send("ready", properties=adapter.properties())

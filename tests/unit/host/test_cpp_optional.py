@@ -99,7 +99,6 @@ def test_batch_process_is_called_only_when_asked_for(capfd: pytest.CaptureFixtur
     plain = make(*BATCH)
     assert not plain.batch
     assert ask(plain, b"200") == [(500, b"process was called")]
-    assert plain.no_batch == "set metadata.rpc.cpp_batch to true, to use batch_process()"
 
 
 def test_a_batch_of_one_where_the_service_does_not_batch() -> None:

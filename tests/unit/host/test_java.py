@@ -395,3 +395,101 @@ except Raised as raised:
 """
     seen = java.printed(script, tmp_path, java.jar_of({"Batch.java": source}), main_class="Batch")
     assert seen.splitlines() == ["True b'one of 1'", "processBatch() returned 0 answers for 1 request"]
+
+
+# --- batches ---------------------------------------------------------------------------------------------
+
+PAIRS = """
+import eas.sdk.BatchProcessor;
+import eas.sdk.Request;
+import eas.sdk.Response;
+import java.util.ArrayList;
+import java.util.List;
+
+public class Pairs implements BatchProcessor {
+    public List<Response> processBatch(List<Request> requests) {
+        List<Response> answers = new ArrayList<>();
+        for (Request request : requests) {
+            String text = request.body().remaining() < 100 ? request.text() : "";
+            if (text.equals("throw")) throw new IllegalArgumentException("who was it?");
+            if (text.equals("error")) throw new StackOverflowError();
+            if (text.equals("lose")) continue;
+            if (text.equals("null")) {
+                answers.add(null);
+            } else if (text.equals("fail")) {
+                answers.add(Response.failed(new IllegalStateException("this one")));
+            } else if (text.equals("tell")) {
+                String said = request.method() + request.path() + request.header("a") + request.requestId();
+                Response told = Response.of(said + request.cancelled()).withStatus(202);
+                answers.add(told.withHeader("X-Of", "" + requests.size()));
+            } else {
+                answers.add(Response.of(request.body()));
+            }
+        }
+        return answers;
+    }
+}
+"""
+
+
+def test_a_batch_of_all_sizes_is_one_call(tmp_path: Path) -> None:
+    script = """
+import os
+call = made().handle_batch()
+bodies = [os.urandom(size) for size in (0, 1, 262143, 262144, 262145, 400_000, 5_000_000)]
+board = memoryview(bytearray(64))
+def request(body, slot, head=b"POST / HTTP/1.1"):
+    return Request(head, body, 1e9, "p", slot, board, slot)
+answers, ran = call([request(memoryview(body) if n % 2 else body, n) for n, body in enumerate(bodies)])
+assert [bytes(body) for _, body, _ in answers] == bodies
+print(started[0].batch, ran)
+head = b"GET /x HTTP/1.1\\r\\nA: b\\r\\n\\r\\n"
+board[9] = 1
+answers, ran = call([request(b"tell", 8, head), request(b"tell", 9, head)])
+print(answers)
+"""
+    seen = java.printed(script, tmp_path, java.jar_of({"Pairs.java": PAIRS}), main_class="Pairs").splitlines()
+    told = [
+        (202, f"GET/xbp-000{n}{flag}".encode(), b"X-Of: 2\r\n") for n, flag in ((8, "false"), (9, "true"))
+    ]
+    assert seen == ["True (1, 7, 0)", repr(told)]
+
+
+def test_what_fails_of_a_batch(tmp_path: Path) -> None:
+    script = """
+call = made().handle_batch()
+def say(*bodies):
+    try:
+        answers, _ = call([Request.build(body) for body in bodies])
+        print([a if isinstance(a, tuple) else (str(a), a.trace.split("\\n")[0]) for a in answers])
+    except Raised as raised:
+        print("raised", raised, "|", raised.trace.split("\\n")[0])
+say("a", "fail", "null", "b")
+say("a", "throw")
+say("error", "a")
+say("a", "lose", "b")
+say("fine", "again")
+"""
+    seen = java.printed(script, tmp_path, java.jar_of({"Pairs.java": PAIRS}), main_class="Pairs").splitlines()
+    null = "processBatch() returned null; expected a Response"
+    lost = "processBatch() returned 2 answers for 3 requests"
+    assert seen == [
+        repr(
+            [
+                (200, b"a", b""),
+                ("this one", "java.lang.IllegalStateException: this one"),
+                (null, f"java.lang.NullPointerException: {null}"),
+                (200, b"b", b""),
+            ]
+        ),
+        "raised who was it? | java.lang.IllegalArgumentException: who was it?",
+        "raised java.lang.StackOverflowError | java.lang.StackOverflowError",
+        f"raised {lost} | java.lang.IllegalStateException: {lost}",
+        repr([(200, b"fine", b""), (200, b"again", b"")]),
+    ]
+
+
+def test_a_batch_processor_answers_single_requests_too(tmp_path: Path) -> None:
+    script = "print(made().handle()(Request.build(b'alone')))"
+    jar = java.jar_of({"Pairs.java": PAIRS})
+    assert java.printed(script, tmp_path, jar, main_class="Pairs") == repr((200, b"alone", b""))

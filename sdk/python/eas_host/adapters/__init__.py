@@ -41,10 +41,6 @@ if TYPE_CHECKING:
         warnings: List[str]
         """What the user should know, one line each."""
 
-        @property
-        def no_batch(self) -> str:
-            """What would give it a batch call, for the user of a service that batches."""
-
         def properties(self) -> Dict[str, str]:
             """Settings that the processor's code has made so far."""
 

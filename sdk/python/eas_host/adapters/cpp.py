@@ -104,15 +104,6 @@ class Cpp:
             return cpp_v1.Batch(self._versioned)
         return cpp_plain.Batch(self._library, self._plain)
 
-    @property
-    def no_batch(self) -> str:
-        """See ``Adapter``."""
-        if self._versioned is not None:
-            return f"define process_batch in {self._name}"
-        if self._has("batch_process"):
-            return "set metadata.rpc.cpp_batch to true, to use batch_process()"
-        return f"define process_batch of the versioned interface ({cpp_v1.SYMBOL}) in {self._name}"
-
     def close(self) -> None:
         """Calls ``destroy`` of the versioned interface; the plain one has no end."""
         if self._versioned is not None:

@@ -24,7 +24,6 @@ class Java:
 
     kind = "java"
     processes = 1
-    no_batch = "implement eas.sdk.BatchProcessor"
 
     def __init__(self, start: Dict[str, Any]) -> None:
         """Starts the JVM and makes the processor. ``Failed`` when one of them can't be.

@@ -28,7 +28,6 @@ class Native:
 
     kind = "native"
     processes = 1
-    no_batch = "define process_batch()"
 
     def __init__(self, processor: eas_sdk.Processor, start: Dict[str, Any]) -> None:
         if not native_processor.answers(processor):
@@ -77,7 +76,6 @@ class Allspark:
 
     kind = "allspark"
     batch = False
-    no_batch = "allspark processors have none; derive from eas_sdk.Processor and define process_batch()"
 
     def __init__(self, processor: allspark.BaseProcessor, start: Dict[str, Any]) -> None:
         settings = settings_of(processor)
@@ -128,7 +126,7 @@ class Allspark:
 
     def handle_batch(self) -> _batches.Call:
         """Never asked for: ``batch`` is false."""
-        raise NotImplementedError(self.no_batch)
+        raise NotImplementedError("allspark has no batch call")
 
     def close(self) -> None:
         """Nothing: what follows ``run()`` in the script is its end."""
