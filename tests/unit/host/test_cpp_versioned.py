@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from eas_host import wire
 from eas_host.adapters import cpp_v1
 from eas_host.adapters.cpp import Cpp
+from eas_host.batches import Batches
 from eas_host.load import Failed
 from eas_sdk import Request
 from support import compiled
+from support.engine import eventually
 from support.engine_end import EngineEnd
 
 CLASS = "versioned.cpp"
@@ -43,6 +46,19 @@ def start() -> Iterator[Callable[..., EngineEnd]]:
 
     def start(processor: Cpp, threads: int = 1) -> EngineEnd:
         ends.append(EngineEnd(processor.handle(), threads))
+        return ends[-1]
+
+    yield start
+    for end in ends:
+        end.close()
+
+
+@pytest.fixture
+def start_batches() -> Iterator[Callable[..., EngineEnd]]:
+    ends: list[EngineEnd] = []
+
+    def start(processor: Cpp, threads: int = 1) -> EngineEnd:
+        ends.append(EngineEnd(Batches(processor.handle_batch()), threads))
         return ends[-1]
 
     yield start
@@ -297,3 +313,63 @@ def test_the_headers_compile_without_a_warning(tmp_path: Path, command: str, hea
         text=True,
     )
     assert result.returncode == 0, result.stderr
+
+
+# -- units of work
+
+
+def test_units_over_a_link(start_batches: Callable[..., EngineEnd]) -> None:
+    end = start_batches(make(CLASS), 2)
+    large = b"large " * 100_000
+    end.hand_batch(b"a", large, b"throw", b"b")
+    *answers, batched = end.take(5)
+    assert [(each.status, each.body) for each in answers] == [
+        (200, b"2:a"),
+        (200, b"2:" + large),
+        (503, b"the whole batch"),
+        (200, b"1:b"),
+    ]
+    assert (batched.kind, wire.BATCH.unpack(batched.body)) == (wire.BATCHED, (4, 1, 4, 0))
+
+
+def test_a_request_of_a_unit_sees_its_own_head_and_its_own_flag(
+    start_batches: Callable[..., EngineEnd],
+) -> None:
+    teller = """
+        #include <eas/processor.hpp>
+        struct Teller : eas::Processor {
+            std::vector<eas::Response> process_batch(const std::vector<eas::Request>& requests) override {
+                std::vector<eas::Response> answers;
+                for (const eas::Request& one : requests) {
+                    while (one.path() == "/cancelled" && !one.cancelled()) {}
+                    const std::string flag = one.cancelled() ? "!" : "";
+                    answers.emplace_back(std::string(one.path()) + " " + one.id() + flag);
+                }
+                return answers;
+            }
+        };
+        EAS_REGISTER_PROCESSOR(Teller)
+    """
+    processor = Cpp(
+        {"entry": str(compiled.text_library(teller)), "model_entry": "", "model_config": "", "threads": None}
+    )
+    processor.initialize()
+    end = start_batches(processor)
+    heads = [b"GET /one HTTP/1.1", b"GET /cancelled HTTP/1.1", b"GET /three HTTP/1.1"]
+    end.socket.sendall(b"".join(end.frame(n, head=head, more=int(n < 2)) for n, head in enumerate(heads)))
+    eventually(lambda: end.begun(2), "the unit was begun")
+    end.withdraw(1)
+    assert [each.body for each in end.take(4)[:3]] == [
+        b"/one test-0000",
+        b"/cancelled test-0001!",
+        b"/three test-0002",
+    ]
+
+
+@pytest.mark.parametrize("body", [b"released", b"nothing", b"wrong", b"field"])
+def test_a_unit_in_c_has_each_answer_released(start_batches: Callable[..., EngineEnd], body: bytes) -> None:
+    processor = make(TABLE, "-DONLY_BATCH")
+    end = start_batches(processor)
+    end.hand_batch(body, b"good", body)
+    statuses = [each.status for each in end.take(4)[:3]]
+    assert statuses == ([200] * 3 if body in {b"released", b"nothing"} else [500, 200, 500])
