@@ -80,25 +80,13 @@ def frozen(file: Path) -> Path:
 
 
 def modern(folder: Path) -> Path:
-    """TensorFlow 2, four signatures.
+    """TensorFlow 2, many signatures.
 
     ``serving_default``: ``x`` [-1, -1] -> ``sums`` [-1], ``doubled`` [-1, -1]. ``look_up``: ``word`` [-1] ->
     ``number`` [-1], by a table with a vocabulary. ``any_shape``: ``x`` of any rank -> ``size`` [].
-    ``scalar``: ``text`` [] -> ``text`` [].
+    ``scalar``: ``text`` [] -> ``text`` []. One for each of ``DTYPES``: ``value`` [-1, 2] -> the same.
     """
     tf.saved_model.save(module := _Modern(), str(folder), module.signatures())
-    return folder
-
-
-def echo(folder: Path) -> Path:
-    """TensorFlow 2, one signature per type of ``DTYPES``: ``value`` [-1, 2] -> the same."""
-    module = tf.Module()
-    signatures = {}
-    for name, dtype in DTYPES.items():
-        given = tf.TensorSpec([None, 2], tf.as_dtype(dtype), "value")
-        signatures[name] = tf.function(lambda value: {"value": tf.identity(value)}, [given])
-    module.functions = signatures
-    tf.saved_model.save(module, str(folder), signatures)
     return folder
 
 
@@ -150,6 +138,10 @@ class _Modern(tf.Module):  # type: ignore[misc]
             "look_up": tf.function(self.look_up, [tf.TensorSpec([None], tf.string, "word")]),
             "any_shape": tf.function(self.any_shape, [tf.TensorSpec(None, tf.int32, "x")]),
             "scalar": tf.function(self.scalar, [tf.TensorSpec([], tf.string, "text")]),
+            **{
+                name: tf.function(self.echo, [tf.TensorSpec([None, 2], tf.as_dtype(dtype), "value")])
+                for name, dtype in DTYPES.items()
+            },
         }
 
     def sums(self, x: Any) -> dict[str, Any]:
@@ -160,6 +152,9 @@ class _Modern(tf.Module):  # type: ignore[misc]
 
     def any_shape(self, x: Any) -> dict[str, Any]:
         return {"size": tf.size(x)}
+
+    def echo(self, value: Any) -> dict[str, Any]:
+        return {"value": tf.identity(value)}
 
     def scalar(self, text: Any) -> dict[str, Any]:
         return {"text": tf.strings.join([text, "!"])}
