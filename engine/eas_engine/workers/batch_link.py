@@ -200,7 +200,8 @@ class BatchLink(Link):
         if not requests:
             return  # all of it was withdrawn
         self._short = took < AHEAD_US
-        self._pace.learn(requests, max(0, rows - padding), took / 1e6)
+        if calls:  # else all of its calls failed, which says nothing of those that don't
+            self._pace.learn(requests, max(0, rows - padding), took / 1e6)
         self._counters.count_batch(requests, calls, rows, padding)
 
     def _at_work(self) -> set[Unit]:

@@ -144,12 +144,15 @@ def test_a_deadline_comes_before_the_timeout(batching: Making) -> None:
     parts = batching(replace(PATIENT, timeout=60.0), keepalive=5.0)
     host = parts.host()
     ask(parts)
-    parts.loop.advance(2.499)
+    parts.loop.advance(1.0)
+    ask(parts)
+    parts.loop.advance(1.499)
     assert units(host) == []
     parts.loop.advance(0.002)
-    assert units(host) == [1], "nobody knows yet what a batch takes"
-    host.begin(host.calls[0])
-    host.answer(host.calls[0], us=1_000_000)
+    assert units(host) == [2], "half of the first one's time is over, and nobody knows yet what a batch takes"
+    for call in list(host.calls):
+        host.begin(call)
+        host.answer(call, us=1_000_000)
     ask(parts)
     parts.loop.advance(3.997)
     assert units(host) == []
@@ -303,7 +306,7 @@ def test_a_unit_is_over_when_its_last_slot_is_back(batching: Making) -> None:
     assert (link.units, link.free_threads()) == (1, 0)
     host.fail(second, b"no")
     parts.loop.turn()
-    assert (link.units, link.free_threads(), link.count) == (0, 1, 0)
+    assert (link.units, link.free_threads(), link.count, link.busy()) == (0, 1, 0, 0)
     assert [asker.code for asker, _ in asked] == [200, "gone", "processor_exception"]
     counters = parts.counters
     assert (reasons(parts), counters.batch_requests, counters.batch_rows) == ({"idle": 1}, 2, 2)
@@ -407,6 +410,18 @@ def test_large_bodies_travel_in_memory_and_their_answers_memory_comes_back_betwe
     assert [asker.ending[2] for asker, _ in asked if asker.ending] == [body] * 4 + [b"small"] * 4
     assert len(host.released) == 4
     parts.check_empty()
+
+
+def test_a_batch_that_failed_altogether_teaches_nothing(batching: Making) -> None:
+    parts = batching()
+    host = parts.host()
+    ask(parts)
+    parts.loop.turn()
+    host.send(wire.BATCHED, 0, wire.BATCH.pack(4, 0, 0, 0), status=0, us=9_000_000)
+    parts.loop.turn()
+    assert parts.batcher is not None
+    assert parts.batcher.pace.seconds is None
+    assert (parts.counters.batch_requests, parts.counters.batch_calls) == (4, 0)
 
 
 @pytest.mark.parametrize("payload", [b"", b"123", bytes(17)])
