@@ -74,4 +74,5 @@ def _refused(result: object) -> bool:
 
 
 def _text(result: object) -> str:
-    return bytes(result.body).decode() if isinstance(result, eas_sdk.Response) else str(result)
+    text = bytes(result.body).decode() if isinstance(result, eas_sdk.Response) else str(result)
+    return text.removesuffix("\n")
