@@ -5,7 +5,8 @@ Models: ``.cbm``. Keys of ``model_config``:
 * ``prediction_type``: one of CatBoost's (``RawFormulaVal``, ``Class``, ``Probability``, ``LogProbability``,
   ``Exponent``, ``RMSEWithUncertainty`` ...). Without it ``Probability`` for classifiers, ``Exponent`` for
   models trained with Poisson or Tweedie, else ``RawFormulaVal``.
-* ``threads`` (1): threads of one call. Worker threads run calls at the same time; more is for large requests.
+* ``intra_op_threads`` (OMP_NUM_THREADS, else 1): threads of one call. The service's worker threads run calls
+  at the same time; more is for large requests.
 
 Categorical columns take texts and whole numbers; CatBoost has no missing value for them.
 """
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from eas_processors.model_config import read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import BadRows, Column, Columns, RowPreset
+from eas_processors.threads import threads
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +34,7 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> CatBoostModel:
         """See ``RowPreset``."""
-        config = read_config(model_config, {"prediction_type": str, "threads": int})
+        config = read_config(model_config, {"prediction_type": str, "intra_op_threads": int})
         return CatBoostModel(str(model_file(model_entry, (".cbm",), "a CatBoost model")), config)
 
 
@@ -54,7 +56,7 @@ class CatBoostModel:
             for place, name in enumerate(model.feature_names_)
         )
         self.columns = Columns(tuple(columns), named=True, dtype=np.float32)
-        self._threads: int = config.get("threads", 1)
+        self._threads: int = threads(config)
         self._type: str = config.get("prediction_type", "") or _usual_type(model)
 
     def signature(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@ Models: LightGBM's own text format (``.txt``, ``.model``, ``.lgb``). Keys of ``m
 
 * ``raw_score`` (false): raw scores instead of transformed predictions.
 * ``start_iteration`` (0), ``num_iteration`` (-1, the best or all): the iterations that count.
-* ``threads`` (1): threads of one call. Worker threads run calls at the same time; more is for large requests.
+* ``intra_op_threads`` (OMP_NUM_THREADS, else 1): threads of one call. The service's worker threads run calls
+  at the same time; more is for large requests.
 
 A model that was trained with categorical columns of pandas takes their values, texts or numbers, as they were
 in training; a value that was not there is a missing one, as LightGBM has it.
@@ -21,11 +22,12 @@ import numpy.typing as npt
 from eas_processors.model_config import read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import Column, Columns, RowPreset
+from eas_processors.threads import threads
 
 Array = npt.NDArray[Any]
 
 _SUFFIXES = (".txt", ".model", ".lgb", ".lightgbm")
-_KEYS = {"raw_score": bool, "start_iteration": int, "num_iteration": int, "threads": int}
+_KEYS = {"raw_score": bool, "start_iteration": int, "num_iteration": int, "intra_op_threads": int}
 
 
 class Preset(RowPreset):
@@ -51,7 +53,7 @@ class Booster:
             "raw_score": config.get("raw_score", False),
             "start_iteration": config.get("start_iteration", 0),
             "num_iteration": config.get("num_iteration", -1),
-            "num_threads": config.get("threads", 1),
+            "num_threads": threads(config),
         }
         names = booster.feature_name()
         self._codes = _codes(booster)

@@ -12,6 +12,7 @@ own rules. Names that aren't the model's are passed over. Keys of ``model_config
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import pickle
@@ -75,6 +76,12 @@ class Evaluator:
             for name, kind in self._inputs.items()
         )
         self.columns = Columns(tuple(columns), named=True, lenient=True)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """The first evaluation loads classes for a quarter of a second; no client should wait for that."""
+        with contextlib.suppress(BadRows):
+            self.run(np.array([[column.default for column in self.columns.columns]], object))
 
     def signature(self) -> dict[str, Any]:
         """See ``Model``."""

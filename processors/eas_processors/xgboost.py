@@ -5,7 +5,8 @@ Models: ``.json``, ``.ubj``, and the old binary format where the installed XGBoo
 
 * ``output_margin`` (false): raw margins instead of transformed predictions.
 * ``iteration_range`` ([0, 0], all): the boosting rounds that count.
-* ``threads`` (1): threads of one call. Worker threads run calls at the same time; more is for large requests.
+* ``intra_op_threads`` (OMP_NUM_THREADS, else 1): threads of one call. The service's worker threads run calls
+  at the same time; more is for large requests.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import xgboost
 from eas_processors.model_config import read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import Columns, RowPreset
+from eas_processors.threads import threads
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +33,9 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> Booster:
         """See ``RowPreset``."""
-        config = read_config(model_config, {"output_margin": bool, "iteration_range": list, "threads": int})
+        config = read_config(
+            model_config, {"output_margin": bool, "iteration_range": list, "intra_op_threads": int}
+        )
         return Booster(str(model_file(model_entry, _SUFFIXES, "an XGBoost model")), config, self.device)
 
 
@@ -46,7 +50,7 @@ class Booster:
             raise ValueError(
                 f"{path} is no model that XGBoost {xgboost.__version__} reads: {_first(error)}"
             ) from error
-        booster.set_param({"nthread": config.get("threads", 1), "device": _device(device)})
+        booster.set_param({"nthread": threads(config), "device": _device(device)})
         self._margin: bool = config.get("output_margin", False)
         self._range = _range(config.get("iteration_range", [0, 0]))
         self.columns = Columns.numbers(booster.feature_names or (), booster.num_features(), np.float32)

@@ -55,7 +55,7 @@ def test_batches_and_names_give_the_same_answers(tmp_path: Path) -> None:
 
 def test_settings(tmp_path: Path) -> None:
     model = booster()
-    config = {"raw_score": True, "start_iteration": 1, "num_iteration": 2, "threads": 2}
+    config = {"raw_score": True, "start_iteration": 1, "num_iteration": 2, "intra_op_threads": 2}
     (found,) = ask(Preset, saved(tmp_path, model), listed(ROWS), config=config)
     wanted = model.predict(ROWS, raw_score=True, start_iteration=1, num_iteration=2)
     np.testing.assert_array_equal(np.array(found), wanted)

@@ -78,7 +78,7 @@ def test_the_signature(tmp_path: Path) -> None:
 
 def test_margins_and_a_part_of_the_rounds(tmp_path: Path) -> None:
     model = booster()
-    config = {"output_margin": True, "iteration_range": [0, 2], "threads": 2}
+    config = {"output_margin": True, "iteration_range": [0, 2], "intra_op_threads": 2}
     (found,) = ask(Preset, saved(tmp_path, model), listed(HOLED), config=config)
     wanted = model.predict(xgboost.DMatrix(HOLED), output_margin=True, iteration_range=(0, 2))
     np.testing.assert_array_equal(np.array(found, np.float32), wanted)
@@ -97,7 +97,8 @@ def test_a_directory_with_one_model(tmp_path: Path) -> None:
     ("config", "words"),
     [
         ({"iteration_range": [1]}, "expected [begin, end]"),
-        ({"nthread": 2}, '"nthread" is unknown; known: iteration_range, output_margin, threads'),
+        ({"intra_op_threads": 0}, '"intra_op_threads" is 0, expected at least 1'),
+        ({"nthread": 2}, '"nthread" is unknown; known: intra_op_threads, iteration_range, output_margin'),
     ],
 )
 def test_settings_that_make_no_sense(tmp_path: Path, config: Any, words: str) -> None:
