@@ -11,8 +11,9 @@ DT_STRING                                             ``string_val``
 DT_BOOL                                               ``bool_val``; PyTorch's message has none: ``int_val``
 ====================================================  =========================================
 
-The values must be as many as the shape says; a shape without dimensions is a scalar, one value. The quantized
-types, resources and variants are refused by name.
+The quantized integers (DT_QINT8, ...) travel and are read as the plain ones of their size. Resources and
+variants are refused by name. The values must be as many as the shape says; a shape without dimensions is a
+scalar, one value.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ _SLOTS = {
     "DT_INT32": INT,
     "DT_UINT8": INT,
     "DT_UINT16": INT,
+    "DT_QINT8": INT,
+    "DT_QUINT8": INT,
+    "DT_QINT16": INT,
+    "DT_QUINT16": INT,
+    "DT_QINT32": INT,
     "DT_INT64": INT64,
     "DT_STRING": STRING,
     "DT_BOOL": BOOL,

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import eas_sdk
 from eas_processors.tensors import bodies, json_body
-from eas_processors.tensors.check import by_name, check, described
-from eas_processors.tensors.join import items
-from eas_processors.tensors.model import Arrays, Model, Signature, Spec
+from eas_processors.tensors.check import by_name, check
+from eas_processors.tensors.errors import BadRequest
+from eas_processors.tensors.model import Model, Signature, Spec
 from eas_processors.tensors.protocol import Protocol
 from eas_processors.tensors.runner import Runner, Work
 
@@ -29,6 +29,7 @@ class TensorPreset(eas_sdk.Processor):
     protocol: ClassVar[Protocol]
     device: str = "cpu"
     model: Model
+    _resolve: bodies.Resolve
     _runner: Runner
 
     def load(self, model_entry: str, model_config: str) -> Model:
@@ -38,6 +39,7 @@ class TensorPreset(eas_sdk.Processor):
     def initialize(self, model_entry: str, model_config: str) -> None:
         """Load the model."""
         self.model = self.load(model_entry, model_config)
+        self._resolve = bodies.resolver(self.model)
         self._runner = Runner(self.model, self.batching)
 
     def describe(self, signature: Signature) -> dict[str, object]:
@@ -55,7 +57,7 @@ class TensorPreset(eas_sdk.Processor):
         """Answer the requests, joined where they can be; a bad one fails alone."""
         prepared = [self._prepare(request) for request in requests]
         self._runner.run([work for work in prepared if isinstance(work, Work)])
-        return [self._answer(work) if isinstance(work, Work) else work for work in prepared]
+        return [_told(self._answer(work) if isinstance(work, Work) else work) for work in prepared]
 
     def _prepare(self, request: eas_sdk.Request) -> Work | Result | Exception:
         """The call that the request asks for, or its answer if that is clear already."""
@@ -64,7 +66,7 @@ class TensorPreset(eas_sdk.Processor):
                 name, _ = bodies.asked(request)
                 text = json.dumps(self.describe(self.model.signature(name)))
                 return eas_sdk.Response(text, 200, {"Content-Type": json_body.CONTENT_TYPE})
-            call, signature = bodies.decode(request, self.protocol, self.model)
+            call, signature = bodies.decode(request, self.protocol, self._resolve)
             if not self.protocol.positional:
                 call.inputs = by_name(call.inputs, signature)
             check(call.inputs, call.output_filter, signature)
@@ -80,8 +82,6 @@ class TensorPreset(eas_sdk.Processor):
         if isinstance(outputs, Exception):
             return outputs
         try:
-            if work.call.debug_level > 0:
-                _log(work, outputs)
             return bodies.encode(outputs, work.call.form, self.protocol)
         except Exception as error:  # noqa: BLE001 - it is this request's answer
             return error
@@ -93,10 +93,8 @@ def _described(spec: Spec) -> dict[str, object]:
     return {"name": spec.name, "shape": shape, "type": spec.dtype}
 
 
-def _log(work: Work, outputs: Arrays) -> None:
-    """What ``debug_level`` of a request asks for: its inputs and outputs, in the log."""
-    sides = [
-        ", ".join(f"{key}: {described(array)}" for key, array in items(arrays))
-        for arrays in (work.call.inputs, outputs)
-    ]
-    print(f"{work.request.request_id}: inputs {sides[0]}; outputs {sides[1]}")  # noqa: T201 - stdout is the log
+def _told(answer: Result | Exception) -> Result | Exception:
+    """What a client did wrong is told to the client and not, with a traceback, to the log."""
+    if isinstance(answer, BadRequest):
+        return eas_sdk.Response(f"{answer}\n", 400, {"Content-Type": "text/plain; charset=utf-8"})
+    return answer

@@ -6,13 +6,17 @@ or what the first bytes say of .npy and .npz; anything else is the family's prot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 import eas_sdk
 from eas_processors.tensors import json_body, numpy_body
 from eas_processors.tensors.errors import BadRequest
-from eas_processors.tensors.model import Arrays, Call, Form, Model, OutputFilter, Signature
+from eas_processors.tensors.model import Arrays, Call, Form, Model, OutputFilter, ResolvingModel, Signature
 from eas_processors.tensors.protocol import Protocol
+
+Resolve = Callable[[Call], Signature]
+"""The signature of a call; of a JSON body the inputs are empty arrays still."""
 
 _CONTENT_TYPES = {json_body.CONTENT_TYPE: Form.JSON} | {
     name: form for form, name in numpy_body.CONTENT_TYPES.items()
@@ -30,19 +34,27 @@ def form_of(request: eas_sdk.Request) -> Form:
     return Form.PROTOBUF
 
 
-def decode(request: eas_sdk.Request, protocol: Protocol, model: Model) -> tuple[Call, Signature]:
-    """The call of a request and the signature that it names; raises ``BadRequest``."""
+def resolver(model: Model) -> Resolve:
+    """How to find the signature of a call: a model that has none of its own makes one for each call."""
+    if isinstance(model, ResolvingModel):
+        return model.resolve
+    return lambda call: model.signature(call.signature_name)
+
+
+def decode(request: eas_sdk.Request, protocol: Protocol, resolve: Resolve) -> tuple[Call, Signature]:
+    """The call of a request and its signature; raises ``BadRequest``."""
     form, body = form_of(request), memoryview(request.body)
     if form is Form.JSON:
         value = json_body.parse(body)
-        signature = model.signature(json_body.signature_name(value))
-        return json_body.decode(value, signature), signature
+        call = json_body.outline(value)
+        signature = resolve(call)
+        return json_body.decode(value, call, signature), signature
     if form is Form.PROTOBUF:
         call = _decode_protobuf(body, protocol)
     else:
         name, wanted = asked(request)
         call = Call(name, numpy_body.decode(body, form), wanted, form=form)
-    return call, model.signature(call.signature_name)
+    return call, resolve(call)
 
 
 def _decode_protobuf(body: memoryview, protocol: Protocol) -> Call:

@@ -54,7 +54,7 @@ def _check_count(inputs: list[np.ndarray], specs: tuple[Spec, ...]) -> None:
 
 def _check_array(spec: Spec, array: np.ndarray) -> None:
     sent = dtypes.name_of(array.dtype)
-    if not fits(array.shape, spec.shape) or spec.dtype not in {"", sent}:
+    if not fits(array.shape, spec.shape) or dtypes.QUANTIZED.get(spec.dtype, spec.dtype) not in {"", sent}:
         raise BadRequest(
             f"input {spec.name!r}: sent {described(array)}, the model wants {_wanted(spec.dtype, spec.shape)}"
         )

@@ -59,6 +59,15 @@ _NUMPY: dict[str, np.dtype] = {
     "DT_UINT32": np.dtype(np.uint32),
     "DT_UINT64": np.dtype(np.uint64),
 }
+QUANTIZED: dict[str, str] = {
+    "DT_QINT8": "DT_INT8",
+    "DT_QUINT8": "DT_UINT8",
+    "DT_QINT16": "DT_INT16",
+    "DT_QUINT16": "DT_UINT16",
+    "DT_QINT32": "DT_INT32",
+}
+"""Quantized integers and what carries them: numpy has no types of their own for them."""
+
 _OF_NUMPY: dict[str, str] = {dtype.name: name for name, dtype in _NUMPY.items()} | {"bfloat16": "DT_BFLOAT16"}
 
 
@@ -67,14 +76,14 @@ def numpy_dtype(name: str) -> np.dtype:
     if name == "DT_BFLOAT16":
         return _bfloat16()
     try:
-        return _NUMPY[name]
+        return _NUMPY[QUANTIZED.get(name, name)]
     except KeyError:
         raise BadRequest(f"the type {name} is not supported; supported are {listed(supported())}") from None
 
 
 def supported() -> list[str]:
     """The names that ``numpy_dtype`` knows."""
-    return sorted([*_NUMPY, "DT_BFLOAT16"])
+    return sorted([*_NUMPY, *QUANTIZED, "DT_BFLOAT16"])
 
 
 def name_of(dtype: np.dtype) -> str:

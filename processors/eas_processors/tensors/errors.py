@@ -1,4 +1,4 @@
-"""What a client did wrong; the SDK answers 400 with the message."""
+"""What a client did wrong; base.py answers 400 with the message."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from the values. Bytes that aren't UTF-8 are ``{"b64": "..."}``, complex numbers
 imaginary]``.
 
 The type is the signature's. Where that is not known: true and false are DT_BOOL, integers DT_INT64, other
-numbers DT_FLOAT, strings DT_STRING. Nothing is converted silently: integers may stand for floats, and that is
-all.
+numbers DT_FLOAT, strings DT_STRING. Nothing is converted silently, but integers may
+stand for floats, and true and false for 1 and 0 of DT_UINT8.
 
 ``NaN``, ``Infinity`` and ``-Infinity`` are read and written bare, as Python and TensorFlow Serving do; it is
 the one way in which bodies may not be JSON to the letter.
@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,34 +58,42 @@ def parse(body: memoryview) -> dict[str, Any]:
     return value
 
 
-def signature_name(value: dict[str, Any]) -> str:
-    """The signature that the body names; ``""``: the default."""
+def outline(value: dict[str, Any]) -> Call:
+    """The call of a parsed body, but for its inputs: empty arrays, by name or in order."""
     name = value.get("signature_name", "")
     if not isinstance(name, str):
         raise BadRequest("signature_name must be a string")
-    return name
-
-
-def decode(value: dict[str, Any], signature: Signature) -> Call:
-    """The call of a parsed body; the types of its inputs are those of the signature."""
-    inputs = _inputs(value["inputs"], signature)
     wanted = value.get("output_filter", [])
     if not isinstance(wanted, list) or not set(map(type, wanted)) <= {str, int}:
         raise BadRequest("output_filter must be a list of names, or of positions counted from 0")
     debug_level = value.get("debug_level", 0)
     if type(debug_level) is not int:
         raise BadRequest("debug_level must be an integer")
-    return Call(signature.name, inputs, tuple(wanted), debug_level, Form.JSON)
+    sent = value["inputs"]
+    if not isinstance(sent, (dict, list)):
+        raise BadRequest('"inputs" must be an object (by name) or a list (one value for each input)')
+    nothing = np.empty(0)
+    inputs: Arrays = dict.fromkeys(sent, nothing) if isinstance(sent, dict) else [nothing] * len(sent)
+    return Call(name, inputs, tuple(wanted), debug_level, Form.JSON)
 
 
-def _inputs(sent: object, signature: Signature) -> Arrays:
+def decode(value: dict[str, Any], call: Call, signature: Signature) -> Call:
+    """The whole call; the types of its inputs are those of the signature.
+
+    Args:
+        value: the parsed body.
+        call: its outline.
+        signature: the call's.
+    """
+    return replace(call, inputs=_inputs(value["inputs"], signature))
+
+
+def _inputs(sent: dict[str, object] | list[object], signature: Signature) -> Arrays:
     """The inputs, by name or in order."""
     specs = signature.inputs or ()
     if isinstance(sent, dict):
         known = {spec.name: spec for spec in specs}
         return {name: _array(data, name, known.get(name)) for name, data in sent.items()}
-    if not isinstance(sent, list):
-        raise BadRequest('"inputs" must be an object (by name) or a list (one value for each input)')
     if signature.inputs is not None and len(sent) > len(specs):
         names = dtypes.listed(spec.name for spec in specs)
         raise BadRequest(
@@ -170,6 +179,10 @@ def _accepted(dtype: np.dtype) -> set[type]:
         return {str, dict}
     if dtype.kind == "b":
         return {bool}
+    if dtype == np.uint8:
+        return {int, bool}  # bools travel as DT_UINT8 where a protocol has none
+    if dtype == np.uint8:
+        return {int, bool}  # bools travel as DT_UINT8 where a protocol has none
     return {int} if dtype.kind in "iu" else {int, float}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -108,5 +108,22 @@ class Model(Protocol):
 
         Raises:
             BadRequest: the client's fault. Anything else is answered 400, too, with the exception's text.
+        """
+        ...
+
+
+@runtime_checkable
+class ResolvingModel(Model, Protocol):
+    """A model any of whose tensors can be fed and fetched, so that the signature is the call's."""
+
+    def resolve(self, call: Call) -> Signature:
+        """The signature for a call: its inputs have the names of the call's.
+
+        Args:
+            call: only names count: in JSON bodies the types are not known before the signature is, and
+                ``call.inputs`` holds empty arrays.
+
+        Raises:
+            BadRequest: there is none.
         """
         ...

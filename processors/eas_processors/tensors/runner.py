@@ -19,11 +19,13 @@ that only ever go one way; the worst that a race costs is a call that proves wha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import eas_sdk
 from eas_processors.tensors import join
+from eas_processors.tensors.check import described
 from eas_processors.tensors.model import Arrays, Call, Model, Signature
 
 _MOST_HABITS = 1000
@@ -158,7 +160,7 @@ class Runner:
     def _alone(self, work: Work) -> None:
         """Run one request as it came."""
         try:
-            outputs = self._model.run(work.signature, work.call.inputs, work.call.output_filter)
+            outputs = self._call([work], work.call.inputs)
         except Exception as error:  # noqa: BLE001 - it is this request's answer
             work.result = error
             return
@@ -178,7 +180,7 @@ class Runner:
         calls = [work.call.inputs for work in works]
         try:
             inputs = join.stack(calls, total)
-            outputs = self._model.run(first.signature, inputs, first.call.output_filter)
+            outputs = self._call(works, inputs)
         except Exception:  # noqa: BLE001 - the halves say whose it is
             return self._halves(works)
         if self._batching:
@@ -196,6 +198,20 @@ class Runner:
             work.result = join.cut(outputs, slice(at, behind), index, back)
             at = behind
         return None
+
+    def _call(self, works: list[Work], inputs: Arrays) -> Arrays:
+        """One call of the model; a line in the log if a request's ``debug_level`` asks for it."""
+        started = time.perf_counter()
+        outputs = self._model.run(works[0].signature, inputs, works[0].call.output_filter)
+        if any(work.call.debug_level > 0 for work in works):
+            took = (time.perf_counter() - started) * 1000
+            names = ", ".join(work.request.request_id for work in works)
+            sides = [
+                ", ".join(f"{key}: {described(array)}" for key, array in join.items(arrays))
+                for arrays in (inputs, outputs)
+            ]
+            print(f"{names}: inputs {sides[0]}; outputs {sides[1]}; {took:.3f} ms")  # noqa: T201 - the log
+        return outputs
 
     def _halves(self, works: list[Work]) -> None:
         """After an error: each half by itself."""
