@@ -36,6 +36,7 @@ COMPILED = (
     "eas_engine/gateway/front.py",
     "eas_engine/gateway/head.py",
     "eas_engine/gateway/http.py",
+    "eas_engine/gateway/inflating.py",
     "eas_engine/gateway/reply.py",
     "eas_engine/gateway/upload.py",
     "eas_engine/telemetry/counters.py",

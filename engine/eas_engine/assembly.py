@@ -15,6 +15,7 @@ from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane
 from eas_engine.spec import presets
+from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.mounts import workspace_mounts
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
@@ -34,7 +35,11 @@ def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
     rpc = service.metadata.rpc
     return Plane(
         Rules(
-            service.name, parts.token.text if parts.token else "", rpc.max_body_size, parts.options.any_path
+            service.name,
+            parts.token.text if parts.token else "",
+            rpc.max_body_size,
+            parts.options.any_path,
+            rpc.decompressor,
         ),
         Limits(
             rpc.max_queue_size,
@@ -53,6 +58,7 @@ def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         clock=clock,
         log=logs.log,
         descriptors=parts.descriptors,
+        io_threads=body_threads(rpc.io_threads, parts.loaded.machine.cpus),
         access=parts.access,
     )
 

@@ -86,6 +86,12 @@ class BodyTooLarge(Refusal):
     status, code, text, closes = 413, "body_too_large", "the body is larger than rpc.max_body_size", True
 
 
+class BrokenBody(Refusal):
+    """The body can't be inflated with ``rpc.decompressor``."""
+
+    status, code, text = 400, "broken_body", "the body isn't what rpc.decompressor says"
+
+
 class RateLimited(Refusal):
     """Over ``rpc.rate_limit``."""
 

@@ -17,6 +17,7 @@ from eas_engine.admission.gate import Fleet, Gate, Limits
 from eas_engine.batching.batcher import Batcher
 from eas_engine.errors import Draining, InstanceCrashed
 from eas_engine.gateway.front import Front, Log, Rules
+from eas_engine.gateway.threads import IoThreads
 from eas_engine.request import UNKNOWN
 from eas_engine.telemetry.counters import Counters
 from eas_engine.workers.batch_link import BatchLink
@@ -66,6 +67,7 @@ class Plane:
         clock: Clock,
         log: Log,
         descriptors: int,
+        io_threads: int = 1,
         access: AccessLog | None = None,
     ) -> None:
         """``descriptors``: how many the process may have (``gateway.room``)."""
@@ -81,6 +83,7 @@ class Plane:
                 self.pool, loop=loop, clock=clock.now, counters=self.counters, log=log
             )
         self.gate = Gate(limits, loop=loop, clock=clock.now, refuse=self._refuse)
+        self.io_threads = IoThreads(io_threads, loop)
         self.front = Front(
             rules,
             gate=self.gate,
@@ -91,6 +94,7 @@ class Plane:
             loop=loop,
             log=log,
             request_prefix=prefix,
+            threads=self.io_threads,
             descriptors=descriptors,
             access=access,
         )
@@ -186,6 +190,7 @@ class Plane:
         for connection in tuple(self.front.connections):
             connection.abort()
         self.gate.deadlines.close()
+        self.io_threads.close()
         self.pool.close()
         self.bodies.close()
 

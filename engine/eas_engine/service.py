@@ -258,6 +258,7 @@ class Engine:
             io_threads_requested=here.requested,
             io_threads_effective=here.effective,
             io_threads_reason=here.reason,
+            body_threads=self._plane.io_threads.count,
             statuses=dict(self._plane.counters.statuses),
             closed_for_room=self._plane.counters.closed_for_room,
             refused_connections=self._plane.counters.refused_connections,

@@ -20,6 +20,7 @@ from eas_engine.workers.link import Link
 from eas_engine.workers.pool import Pool
 from eas_engine.workers.quarantine import Quarantine
 from support.loop import FakeLoop
+from support.threads import FakeThreads
 from support.wire_host import WireHost
 
 HEAD = b"POST /api/predict/digits HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -85,8 +86,10 @@ class Parts:
         any_path: bool = False,
         retry: bool = False,
         batching: BatchRules | None = None,
+        decompressor: str = "",
     ) -> None:
         self.loop = FakeLoop()
+        self.threads = FakeThreads(self.loop)
         self.counters = Counters()
         self.bodies = Bodies(memory)
         self.backlog = Backlog()
@@ -110,7 +113,7 @@ class Parts:
                 self.pool, loop=loop, clock=self.loop.time, counters=self.counters, log=self.log
             )
         self.front = Front(
-            Rules("digits", token, max_body, any_path),
+            Rules("digits", token, max_body, any_path, decompressor),
             gate=self.gate,
             bodies=self.bodies,
             counters=self.counters,
@@ -119,6 +122,7 @@ class Parts:
             loop=loop,
             log=self.log,
             request_prefix="test",
+            threads=self.threads,
         )
         self.broken: list[tuple[str, str]] = []
         self.hosts: list[WireHost] = []
@@ -180,11 +184,6 @@ class Parts:
         host.die()
         host.link.lost(crash)
 
-    def waiting(self, host: WireHost) -> list[int]:
-        """How many requests each unit in the host has that isn't begun."""
-        host.read()
-        return [len(unit.calls) for unit in host.units if not unit.begun]
-
     @property
     def quarantine(self) -> Quarantine:
         """Where suspects are; only with `retry`."""
@@ -208,6 +207,7 @@ class Parts:
         assert self.bodies.arena is None or self.bodies.arena.used == 0
         for host in self.hosts:
             assert host.link.count == 0, host.link
+            assert host.link.free_threads() in (0, host.link.credit.threads)
             assert host.link.idle()
             assert host.arena.used == 0
 

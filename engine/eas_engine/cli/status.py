@@ -113,7 +113,8 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
 
 def _io_threads(shown: Mapping[str, Any]) -> str:
     numbers = f"{shown['requested']} asked for, {shown['effective']} in effect"
-    return f"{numbers}: {shown['reason']}" if shown.get("reason") else numbers
+    bodies = f"; up to {shown['for_bodies']} for bodies" if "for_bodies" in shown else ""
+    return (f"{numbers}: {shown['reason']}" if shown.get("reason") else numbers) + bodies
 
 
 def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:

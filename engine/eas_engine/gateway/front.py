@@ -11,6 +11,7 @@ from eas_engine.admission.gate import QUEUE_FULL
 from eas_engine.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, Refusal, Unauthorized
 from eas_engine.gateway import head as heads
 from eas_engine.gateway.auth import Verifier
+from eas_engine.gateway.compressing import Compression
 from eas_engine.gateway.http import Connection
 from eas_engine.gateway.reply import IDLE_ANNOUNCED, Replies
 from eas_engine.gateway.room import Room
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eas_engine.admission.gate import Gate
     from eas_engine.gateway.access import AccessLog
     from eas_engine.gateway.head import Head
+    from eas_engine.gateway.threads import Threads
     from eas_engine.request import Ticket
     from eas_engine.telemetry.counters import Counters
 
@@ -50,6 +52,9 @@ class Bodies(Protocol):
     def release(self, ticket: Ticket) -> None:
         """Nobody reads the ticket's body any more."""
 
+    def free(self, offset: int) -> None:
+        """Nobody needs the extent any more, which `place` gave and no ticket has."""
+
 
 class Log(Protocol):
     """Where the few lines go that requests cause."""
@@ -60,12 +65,16 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """Which requests are for this service. ``any_path``: all (a processor that was started by hand)."""
+    """Which requests are for this service. ``any_path``: all (a processor that was started by hand).
+
+    ``decompressor``: what their bodies are compressed with (``codecs``); empty: nothing.
+    """
 
     name: str
     token: str
     max_body: int
     any_path: bool = False
+    decompressor: str = ""
 
     @property
     def path(self) -> bytes:
@@ -88,14 +97,22 @@ class Front:
         loop: asyncio.AbstractEventLoop,
         log: Log,
         request_prefix: str,
+        threads: Threads,
         descriptors: int = 1 << 30,
         access: AccessLog | None = None,
     ) -> None:
-        """``descriptors``: how many the whole process may have; clients get their share (``room``)."""
+        """``descriptors``: how many the whole process may have; clients get their share (``room``).
+
+        ``threads``: for long work on bodies. With ``rules.decompressor`` they are inflated on their way to
+        ``submit``.
+        """
         self.gate = gate
         self.bodies, self.budget = bodies, bodies.budget
         self.counters = counters
         self.submit = submit
+        if rules.decompressor:
+            self._inflate(rules.decompressor, threads)
+        self.compression = Compression(threads, counters)
         self._look = look
         self.turned_away = 0  # requests that were refused at the gate
         self.loop = loop
@@ -119,6 +136,14 @@ class Front:
 
     def __repr__(self) -> str:
         return f"<Front {self._path!r} {len(self.connections)} connections, {self.gate!r}>"
+
+    def _inflate(self, codec: str, threads: Threads) -> None:
+        """From now on bodies are inflated before they are submitted."""
+        # The library of the codecs is for services that have one: 5 ms of every other start.
+        from eas_engine.gateway.codecs import CODECS  # noqa: PLC0415
+        from eas_engine.gateway.inflating import Inflation  # noqa: PLC0415
+
+        self.submit = Inflation(CODECS[codec], self, threads, self.submit).submit
 
     def connection(self) -> Any:
         """The protocol for a client that has just connected; what a loop's ``create_server`` calls.
@@ -240,7 +265,7 @@ class Front:
 
     def writing(self) -> bool:
         """Whether an answer is still on its way to a client."""
-        return any(connection.unsent for connection in self.connections)
+        return self.compression.busy > 0 or any(connection.unsent for connection in self.connections)
 
     def tick(self) -> None:
         """Once a second: the date, connections that were idle for too long, log lines that were left out."""

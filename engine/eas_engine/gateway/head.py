@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from eas_engine.errors import BadRequest, HeadTooLarge, LengthRequired
+from eas_engine.gateway.accept import choose
 
 MAX_HEAD: Final = 64 * 1024
 MAX_FIELDS: Final = 256
@@ -31,11 +32,13 @@ class Head:
     """A parsed head. Field values are bytes as they came, None when the field isn't there.
 
     ``length``: of the body in bytes, or ``CHUNKED``. ``path``: the target without query, and without scheme
-    and authority when it was absolute. ``target``: the same with the query.
+    and authority when it was absolute. ``target``: the same with the query. ``coding``: which one the answer
+    may have (``accept``).
     """
 
     __slots__ = (
         "authorization",
+        "coding",
         "content_md5",
         "content_type",
         "date",
@@ -64,6 +67,7 @@ class Head:
         self.content_md5 = fields.get(b"content-md5")
         self.content_type = fields.get(b"content-type")
         self.date = fields.get(b"date")
+        self.coding = choose(fields.get(b"accept-encoding"))
         given = fields.get(b"x-request-id")
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else None
         self.timing = fields.get(b"x-eas-timing", b"").lower() in (b"1", b"true")

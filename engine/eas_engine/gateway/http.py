@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eas_engine.errors import BadRequest, DeadlineExceeded, HeadTooLarge, Refusal
 from eas_engine.gateway import head as heads
 from eas_engine.gateway.access import GONE
+from eas_engine.gateway.compressing import WORTH
 from eas_engine.gateway.reply import CONTINUE, has_body
 from eas_engine.gateway.upload import Upload, upload
 from eas_engine.request import Client, Ticket
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from eas_engine.gateway.compressing import Compressed
     from eas_engine.gateway.front import Front
     from eas_engine.gateway.head import Head
     from eas_engine.request import Body
@@ -72,6 +74,7 @@ class Connection(Client):
         "_raw",
         "_received",
         "_sent",
+        "_short",
         "_skip",
         "_state",
         "_tail",
@@ -92,7 +95,8 @@ class Connection(Client):
         self._raw = b""  # the last head that was screened, as bytes and parsed
         self._head: Head | None = None
         self._length = 0
-        self._plain = False  # its answer may go the short way
+        self._plain = False  # its answer may go the short way ...
+        self._short = 0  # ... when it has fewer bytes than this
         self._tail = b""
         self._pipelines = False  # it has sent a request before it had the answer to the one before
         self._first = 0.0  # when the first byte of the request being read came
@@ -252,6 +256,8 @@ class Connection(Client):
             return False
         self._raw, self._head, self._length = raw, head, head.length
         self._plain = head.plain and self._front.access is None
+        coding = head.coding
+        self._short = 1 if coding.always else WORTH if coding.name else _SEPARATE
         return True
 
     def _unfinished_head(self, data: bytes) -> None:
@@ -340,7 +346,7 @@ class Connection(Client):
     def succeeded(self, ticket: Ticket, body: bytes, now: float, begun: float, process_us: int) -> None:
         """The processor has answered, and there is nothing special about it."""
         size = len(body)
-        if not self._plain or size >= _SEPARATE or self._front.closing:
+        if not self._plain or size >= self._short or self._front.closing:
             ticket.begun, ticket.process_us = begun, process_us
             self.answered(ticket, 200, b"", body, now, None)
             return
@@ -362,6 +368,49 @@ class Connection(Client):
     ) -> None:
         """The processor has answered."""
         self._ticket = None
+        head, compression = self._head, self._front.compression
+        if (
+            head is not None
+            and head.coding.name
+            and compression.wanted(head.coding, status, headers, len(body))
+        ):
+
+            def then(compressed: Compressed | None) -> None:
+                self._compressed(ticket, status, headers, body, sent, compressed)
+
+            compression.start(head.coding, body, then)
+        else:
+            self._answer(ticket, status, headers, body, now, sent)
+
+    def _compressed(  # noqa: PLR0917 - as `answered`
+        self,
+        ticket: Ticket,
+        status: int,
+        headers: bytes,
+        body: Body,
+        sent: Callable[[], None] | None,
+        compressed: Compressed | None,
+    ) -> None:
+        """The processor's answer has been compressed, or won't be; the client may be gone by now."""
+        gone = self._transport.is_closing()
+        if sent is not None and (gone or compressed is not None):
+            sent()
+            sent = None
+        if gone:
+            return
+        if compressed is not None:
+            headers, body = headers + compressed.lines, compressed.body
+        self._answer(ticket, status, headers, body, monotonic(), sent)
+
+    def _answer(  # noqa: PLR0917 - as `answered`
+        self,
+        ticket: Ticket,
+        status: int,
+        headers: bytes,
+        body: Body,
+        now: float,
+        sent: Callable[[], None] | None,
+    ) -> None:
         head, front, size = self._head, self._front, len(body)
         if head is None:
             return

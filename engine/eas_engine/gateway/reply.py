@@ -27,7 +27,8 @@ _CHALLENGE: Final = b'WWW-Authenticate: Bearer realm="eas"\r\n'
 """What RFC 9110 wants with a 401. No browser asks its user for a name because of this scheme."""
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {450: b"Queue Full"}
 _LOW: Final = tuple(b"%03x" % n for n in range(0x1000))
-_BODILESS: Final = frozenset({204, 304})
+BODILESS: Final = frozenset({204, 304})
+"""Statuses whose answers have no body."""
 
 
 class Replies:
@@ -90,7 +91,7 @@ class Replies:
         lines.append(headers)
         if head.timing:
             lines.append(server_timing(ticket, now))
-        if status not in _BODILESS:
+        if status not in BODILESS:
             lines.append(b"Content-Length: %d\r\n" % size)
         lines.append(b"\r\n")
         return b"".join(lines)
@@ -161,7 +162,7 @@ class Replies:
 
 def has_body(status: int, head: Head) -> bool:
     """Whether bytes follow the head of the answer."""
-    return status not in _BODILESS and head.method != b"HEAD"
+    return status not in BODILESS and head.method != b"HEAD"
 
 
 def server_timing(ticket: Ticket | None, now: float) -> bytes:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from eas_engine.spec import addresses, presets
-from eas_engine.spec.loops import has_gil, loops
+from eas_engine.spec.loops import body_threads, has_gil, loops
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.machine_types import machine_types
 from eas_engine.spec.model import ServiceSpec
@@ -100,9 +100,16 @@ def _keepalive(spec: ServiceSpec, _: Machine) -> str:
     )
 
 
-def _io_threads(spec: ServiceSpec, _: Machine) -> str:
-    here = loops(spec.metadata.rpc.io_threads, gil=has_gil())
-    return f"one event loop: {here.reason}" if here.reason else "one event loop"
+def _io_threads(spec: ServiceSpec, machine: Machine) -> str:
+    asked = spec.metadata.rpc.io_threads
+    here = loops(asked, gil=has_gil())
+    loop = f"one event loop: {here.reason}" if here.reason else "one event loop"
+    return f"{loop}; up to {body_threads(asked, machine.cpus)} thread(s) inflate and compress bodies"
+
+
+def _decompressor(spec: ServiceSpec, _: Machine) -> str:
+    codec = spec.metadata.rpc.decompressor
+    return f"every request's body is inflated with {codec}" if codec else "bodies are taken as they come"
 
 
 def _queue(spec: ServiceSpec, _: Machine) -> str:
@@ -201,6 +208,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "metadata.resource": _resource,
         "metadata.rpc.keepalive": _keepalive,
         "metadata.rpc.io_threads": _io_threads,
+        "metadata.rpc.decompressor": _decompressor,
         "metadata.rpc.max_queue_size": _queue,
         "metadata.rpc.worker_threads": _threads,
         "metadata.rpc.rate_limit": _rate,

@@ -1,4 +1,4 @@
-"""How many event loops read and write the network, and why.
+"""What ``rpc.io_threads`` comes to: how many event loops and why, and how many threads for bodies.
 
 One, on every interpreter: with a GIL several loops take turns at it, and without one what they pay for
 handing requests over is more than they win (``docs/decisions/0011-one-loop-everywhere.md`` has the figures).
@@ -19,6 +19,11 @@ class Loops:
     effective: int
     reason: str
     """Why it isn't the number requested, for a person; empty when it is."""
+
+
+def body_threads(requested: int, cpus: int) -> int:
+    """How many threads inflate and compress bodies, which releases the GIL: no more than there are cores."""
+    return min(requested, max(1, cpus))
 
 
 def has_gil() -> bool:

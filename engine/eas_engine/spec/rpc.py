@@ -41,7 +41,8 @@ class Rpc(Section):
         4,
         "In the cloud the threads that read and write the network. Here one event loop does that, with a GIL "
         "or without, because several cost more than they bring (docs/performance.md): the status shows the "
-        "requested and the effective number, and why they differ.",
+        "requested and the effective number, and why they differ. Up to as many threads, but no more than "
+        "there are cores, inflate and compress bodies (docs/compression.md).",
         ge=1,
         le=MOST_THREADS,
     )
@@ -88,7 +89,10 @@ class Rpc(Section):
         "Whether SIGTERM is sent to the processor's main process, at once when its instance begins to leave.",
     )
     decompressor: Literal["", "zlib", "gzip", "snappy", "zstd", "lz4"] = parameter(
-        "", "Every request body is inflated with this codec before the processor sees it; safe against bombs."
+        "",
+        "Every request body is inflated with this codec before the processor sees it (docs/compression.md). "
+        "One that becomes larger than `rpc.max_body_size`: 413. One that can't be inflated: 400 "
+        "`broken_body`.",
     )
     proxy_path: Text = parameter(
         "",

@@ -32,7 +32,11 @@ class Counters:
         "bytes_out",
         "client_gone",
         "closed_for_room",
+        "compressed_from",
+        "compressed_to",
         "connections",
+        "inflated_from",
+        "inflated_to",
         "process",
         "process_us",
         "queue",
@@ -54,6 +58,8 @@ class Counters:
         self.total = [0] * BUCKETS
         self.queue_us = self.batch_us = self.process_us = self.total_us = 0
         self.bytes_in = self.bytes_out = 0
+        self.inflated_from = self.inflated_to = 0  # bytes of requests: as they came, and inflated
+        self.compressed_from = self.compressed_to = 0  # bytes of answers: the processor's, and compressed
         self.connections = self.accepted = self.client_gone = 0
         self.retries = 0  # requests whose instance had died, tried a second time
         self.batches: defaultdict[str, int] = defaultdict(

@@ -103,6 +103,7 @@ class ServiceStatus:
     io_threads_requested: int = 1
     io_threads_effective: int = 1
     io_threads_reason: str = ""  # why they differ
+    body_threads: int = 1  # at most so many inflate and compress bodies
     statuses: Mapping[int, int] = field(default_factory=dict)  # answers by HTTP status since the start
     closed_for_room: int = 0  # connections that were closed because there were too many, since the start
     refused_connections: int = 0  # those that were closed unheard
@@ -141,6 +142,7 @@ def document(
             "requested": status.io_threads_requested,
             "effective": status.io_threads_effective,
             "reason": status.io_threads_reason,
+            "for_bodies": status.body_threads,
         },
         "rates": asdict(status.rates),
         "answers": {str(code): count for code, count in sorted(status.statuses.items())},

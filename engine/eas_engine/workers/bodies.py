@@ -70,6 +70,11 @@ class Bodies:
         if size:
             self.budget.give(size)
 
+    def free(self, offset: int) -> None:
+        """Nobody needs the extent of the arena any more, which `place` gave and no ticket has."""
+        if self.arena is not None:
+            self.arena.give(offset)
+
     def close(self) -> None:
         """Unmap and close."""
         if self.arena is not None:

@@ -22,6 +22,7 @@ from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.entrance import CROWD, LOOK_EVERY, Entrance
 from eas_engine.gateway.front import Front, Rules
 from eas_engine.gateway.http import Connection
+from eas_engine.gateway.threads import IoThreads
 from eas_engine.request import Ticket
 from eas_engine.telemetry.counters import Counters
 from eas_engine.workers.bodies import Bodies
@@ -53,6 +54,7 @@ class Service:
             loop=loop,
             log=Lines(),
             request_prefix="test",
+            threads=IoThreads(1, loop),
         )
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)

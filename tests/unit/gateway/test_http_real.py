@@ -14,6 +14,7 @@ import uvloop
 from eas_engine.admission.gate import Fleet, Gate, Limits
 from eas_engine.errors import Refusal
 from eas_engine.gateway.front import Front, Rules
+from eas_engine.gateway.threads import IoThreads
 from eas_engine.request import Ticket
 from eas_engine.telemetry.counters import Counters
 from eas_engine.workers.bodies import Bodies
@@ -42,6 +43,7 @@ class Service:
             loop=loop,
             log=Lines(),
             request_prefix="test",
+            threads=IoThreads(1, loop),
         )
 
     def _refuse(self, ticket: Ticket, refusal: Refusal, now: float) -> None:

@@ -39,7 +39,6 @@ def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
         "metadata.gpu_memory",
         "metadata.enable_grpc",
         "metadata.enable_webservice",
-        "metadata.rpc.decompressor",
     }
 
 
@@ -108,7 +107,6 @@ def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
     [
         ({"networking.disable_internet_endpoint": True}, "networking.disable_internet_endpoint"),
         ({"memory": 100}, "metadata.memory"),
-        ({"rpc.decompressor": "lz4"}, "metadata.rpc.decompressor"),
         ({"enable_grpc": True}, "metadata.enable_grpc"),
         ({"enable_webservice": "true"}, "metadata.enable_webservice"),
         ({"storage": [{"mount_path": "/x", "empty_dir": {}}]}, "storage"),

@@ -64,7 +64,7 @@ def test_the_document() -> None:
     shown = json.loads(json.dumps(document(service(), measured)))
     assert shown["queue"] == {"depth": 3, "capacity": 69, "in_flight": 0}
     assert shown["threads"] == {"busy": 2, "all": 5}
-    assert shown["io_threads"] == {"requested": 4, "effective": 1, "reason": "why"}
+    assert shown["io_threads"] == {"requested": 4, "effective": 1, "reason": "why", "for_bodies": 1}
     assert shown["answers"] == {"200": 7, "450": 1}
     (instance,) = shown["instances"]
     assert instance["pids"] == [7, 8]
