@@ -44,8 +44,14 @@ def test_the_table_in_c_of_the_readme() -> None:
     assert handle(Request.build("x", headers={"Content-Type": "a/b"})) == (200, b"x", b"")
 
 
+def test_the_batches_of_the_readme() -> None:
+    call = processor(compiled.text_library(blocks("cpp")[1])).handle_batch()
+    answers, _ = call([Request.build("hello"), Request.build()])
+    assert answers == [(200, b"5", b""), (422, b"nothing to measure", b"")]
+
+
 def test_the_plain_interface_of_the_readme() -> None:
-    handle = processor(compiled.text_library(blocks("cpp")[1])).handle()
+    handle = processor(compiled.text_library(blocks("cpp")[2])).handle()
     assert handle(Request.build("same")) == (200, b"same", b"")
 
 

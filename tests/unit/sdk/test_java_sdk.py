@@ -97,6 +97,11 @@ def test_the_readmes_processors_serve(tmp_path: Path) -> None:
     assert java.printed(script, tmp_path, jar, main_class="com.example.Upper") == "(200, b'YOU', b'')"
     seen = java.printed(script, tmp_path, jar, main_class="com.example.Hello", model_config="hi")
     assert seen == "(200, b'hi you', b'X-Language: en\\r\\n')"
+    script = """
+(good, bad), _ = made().handle_batch()([Request.build(b"you"), Request.build(b"")])
+print(good, bad)
+"""
+    assert java.printed(script, tmp_path, jar, main_class="com.example.Lengths") == "(200, b'3', b'') empty"
 
 
 def test_the_readmes_service_is_one(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def snippets(directory: Path) -> list[Path]:
 @pytest.fixture
 def written(tmp_path: Path) -> list[Path]:
     found = snippets(tmp_path)
-    assert [each.name for each in found] == ["app.py", "app.py", "test_app.py"]
+    assert [each.name for each in found] == ["app.py", "app.py", "test_app.py", "batches.py"]
     return found
 
 
@@ -52,3 +52,10 @@ def test_test_snippet(written: list[Path]) -> None:
     subprocess.run(
         [sys.executable, "-c", program], cwd=written[2].parent, env={"PYTHONPATH": path}, check=True
     )
+
+
+def test_batch_snippet(engine: ScriptedEngine, written: list[Path]) -> None:
+    batching = {"max_batch_size": 16, "padding": False, "sizes": []}
+    assert engine.serve(written[3], batching=batching)["batch"] is True
+    assert engine.call("3")["body"] == "9.0"
+    assert engine.call("?") == {"raised": "ValueError: a number, please"}
