@@ -21,6 +21,10 @@ from eas_processors.tensorflow.errors import ModelUnusable, short
 from eas_processors.tensorflow.options import Options
 from eas_processors.tensorflow.runtime import tf
 
+_CODE = (
+    "there is Python code in it (a Lambda layer), which isn't run; model.export() makes a SavedModel of it"
+)
+
 
 def load(file: Path, options: Options, device: str) -> saved_model.SavedModel:
     """The model in the file; ``ModelUnusable`` says why it can't be loaded."""
@@ -29,7 +33,8 @@ def load(file: Path, options: Options, device: str) -> saved_model.SavedModel:
         try:
             _export(keras.models.load_model(str(file), compile=False, safe_mode=True), folder)
         except Exception as error:
-            raise ModelUnusable(f"{file} can't be loaded as a Keras file: {short(error)}") from error
+            reason = _CODE if "safe_mode" in str(error) else short(error)
+            raise ModelUnusable(f"{file} can't be loaded as a Keras file: {reason}") from error
         keras.backend.clear_session()
         gc.collect()  # the weights exist a second time in the session
         return saved_model.load(Path(folder), options, device)

@@ -69,7 +69,8 @@ class SavedModel:
     def run(self, signature: Signature, inputs: Arrays, output_filter: OutputFilter) -> Arrays:
         """Compute the outputs wanted, and only those."""
         bound = self._bound[signature.name]
-        wanted = [str(name) for name in output_filter] or list(bound.outputs)
+        names = list(bound.outputs)
+        wanted = [each if isinstance(each, str) else names[each] for each in output_filter] or names
         feeds = {bound.inputs[name]: array for name, array in cast("dict[str, np.ndarray]", inputs).items()}
         values = self._session.run(feeds, [bound.outputs[name] for name in wanted])
         return dict(zip(wanted, values, strict=True))

@@ -104,6 +104,13 @@ def test_a_filter_gives_only_what_it_names(dense: Preset, folder: Path) -> None:
     assert_same(run(dense, "both", {"x": X}, "z"), {"z": both["z"]})
 
 
+def test_outputs_may_be_counted_in_the_order_of_their_names(dense: Preset, folder: Path) -> None:
+    expected = models.session_results(folder / "dense", "both", {"x": X})
+    found = dense.model.run(dense.model.signature("both"), {"x": X}, (1,))
+    assert isinstance(found, dict)
+    assert_same(found, {"z": expected["z"]})
+
+
 def test_a_signature_of_another_name_is_refused_with_those_that_there_are(dense: Preset) -> None:
     with pytest.raises(BadRequest, match=r"no signature 'predict'; it has 'both', 'serving_default'"):
         dense.model.signature("predict")
@@ -271,6 +278,27 @@ def test_get_shows_placeholders_and_ends(frozen: Preset) -> None:
     shown = described(frozen)
     assert shown["inputs"] == [{"name": "x", "shape": [-1, 4], "type": "DT_FLOAT"}]
     assert [each["name"] for each in shown["outputs"]] == ["sizes", "parts", "parts:1"]
+
+
+@pytest.mark.parametrize("given", ["x", "x:0"])
+def test_a_frozen_graph_asked_in_json(frozen: Preset, given: str) -> None:
+    def asked(**body: Any) -> eas_sdk.Response:
+        text = json.dumps({"signature_name": "anything", "inputs": {given: X.tolist()}, **body})
+        headers = {"Content-Type": "application/json"}
+        answer = frozen.process(eas_sdk.Request.build(text, headers=headers))
+        assert isinstance(answer, eas_sdk.Response)
+        return answer
+
+    found = asked(output_filter=["parts:1", "sizes"])
+    assert found.status == 200, bytes(found.body)
+    assert json.loads(bytes(found.body)) == {"outputs": {"parts:1": X[:, 2:].tolist(), "sizes": [5, 3]}}
+    refused = [asked(), asked(output_filter=["nobody"]), asked(inputs={"y": [[1, 2]]}, output_filter=["y"])]
+    assert [each.status for each in refused] == [400] * 3
+    assert [bytes(each.body).decode().strip() for each in refused] == [
+        NO_TARGET,
+        "the graph has no tensor 'nobody'; its outputs are 'sizes', 'parts', 'parts:1'",
+        "input 'y': sent DT_FLOAT [1, 2], the model wants DT_FLOAT [-1, 3]",
+    ]
 
 
 # -- Keras
