@@ -13,16 +13,21 @@ from eas_engine.telemetry.logs import wants_colours
 _GREEN, _DIM, _RESET = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
-def announce(record: EngineRecord, token: Token | None, *, out: TextIO | None = None) -> None:
-    """Print it to ``out`` (None = stdout). Nobody there to read it is no reason not to serve."""
+def announce(
+    record: EngineRecord, token: Token | None, *, data: str = "hello", out: TextIO | None = None
+) -> None:
+    """Print it to ``out`` (None = stdout). Nobody there to read it is no reason not to serve.
+
+    ``data`` is what the command sends; empty: it sends GET, which presets answer with their signature.
+    """
     out = out or sys.stdout
     with contextlib.suppress(OSError, ValueError):  # ValueError: a stream that was closed
-        text = announcement(record, token, terminal=out.isatty())
+        text = announcement(record, token, terminal=out.isatty(), data=data)
         out.write(_coloured(text) if wants_colours(out) else text)
         out.flush()
 
 
-def announcement(record: EngineRecord, token: Token | None, *, terminal: bool) -> str:
+def announcement(record: EngineRecord, token: Token | None, *, terminal: bool, data: str = "hello") -> str:
     """The text. The token itself is in it only when it was made just now and a person is looking."""
     rows = [("URL", f"{record.url}  (listening on {_address(record.host, record.port)})")]
     rows.append(("admin", record.admin_url))
@@ -32,15 +37,16 @@ def announcement(record: EngineRecord, token: Token | None, *, terminal: bool) -
         rows.append(("token", f"{token.text}  (shown once; `eas-engine status` shows it again)"))
     else:
         rows.append(("token", f"in {token.file}"))
-    rows.append(("try", curl(record, token)))
+    rows.append(("try", curl(record, token, data)))
     lines = [f"{record.name} is ready (eas-engine {record.version}, pid {record.pid})"]
     return "\n".join([*lines, *(f"  {name:<6} {text}" for name, text in rows)]) + "\n"
 
 
-def curl(record: EngineRecord, token: Token | None) -> str:
+def curl(record: EngineRecord, token: Token | None, data: str = "hello") -> str:
     """A command line for a POSIX shell; the token stays in its file."""
     header = f'-H "Authorization: $(cat {_quoted(str(token.file))})" ' if token else ""
-    return f"curl {header}--data-binary hello {shlex.quote(record.url)}"
+    body = f"--data-binary {shlex.quote(data)} " if data else ""
+    return f"curl {header}{body}{shlex.quote(record.url)}"
 
 
 def _coloured(text: str) -> str:
