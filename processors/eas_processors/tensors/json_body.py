@@ -208,7 +208,7 @@ def _floats(leaves: list[Any], dtype: np.dtype, name: str, shape: tuple[int, ...
         doubles = np.array(leaves, np.float64)
     except OverflowError:
         raise BadRequest(f"a number is too large for {name}") from None
-    if dtype.kind == "c":
+    if dtype.kind == "c" and leaves:
         if not shape or shape[-1] != 2:
             raise BadRequest(f"{name} numbers are pairs [real, imaginary]")
         doubles, shape = doubles.view(np.complex128), shape[:-1]
