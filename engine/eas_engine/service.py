@@ -32,6 +32,7 @@ from eas_engine.state import EngineRecord
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.scene import Scenes
+from eas_engine.telemetry.batches import batches
 from eas_engine.telemetry.logs import Logs, StderrLogs
 from eas_engine.telemetry.metrics import Metrics, service_labels
 from eas_engine.telemetry.status import Cleared, Load, Readiness, ServiceStatus
@@ -261,6 +262,7 @@ class Engine:
             io_threads_reason=here.reason,
             body_threads=self._plane.io_threads.count,
             statuses=dict(self._plane.counters.statuses),
+            batches=batches(self._plane.counters) if service.metadata.rpc.batching else None,
             closed_for_room=self._plane.counters.closed_for_room,
             refused_connections=self._plane.counters.refused_connections,
             warnings=parts.warnings,

@@ -88,6 +88,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
         ),
         ("queue", f"{queue['depth']} waiting, {queue['in_flight']} of {queue['capacity']} in the system"),
         ("threads", f"{threads['busy']} of {threads['all']} busy"),
+        *([("batches", _batches(status["batches"]))] if status.get("batches") else []),
         ("clients", _clients(status["connections"])),
         ("rate", f"{rates['requests_per_second']:.1f} requests/s, {rates['errors_per_second']:.1f} errors/s"),
         (
@@ -150,6 +151,15 @@ def _lines(one: Mapping[str, Any]) -> Sequence[str]:
     if one["last_crash"] and one["last_crash"].get("lines"):
         return list(one["last_crash"]["lines"])
     return [] if one["state"] == "READY" else list(one["log"])
+
+
+def _batches(of: Mapping[str, Any]) -> str:
+    """``12.3 requests each (idle: 7, full: 40), 16.0 rows a call, 4% padding``."""
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in of["reasons"].items() if count)
+    if not reasons:
+        return "none yet"
+    text = f"{of['requests_per_batch']:.1f} requests each ({reasons}), {of['rows_per_call']:.1f} rows a call"
+    return text + (f", {of['padding_share']:.0%} padding" if of["padding_share"] else "")
 
 
 def _clients(connections: Mapping[str, Any]) -> str:

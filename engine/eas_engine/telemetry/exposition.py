@@ -29,6 +29,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from eas_engine import errors
+from eas_engine.telemetry.batches import Sizes, by_reason
 from eas_engine.telemetry.counters import BUCKETS, Counters
 from eas_engine.telemetry.processes import figures, of_one, open_files
 from eas_engine.telemetry.status import InstanceStatus, Load
@@ -58,6 +59,11 @@ FAMILIES = (
     Family("eas_request_queue_seconds", _H, "Waiting for a worker thread"),
     Family("eas_request_batch_wait_seconds", _H, "Waiting for a batch to fill"),
     Family("eas_request_process_seconds", _H, "In the processor"),
+    Family("eas_batches", _C, "Batches, by why they went (rpc.batching)", ("reason",)),
+    Family("eas_batch_requests", _H, "Requests in a batch"),
+    Family("eas_batch_calls", _C, "Calls of the model that batches took"),
+    Family("eas_batch_rows", _C, "Rows in these calls, padding included"),
+    Family("eas_batch_padding_rows", _C, "Rows in these calls that were nothing but padding"),
     Family("eas_ready", _G, "1 when an instance is ready, else 0"),
     Family("eas_queue_depth", _G, "Requests that wait"),
     Family("eas_queue_capacity", _G, "Requests in the system at which 450 is answered"),
@@ -126,9 +132,9 @@ class ServiceCollector(Collector):
             info = InfoMetricFamily(family.name, family.text, labels=list(self._labels))
             info.add_metric(own, value)  # type: ignore[arg-type]
             return info
-        if isinstance(value, _Latencies):
+        if isinstance(value, _Latencies | Sizes):
             histogram = HistogramMetricFamily(family.name, family.text, labels=names)
-            histogram.add_metric(own, value.buckets(), value.microseconds / 1e6)
+            histogram.add_metric(own, value.buckets(), value.total)
             return histogram
         metric = family.kind(family.name, family.text, labels=names)  # type: ignore[call-arg]
         samples = value if isinstance(value, Mapping) else {(): value}
@@ -147,6 +153,11 @@ class ServiceCollector(Collector):
             "eas_request_queue_seconds": _Latencies(counters.queue, counters.queue_us),
             "eas_request_batch_wait_seconds": _Latencies(counters.batch, counters.batch_us),
             "eas_request_process_seconds": _Latencies(counters.process, counters.process_us),
+            "eas_batches": by_label({}, by_reason(counters)),
+            "eas_batch_requests": Sizes(counters.batch_sizes, counters.batch_requests),
+            "eas_batch_calls": counters.batch_calls,
+            "eas_batch_rows": counters.batch_rows,
+            "eas_batch_padding_rows": counters.batch_padding,
             "eas_ready": int(load.ready),
             "eas_queue_depth": load.queue_depth,
             "eas_queue_capacity": load.queue_capacity,
@@ -196,7 +207,7 @@ class _Latencies:
 
     def __init__(self, counts: Sequence[int], microseconds: int) -> None:
         self._counts = list(counts)
-        self.microseconds = microseconds
+        self.total = microseconds / 1e6
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative, with upper bounds in seconds, as the exposition formats want them."""

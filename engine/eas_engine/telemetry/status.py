@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from eas_engine.secrecy import is_secret, redacted, without_users
+from eas_engine.telemetry.batches import Batches
 from eas_engine.telemetry.processes import Figures, figures
 from eas_engine.telemetry.window import Rates
 
@@ -105,6 +106,7 @@ class ServiceStatus:
     io_threads_reason: str = ""  # why they differ
     body_threads: int = 1  # at most so many inflate and compress bodies
     statuses: Mapping[int, int] = field(default_factory=dict)  # answers by HTTP status since the start
+    batches: Batches | None = None  # with rpc.batching
     closed_for_room: int = 0  # connections that were closed because there were too many, since the start
     refused_connections: int = 0  # those that were closed unheard
     warnings: tuple[str, ...] = ()  # about the configuration and this machine
@@ -144,6 +146,7 @@ def document(
             "reason": status.io_threads_reason,
             "for_bodies": status.body_threads,
         },
+        "batches": None if status.batches is None else asdict(status.batches),
         "rates": asdict(status.rates),
         "answers": {str(code): count for code, count in sorted(status.statuses.items())},
         "event_loop_lag_seconds": {"average": status.lag, "maximum": status.lag_max},

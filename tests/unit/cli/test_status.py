@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from eas_engine.cli.app import app
 from eas_engine.cli.output import duration, size
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.state import EngineRecord, StateDirectory
+from eas_engine.telemetry.batches import Batches
 from eas_engine.telemetry.status import Cleared, InstanceStatus, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Rates
 
@@ -26,6 +29,7 @@ class Source:
     """A service with one instance that crashed."""
 
     failing: Exception | None = None
+    batches: Batches | None = None
 
     def heartbeat_age(self) -> float:
         return 0.0
@@ -70,6 +74,7 @@ class Source:
             readiness=self.readiness(),
             rates=Rates(10, 5, 0, 0.001, 0.0125),
             statuses={200: 7},
+            batches=self.batches,
             closed_for_room=3,
             configuration={"token": TOKEN},
         )
@@ -111,6 +116,24 @@ def engine(
 def eas(root: Path, *arguments: str) -> Result:
     result: Result = CliRunner().invoke(app, [*arguments, "--state-dir", str(root)])
     return result
+
+
+@pytest.mark.parametrize(
+    ("batches", "shown"),
+    [
+        (Batches({"full": 0}), "batches +none yet"),
+        (
+            Batches({"full": 3, "age": 0, "idle": 1}, 50, 4, 60, 12.5, 15.0, 0.25),
+            r"batches +12\.5 requests each \(full: 3, idle: 1\), 15\.0 rows a call, 25% padding",
+        ),
+        (None, "threads .*\n *clients "),
+    ],
+)
+def test_status_shows_batches(tmp_path: Path, batches: Batches | None, shown: str) -> None:
+    source = Source()
+    source.batches = batches
+    with engine(tmp_path, source=source):
+        assert re.search(shown, eas(tmp_path, "status").output)
 
 
 def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:

@@ -79,6 +79,21 @@ def test_counters_and_load_are_exported() -> None:
     assert samples["eas_engine_cpu_seconds_total"] > 0
 
 
+def test_batches_are_exported() -> None:
+    counters = Counters()
+    counters.batches["full"] += 1
+    counters.count_batch(3, 2, 8, 5)
+    samples = scrape(counters)
+    assert samples["eas_batches_total{reason=full}"] == 1
+    assert samples["eas_batches_total{reason=drain}"] == 0
+    assert samples["eas_batch_requests_bucket{le=2.0}"] == 0
+    assert samples["eas_batch_requests_bucket{le=4.0}"] == samples["eas_batch_requests_count"] == 1
+    assert samples["eas_batch_requests_sum"] == 3
+    assert samples["eas_batch_calls_total"] == 2
+    assert samples["eas_batch_rows_total"] == 8
+    assert samples["eas_batch_padding_rows_total"] == 5
+
+
 @given(st.lists(st.integers(0, 1 << 34), max_size=30))
 def test_a_histogram_counts_each_duration_below_its_bounds(durations: list[int]) -> None:
     counters = Counters()

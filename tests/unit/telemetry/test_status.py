@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eas_engine.telemetry.batches import Batches
 from eas_engine.telemetry.processes import Figures, figures
 from eas_engine.telemetry.status import (
     MASK,
@@ -72,6 +73,20 @@ def test_the_document() -> None:
     assert instance["log"] == ["a", "b"]
     assert instance["last_crash"] == {"exit": "SIGSEGV"}
     assert shown["engine"]["memory_bytes"] == 80  # the instances are children of the engine
+
+
+def test_batches_are_shown_where_there_are_any() -> None:
+    assert document(service(), measured)["batches"] is None
+    shown = json.loads(json.dumps(document(service(batches=Batches({"full": 2}, 32, 2, 32, 16.0)), measured)))
+    assert shown["batches"] == {
+        "reasons": {"full": 2},
+        "requests": 32,
+        "calls": 2,
+        "rows": 32,
+        "requests_per_batch": 16.0,
+        "rows_per_call": 0.0,
+        "padding_share": 0.0,
+    }
 
 
 def test_no_secret_is_in_the_document() -> None:
