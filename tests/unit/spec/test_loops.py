@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from eas_engine.spec.loops import Loops, has_gil, loops
+from eas_engine.spec.loops import Loops, body_threads, has_gil, loops
 
 
 @pytest.mark.parametrize("requested", [2, 4, 1024])
@@ -31,3 +31,10 @@ def test_interpreters_before_3_13_have_a_gil(monkeypatch: pytest.MonkeyPatch) ->
 def test_later_ones_are_asked(enabled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: enabled, raising=False)
     assert has_gil() is enabled
+
+
+@pytest.mark.parametrize(("requested", "cpus", "threads"), [(4, 2, 2), (4, 16, 4), (1, 8, 1), (4, 0, 1)])
+def test_bodies_get_as_many_threads_as_were_asked_for_and_there_are_cores(
+    requested: int, cpus: int, threads: int
+) -> None:
+    assert body_threads(requested, cpus) == threads
