@@ -16,9 +16,10 @@ class Batching:
     Attributes:
         max_batch_size: the most rows that one call of the model should hold (``rpc.max_batch_size``). A
             request that holds more by itself is called alone.
-        padding: whether calls should be filled up to one of ``sizes`` (``rpc.batch_padding``).
-        sizes: the numbers of rows that calls should have when ``padding`` is on, ascending
-            (``rpc.batch_sizes``); empty: none is better than another.
+        padding: whether rows of different lengths should be joined, each padded to the longest of the batch
+            (``rpc.batch_padding``).
+        sizes: the only numbers of rows that calls should have, ascending; the rest is filled up with rows
+            that nobody sees (``rpc.batch_sizes``). Empty: any number will do.
     """
 
     def __init__(self, max_batch_size: int, *, padding: bool = False, sizes: Sequence[int] = ()) -> None:
@@ -38,7 +39,8 @@ class Batching:
 
         Args:
             rows: how many rows the call held, padding included.
-            padding: how many of them were there only to fill it up.
+            padding: how many of them were there only to fill it up. Where rows were made longer, too, it is
+                the rows that what was added would have filled.
         """
         counts = self._counts
         counts.calls += 1
