@@ -35,10 +35,12 @@ def shaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def dimensions(runs: list[memoryview]) -> tuple[int, ...]:
     """A ``repeated int64`` field of dimensions, of the runs that ``protobuf.fields`` gave."""
-    sizes = protobuf.integers(runs)
-    if len(sizes) > _MAX_DIMS:
-        raise BadRequest(f"a shape of {len(sizes)} dimensions is not supported")
-    return tuple(sizes.tolist())
+    sizes: list[int] = []
+    for size in protobuf.few_integers(runs):
+        sizes.append(size)
+        if len(sizes) > _MAX_DIMS:
+            raise BadRequest(f"a shape of more than {_MAX_DIMS} dimensions is not supported")
+    return tuple(sizes)
 
 
 def shape_runs(message: memoryview) -> list[memoryview]:
@@ -57,4 +59,4 @@ def shape_message(shape: tuple[int, ...]) -> bytes:
 
 def dims(shape: tuple[int, ...]) -> bytes:
     """The dimensions as a packed run."""
-    return protobuf.packed_varints(np.array(shape, np.int64))
+    return b"".join(map(protobuf.varint, shape))

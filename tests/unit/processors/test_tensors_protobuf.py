@@ -230,6 +230,7 @@ def test_varints_are_googles(values: list[int]) -> None:
     run = protobuf.packed_varints(np.array(values, np.int64))
     assert b"".join(protobuf.packed_field(1, run)) == theirs
     assert protobuf.integers([memoryview(run)]).tolist() == values
+    assert list(protobuf.few_integers([memoryview(run)])) == values
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1))
