@@ -19,8 +19,9 @@ models = pytest.importorskip("support.tensorflow_models", reason="tensorflow isn
 tf = models.tf
 
 from eas_processors.tensorflow import Preset  # noqa: E402 - after the skip
-from eas_processors.tensorflow.frozen_graph import NO_TARGET  # noqa: E402
+from eas_processors.tensorflow.frozen_graph import NO_TARGET, FrozenGraph  # noqa: E402
 from eas_processors.tensors.errors import BadRequest  # noqa: E402
+from eas_processors.tensors.model import Call  # noqa: E402
 
 RANDOM = np.random.default_rng(4)
 X = RANDOM.normal(size=(5, 4)).astype(np.float32)
@@ -263,8 +264,19 @@ def test_a_tensor_that_is_given_and_wanted(frozen: Preset) -> None:
 
 
 def test_a_frozen_graph_wants_its_outputs_named(frozen: Preset) -> None:
-    with pytest.raises(BadRequest, match=NO_TARGET):
-        run(frozen, "", {"x": X})
+    request = proto.messages("tf_predict.proto")["PredictRequest"](signature_name="anything")
+    answer = frozen.process(eas_sdk.Request.build(request.SerializeToString()))
+    assert isinstance(answer, eas_sdk.Response)
+    assert (answer.status, bytes(answer.body).decode().strip()) == (400, NO_TARGET)
+
+
+def test_requests_to_a_frozen_graph_may_be_joined_by_what_they_ask_for(frozen: Preset) -> None:
+    def joined(*wanted: str) -> bool:
+        assert isinstance(frozen.model, FrozenGraph)
+        return frozen.model.resolve(Call("", {"x": X}, wanted)).batched
+
+    assert joined("y", "parts:1")
+    assert not joined("y", "sizes")
 
 
 def test_that_is_what_tensorflow_says() -> None:
