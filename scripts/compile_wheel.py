@@ -33,6 +33,8 @@ COMPILED = (
     "eas_engine/batching/batcher.py",
     "eas_engine/batching/cut.py",
     "eas_engine/batching/pace.py",
+    "eas_engine/gateway/answering.py",
+    "eas_engine/gateway/ending.py",
     "eas_engine/gateway/front.py",
     "eas_engine/gateway/head.py",
     "eas_engine/gateway/http.py",

@@ -9,13 +9,17 @@ States
 ------
 ``HEAD``     waiting for, or in the middle of, a request's head
 ``BODY``     receiving a body (``upload``)
-``BUSY``     a ticket is in the system; what comes now is kept for later (pipelining), up to ``_AHEAD`` bytes
+``BUSY``     a ticket is in the system, or its answer is being compressed; what comes now is kept for later
+             (pipelining), up to ``AHEAD`` bytes
 ``SKIP``     answered already, dropping the rest of a body that nobody wants (at most ``_DRAIN``)
-``LINGER``   answered for the last time: half-closed, dropping what comes until the client closes or time is
-up.
-             Closing a socket with unread bytes in it would reset it, and the client would lose its answer.
+``LINGER``   answered for the last time: half-closed, dropping what comes until the client closes or its time
+             is up. Closing a socket with unread bytes in it would reset it, and the client would lose its
+             answer.
 
 One request at a time is in the system for each connection; so answers keep their order by themselves.
+
+A connection is one object in three files: ``ending`` has its fields and its end, ``answering`` sends, and
+here it reads.
 """
 
 from __future__ import annotations
@@ -26,109 +30,30 @@ from typing import TYPE_CHECKING, Any, Final
 from eas_engine.errors import BadRequest, DeadlineExceeded, HeadTooLarge, Refusal
 from eas_engine.gateway import head as heads
 from eas_engine.gateway.access import GONE
+from eas_engine.gateway.answering import SEPARATE, Answering
 from eas_engine.gateway.compressing import WORTH
-from eas_engine.gateway.reply import CONTINUE, has_body
-from eas_engine.gateway.upload import Upload, upload
-from eas_engine.request import Client, Ticket
+from eas_engine.gateway.ending import AHEAD, BODY, BUSY, END, HEAD, LINGER, LINGER_SECONDS, SKIP
+from eas_engine.gateway.reply import CONTINUE
+from eas_engine.gateway.upload import upload
+from eas_engine.request import Ticket
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
-    from eas_engine.gateway.compressing import Compressed
-    from eas_engine.gateway.front import Front
     from eas_engine.gateway.head import Head
-    from eas_engine.request import Body
 
-_END: Final = b"\r\n\r\n"
-_AHEAD: Final = 64 * 1024
 _DRAIN: Final = 1024 * 1024
-_LINGER_SECONDS: Final = 5.0
-_SEPARATE: Final = 16 * 1024
-"""Answers from this size on aren't joined to their heads: two buffers of one vectored write."""
 
 
-def _nowhere(_data: object) -> None:
-    """Where a connection writes before it is made."""
-
-
-_HEAD: Final = 0
-_BODY: Final = 1
-_BUSY: Final = 2
-_SKIP: Final = 3
-_LINGER: Final = 4
-_NAMES: Final = ("HEAD", "BODY", "BUSY", "SKIP", "LINGER")
-
-
-class Connection(Client):
+class Connection(Answering):
     """The protocol of one connection (``asyncio.BufferedProtocol``); also the client of its tickets."""
 
-    __slots__ = (
-        "_first",
-        "_front",
-        "_head",
-        "_left",
-        "_length",
-        "_pipelines",
-        "_plain",
-        "_raw",
-        "_received",
-        "_sent",
-        "_short",
-        "_skip",
-        "_state",
-        "_tail",
-        "_ticket",
-        "_timer",
-        "_transport",
-        "_upload",
-        "_write",
-        "active",
-        "stalled",
-    )
-
-    def __init__(self, front: Front) -> None:
-        self._front = front
-        self._transport: Any = None
-        self._write: Callable[[Any], None] = _nowhere
-        self._state = _HEAD
-        self._raw = b""  # the last head that was screened, as bytes and parsed
-        self._head: Head | None = None
-        self._length = 0
-        self._plain = False  # its answer may go the short way ...
-        self._short = 0  # ... when it has fewer bytes than this
-        self._tail = b""
-        self._pipelines = False  # it has sent a request before it had the answer to the one before
-        self._first = 0.0  # when the first byte of the request being read came
-        self._ticket: Ticket | None = None
-        self._upload: Upload | None = None
-        self._received = 0  # bytes of the last chunked body; for the access log alone
-        self._skip = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._sent: Callable[[], None] | None = None
-        self._left = 0  # bytes that were unsent when it was last looked at
-        self.active = 0.0
-        self.stalled = False
-
-    def __repr__(self) -> str:
-        return f"<Connection {_NAMES[self._state]} {self._ticket!r}>"
-
-    @property
-    def idle(self) -> bool:
-        """Between two requests."""
-        return self._state == _HEAD and not self._tail
-
-    @property
-    def unsent(self) -> int:
-        """Bytes of answers that haven't left yet."""
-        return int(self._transport.get_write_buffer_size())
+    __slots__ = ()
 
     @property
     def spare(self) -> int:
         """Whether it can be closed for room: 0 no, 1 it is idle, 2 it has ended and lingers."""
         if self.unsent or self._transport.is_closing():
             return 0
-        return 2 if self._state == _LINGER else int(self.idle)
+        return 2 if self._state == LINGER else int(self.idle)
 
     # -- the transport's calls
 
@@ -141,7 +66,7 @@ class Connection(Client):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        if self._state == _HEAD:
+        if self._state == HEAD:
             return self._front.head_buffer
         upload = self._upload
         return self._front.buffer if upload is None else upload.space
@@ -149,16 +74,16 @@ class Connection(Client):
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have come."""
         state = self._state
-        if state == _HEAD:
+        if state == HEAD:
             data = self._front.buffer[:nbytes].tobytes()
             if self._tail:  # taken up once and for all: whoever still wants to take it up finds nothing
                 data, self._tail = self._tail + data, b""
             self._take_head(data)
-        elif state == _BODY:
+        elif state == BODY:
             self._take_body(nbytes)
-        elif state == _BUSY:
+        elif state == BUSY:
             self._keep(self._front.buffer[:nbytes].tobytes())
-        elif state == _SKIP:
+        elif state == SKIP:
             self._drop(self._front.buffer[:nbytes].tobytes())
 
     def eof_received(self) -> bool:
@@ -184,7 +109,7 @@ class Connection(Client):
         """
         self.stalled = True
         self.active = monotonic()
-        if self._state in {_HEAD, _BUSY}:
+        if self._state in {HEAD, BUSY}:
             self._transport.pause_reading()
         self._front.unread.hold(self)
 
@@ -196,8 +121,8 @@ class Connection(Client):
         self._all_sent()
         if self._transport.is_closing():
             return
-        full = self._state == _BUSY and len(self._tail) >= _AHEAD
-        if not full and self._state != _BODY:  # an upload pauses and resumes by itself
+        full = self._state == BUSY and len(self._tail) >= AHEAD
+        if not full and self._state != BODY:  # an upload pauses and resumes by itself
             self._transport.resume_reading()
         self._again()
 
@@ -205,7 +130,7 @@ class Connection(Client):
 
     def _take_head(self, data: bytes) -> None:
         """A request begins. Nearly every request goes straight down here; everything else branches off."""
-        start = data.find(_END) + 4
+        start = data.find(END) + 4
         if data[:start] != self._raw and not self._new_head(data, start):
             return
         now = monotonic()
@@ -223,7 +148,7 @@ class Connection(Client):
         budget.used += length
         ticket.size = length
         ticket.body = data[start:]
-        self._state = _BUSY
+        self._state = BUSY
         if self._first:
             self._started_slowly(now)
         front.submit(ticket)
@@ -257,7 +182,7 @@ class Connection(Client):
         self._raw, self._head, self._length = raw, head, head.length
         self._plain = head.plain and self._front.access is None
         coding = head.coding
-        self._short = 1 if coding.always else WORTH if coding.name else _SEPARATE
+        self._short = 1 if coding.always else WORTH if coding.name else SEPARATE
         return True
 
     def _unfinished_head(self, data: bytes) -> None:
@@ -277,7 +202,7 @@ class Connection(Client):
     def _too_slow(self) -> None:
         """The head alone took all the time there is."""
         self._timer = None
-        if self._state == _HEAD:
+        if self._state == HEAD:
             refusal = DeadlineExceeded("the request's head took longer than rpc.keepalive")
             self._reject(refusal, None, b"", monotonic())
 
@@ -288,7 +213,7 @@ class Connection(Client):
         if head is None or ticket is None:
             return
         self._tail = b""
-        self._state = _BODY
+        self._state = BODY
         if head.expects and not data:
             self._transport.write(CONTINUE)
         self._upload = upload(self._front, ticket, head.length, self._transport, self._uploaded)
@@ -311,7 +236,7 @@ class Connection(Client):
         if ticket is None:
             return
         now = monotonic()
-        self._state = _BUSY
+        self._state = BUSY
         self._received = ticket.size
         self._tail = rest
         self._pipelines = self._pipelines or bool(rest)
@@ -325,7 +250,7 @@ class Connection(Client):
             self._first = monotonic()
             self._pipelines = True
         self._tail += data
-        if len(self._tail) >= _AHEAD:
+        if len(self._tail) >= AHEAD:
             self._transport.pause_reading()
 
     def _drop(self, data: bytes) -> None:
@@ -337,141 +262,9 @@ class Connection(Client):
             rest, self._skip = data[self._skip :], 0
         if not self._skip:
             self._stop_timer()
-            self._state = _HEAD
+            self._state = HEAD
             if rest:
                 self._take_head(rest)
-
-    # -- what a request.Client is told
-
-    def succeeded(self, ticket: Ticket, body: bytes, now: float, begun: float, process_us: int) -> None:
-        """The processor has answered, and there is nothing special about it."""
-        size = len(body)
-        if not self._plain or size >= self._short or self._front.closing:
-            ticket.begun, ticket.process_us = begun, process_us
-            self.answered(ticket, 200, b"", body, now, None)
-            return
-        self._ticket = None
-        self._write(self._front.replies.usual(ticket.number, body, size))
-        self._state = _HEAD
-        self.active = now
-        if self._tail:
-            self._next(now)
-
-    def answered(  # noqa: PLR0917 - see request.Client
-        self,
-        ticket: Ticket,
-        status: int,
-        headers: bytes,
-        body: Body,
-        now: float,
-        sent: Callable[[], None] | None,
-    ) -> None:
-        """The processor has answered."""
-        self._ticket = None
-        head, compression = self._head, self._front.compression
-        if (
-            head is not None
-            and head.coding.name
-            and compression.wanted(head.coding, status, headers, len(body))
-        ):
-
-            def then(compressed: Compressed | None) -> None:
-                self._compressed(ticket, status, headers, body, sent, compressed)
-
-            compression.start(head.coding, body, then)
-        else:
-            self._answer(ticket, status, headers, body, now, sent)
-
-    def _compressed(  # noqa: PLR0917 - as `answered`
-        self,
-        ticket: Ticket,
-        status: int,
-        headers: bytes,
-        body: Body,
-        sent: Callable[[], None] | None,
-        compressed: Compressed | None,
-    ) -> None:
-        """The processor's answer has been compressed, or won't be; the client may be gone by now."""
-        gone = self._transport.is_closing()
-        if sent is not None and (gone or compressed is not None):
-            sent()
-            sent = None
-        if gone:
-            return
-        if compressed is not None:
-            headers, body = headers + compressed.lines, compressed.body
-        self._answer(ticket, status, headers, body, monotonic(), sent)
-
-    def _answer(  # noqa: PLR0917 - as `answered`
-        self,
-        ticket: Ticket,
-        status: int,
-        headers: bytes,
-        body: Body,
-        now: float,
-        sent: Callable[[], None] | None,
-    ) -> None:
-        head, front, size = self._head, self._front, len(body)
-        if head is None:
-            return
-        keep = head.keep_alive and not front.closing
-        self._write(front.replies.answer(head, ticket, status, headers, size, now, close=not keep))
-        if size and has_body(status, head):
-            self._write_body(body, sent)
-        elif sent is not None:
-            sent()
-        self._note(ticket, status, size if has_body(status, head) else 0, now)
-        if keep:
-            self._next(now)
-        else:
-            self._end(unread=bool(self._tail))
-
-    def refused(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
-        """The engine ends the ticket: deadline, crash, or the processor's exception."""
-        self._ticket = None
-        if self._state == _BUSY:
-            self._refuse(refusal, ticket, now, keep=self._keeps(refusal), unread=bool(self._tail))
-        else:
-            self._forget_body()
-            self._refuse(refusal, ticket, now, keep=False, unread=True)
-
-    def _write_body(self, body: Body, sent: Callable[[], None] | None) -> None:
-        """Write a large body; when it lies in borrowed memory, tell when the last byte has left."""
-        transport = self._transport
-        if sent is None:
-            self._write(body)
-        else:
-            self._sent = sent
-            transport.set_write_buffer_limits(0)
-            transport.write(body)
-        if self.stalled:
-            self._front.unread.hold(self)
-        elif sent is not None and not transport.get_write_buffer_size():
-            self._all_sent()
-
-    def _all_sent(self) -> None:
-        sent, self._sent = self._sent, None
-        if sent is not None:
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.set_write_buffer_limits()
-            sent()
-
-    def _next(self, now: float) -> None:
-        """This request is done; the next may be here already."""
-        self._state = _HEAD
-        self.active = now
-        if not self._tail:
-            self._first = 0.0
-        elif not self.stalled:  # else `resume_writing` goes on
-            if len(self._tail) >= _AHEAD:
-                self._transport.resume_reading()
-            self._front.loop.call_soon(self._again)
-
-    def _again(self) -> None:
-        """Take up the bytes that came while the last request was in the system."""
-        if self._state == _HEAD and self._tail and not self._transport.is_closing():
-            data, self._tail = self._tail, b""
-            self._take_head(data)
 
     # -- refusals
 
@@ -489,8 +282,8 @@ class Connection(Client):
             self._tail = behind[head.length :]
         self._refuse(refusal, None, now, keep=keep, unread=left != 0)
         if keep and left > 0:
-            self._state, self._skip = _SKIP, left
-            self._timer = self._front.loop.call_later(_LINGER_SECONDS, self._transport.close)
+            self._state, self._skip = SKIP, left
+            self._timer = self._front.loop.call_later(LINGER_SECONDS, self._transport.close)
 
     def _fail(self, refusal: Refusal) -> None:
         """The body of an admitted request is bad."""
@@ -499,92 +292,3 @@ class Connection(Client):
         if ticket is not None:
             self._front.drop(ticket)
         self._refuse(refusal, ticket, monotonic(), keep=False, unread=True)
-
-    def _keeps(self, refusal: Refusal) -> bool:
-        head = self._head
-        return head is not None and head.keep_alive and not refusal.closes and not self._front.closing
-
-    def _refuse(
-        self, refusal: Refusal, ticket: Ticket | None, now: float, *, keep: bool, unread: bool
-    ) -> None:
-        front = self._front
-        head = self._head
-        number = ticket.number if ticket is not None else front.next_number()
-        front.refused(refusal, ticket, now)
-        answer = front.replies.refusal(refusal, head, number, ticket, now, close=not keep)
-        self._transport.write(answer)
-        self._note(ticket, refusal.status, len(answer) - answer.find(_END) - 4, now, refusal.code, number)
-        if keep:
-            self._next(now)
-        else:
-            self._end(unread=unread)
-
-    def _end(self, *, unread: bool) -> None:
-        """Close behind what was written; gently, if the client may still be sending.
-
-        A client that waits for each answer isn't, and a gentle end would make each refusal dearer. One that
-        has pipelined may have its next request on the way, and that would reset the connection.
-        """
-        if unread or self._pipelines:
-            self._close_gently()
-        else:
-            self._state = _LINGER
-            self._transport.close()
-
-    def _close_gently(self) -> None:
-        """Half-close, then drop what still comes, so that the answer isn't lost to a reset."""
-        self._state = _LINGER
-        self._tail = b""
-        transport = self._transport
-        if transport.is_closing():
-            return
-        transport.resume_reading()
-        transport.write_eof()
-        self._stop_timer()
-        self._timer = self._front.loop.call_later(_LINGER_SECONDS, transport.close)
-
-    def hang_up(self) -> None:
-        """The engine ends an idle connection: half-close and linger, in case a request is on its way."""
-        if self._state == _HEAD:
-            self._close_gently()
-
-    def dismiss(self) -> None:
-        """End the connection now: somebody else needs its descriptor."""
-        self._transport.close()
-
-    def abort(self) -> None:
-        """End the connection now, whatever is unsent."""
-        self._transport.abort()
-
-    def look_whether_it_reads(self) -> None:
-        """It has been slow for long: abort, unless it has read something since the last look."""
-        left = self._transport.get_write_buffer_size()
-        if left == self._left:
-            self.abort()
-        self._left = left
-        self.active = monotonic()
-
-    # -- small things
-
-    def _note(  # noqa: PLR0917 - as ``AccessLog.note``
-        self, ticket: Ticket | None, status: int, sent: int, now: float, code: str = "", number: int = 0
-    ) -> None:
-        """For the access log, if there is one."""
-        front, head = self._front, self._head
-        if front.access is None:
-            return
-        received = 0 if head is None else self._received if head.length == heads.CHUNKED else head.length
-        request_id = front.replies.request_id(head, number if ticket is None else ticket.number)
-        peer = self._transport.get_extra_info("peername")
-        front.access.note(peer, head, ticket, status, sent, now, request_id, received, code)
-
-    def _forget_body(self) -> None:
-        """Stop receiving a body."""
-        upload, self._upload = self._upload, None
-        if upload is not None:
-            upload.cancel()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
