@@ -81,7 +81,7 @@ class Booster:
         return np.asarray(self._booster.predict(rows.astype(np.float64, copy=False), **self._how))
 
 
-def _codes(booster: Any) -> dict[int, dict[tuple[str, Any], int]]:
+def _codes(booster: Any) -> dict[int, dict[Any, int]]:
     """By column: what training made of its categories. Errors: ValueError."""
     categories = booster.pandas_categorical or []
     infos = list(booster.dump_model(num_iteration=1)["feature_infos"].items()) if categories else []
@@ -97,9 +97,6 @@ def _codes(booster: Any) -> dict[int, dict[tuple[str, Any], int]]:
     }
 
 
-def _key(value: Any) -> tuple[str, Any]:
-    """Equal for equal categories: 1 and 1.0 are, 1 and "1" and true are not."""
-    kind = (
-        "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
-    )
-    return kind, value
+def _key(value: Any) -> Any:
+    """Equal for equal categories: 1 and 1.0 are (to Python, too), 1 and true are not."""
+    return (bool, value) if isinstance(value, bool) else value

@@ -68,19 +68,29 @@ def test_categories_of_pandas_are_taken_as_they_were_in_training(tmp_path: Path)
         {
             "city": pandas.Categorical.from_codes(numbers, ["paris", "rome", "oslo"]),
             "size": ROWS[:, 0],
-            "zone": pandas.Categorical(numbers[::-1] * 10 + 10),
+            "zone": pandas.Categorical(numbers[::-1] * 3 + 1),
         }
     )
-    labels = (numbers == 1) | (numbers[::-1] == 2)
+    labels = (numbers == 1) | (numbers[::-1] == 0)
     model = lightgbm.train({"objective": "binary", **SHARED}, lightgbm.Dataset(frame, labels), 4)
     path = saved(tmp_path, model)
     rows = [[row.city, row.size_, row.zone] for row in frame.rename(columns={"size": "size_"}).itertuples()]
     (found,) = ask(Preset, path, rows)
     np.testing.assert_array_equal(np.array(found), model.predict(frame))
-    unseen, missing, (signature) = ask(Preset, path, [["berlin", 0.5, 11]], [[None, 0.5, None]], b"")
+    unseen, missing, others, whole, signature = ask(
+        Preset,
+        path,
+        [["berlin", 0.5, 11]],
+        [[None, 0.5, None]],
+        [["oslo", 0.5, "1"], ["oslo", 0.5, True]],
+        [["oslo", 0.5, 1.0], ["oslo", 0.5, None], ["oslo", 0.5, 1]],
+        b"",
+    )
     assert unseen == missing
+    assert whole[0] == whole[2] != whole[1]
+    assert others == [whole[1]] * 2  # neither is the category 1
     assert [one["type"] for one in signature["inputs"]] == ["category", "double", "category"]
-    assert 'column 1 ("size"): "x" is no number' in refusal(Preset, path, [["rome", "x", 10]])
+    assert 'column 1 ("size"): "x" is no number' in refusal(Preset, path, [["rome", "x", 1]])
 
 
 def test_the_signature(tmp_path: Path) -> None:

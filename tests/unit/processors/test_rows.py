@@ -185,6 +185,16 @@ def test_the_culprit_fails_alone() -> None:
     assert bytes(found[2].body) == b"thirteen"
 
 
+def test_a_call_that_fails_is_run_again_one_by_one_and_the_others_calls_are_not() -> None:
+    preset = Sums()
+    preset.batching = eas_sdk.Batching(2)
+    preset.initialize("", "")
+    bodies = [[[1, 1]], [[2, 2]], [[3, 3]], [[13, 0]]]
+    found = preset.process_batch([eas_sdk.Request.build(json.dumps(body)) for body in bodies])
+    assert [type(one) for one in found] == [*[eas_sdk.Response] * 3, RuntimeError]
+    assert Sums.made.calls == [2, 2, 1, 1]
+
+
 def test_the_host_is_told_how_many_rows_ran() -> None:
     class Watched(eas_sdk.Batching):
         said: ClassVar[list[int]] = []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import eas_sdk
+from eas_sdk.testing import run
 from support.rows import ask, refusal
 
 np: Any = pytest.importorskip("numpy")
@@ -88,6 +89,8 @@ def test_a_pipeline_that_was_fitted_with_a_frame(tmp_path: Path) -> None:
     assert told["classes"] == ["no", "yes"]
     assert "unknown categories ['oslo']" in refusal(Preset, path, [[1, "oslo"]])
     assert "contains NaN" in refusal(Preset, path, [{"city": "rome"}])
+    (reply,) = run(Preset, [b'[{"city": "rome"}]'], model_entry=str(path))  # an answer, nothing raised
+    assert reply.status == 400
     assert '"town" is no column of the model; its columns: size, city' in refusal(Preset, path, [{"town": 1}])
 
 

@@ -16,7 +16,7 @@ xgboost: Any = pytest.importorskip("xgboost")
 from eas_processors.xgboost import Preset  # noqa: E402 - needs xgboost
 
 ROWS = np.random.default_rng(0).random((60, 4), dtype=np.float32)
-HOLED = np.where(ROWS > 0.9, np.nan, ROWS)
+HOLED = np.where(ROWS > 0.9, np.nan, np.where(ROWS < 0.3, 0, ROWS))
 SHARED = {"max_depth": 3, "nthread": 1}
 
 
