@@ -84,7 +84,8 @@ def modern(folder: Path) -> Path:
 
     ``serving_default``: ``x`` [-1, -1] -> ``sums`` [-1], ``doubled`` [-1, -1]. ``look_up``: ``word`` [-1] ->
     ``number`` [-1], by a table with a vocabulary. ``any_shape``: ``x`` of any rank -> ``size`` [].
-    ``scalar``: ``text`` [] -> ``text`` []. One for each of ``DTYPES``: ``value`` [-1, 2] -> the same.
+    ``scalar``: ``text`` [] -> ``text`` []. ``loops``: ``x`` [-1, 3] -> ``mapped`` [-1], ``powers`` [-1, 3].
+    One for each of ``DTYPES``: ``value`` [-1, 2] -> the same.
     """
     tf.saved_model.save(module := _Modern(), str(folder), module.signatures())
     return folder
@@ -138,6 +139,7 @@ class _Modern(tf.Module):  # type: ignore[misc]
             "look_up": tf.function(self.look_up, [tf.TensorSpec([None], tf.string, "word")]),
             "any_shape": tf.function(self.any_shape, [tf.TensorSpec(None, tf.int32, "x")]),
             "scalar": tf.function(self.scalar, [tf.TensorSpec([], tf.string, "text")]),
+            "loops": tf.function(self.loops, [tf.TensorSpec([None, 3], tf.float32, "x")]),
             **{
                 name: tf.function(self.echo, [tf.TensorSpec([None, 2], tf.as_dtype(dtype), "value")])
                 for name, dtype in DTYPES.items()
@@ -152,6 +154,11 @@ class _Modern(tf.Module):  # type: ignore[misc]
 
     def any_shape(self, x: Any) -> dict[str, Any]:
         return {"size": tf.size(x)}
+
+    def loops(self, x: Any) -> dict[str, Any]:
+        mapped = tf.map_fn(lambda row: tf.cond(row[0] > 0, lambda: tf.reduce_sum(row), lambda: row[1]), x)
+        powers = tf.while_loop(lambda n, _: n < 5, lambda n, y: (n + 1, y * x), (tf.constant(0), x))[1]
+        return {"mapped": mapped, "powers": powers}
 
     def echo(self, value: Any) -> dict[str, Any]:
         return {"value": tf.identity(value)}

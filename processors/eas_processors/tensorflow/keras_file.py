@@ -60,8 +60,8 @@ def _endpoint(model: Any, names: list[str]) -> Callable[[dict[str, Any]], dict[s
     outputs = _names(model.outputs, model._outputs_struct)  # noqa: SLF001 - see _export
 
     def serve(inputs: dict[str, Any]) -> dict[str, Any]:
-        given = tf.nest.pack_sequence_as(model._inputs_struct, [inputs[name] for name in names])  # noqa: SLF001
-        return dict(zip(outputs, tf.nest.flatten(model(given, training=False)), strict=True))
+        given = tf.keras.tree.pack_sequence_as(model._inputs_struct, [inputs[name] for name in names])  # noqa: SLF001
+        return dict(zip(outputs, tf.keras.tree.flatten(model(given, training=False)), strict=True))
 
     return serve
 

@@ -182,6 +182,12 @@ def test_arrays_that_lie_in_a_body_read_only_and_unaligned(modern: Preset, folde
     assert_same(run(modern, "", {"x": given}), expected)
 
 
+def test_loops_and_branches(modern: Preset, folder: Path) -> None:
+    x = X[:, :3]
+    expected = models.function_results(folder / "modern", "loops", {"x": x})
+    assert_same(run(modern, "loops", {"x": x}), expected)
+
+
 # -- types
 
 
@@ -324,6 +330,34 @@ def test_a_keras_file(folder: Path, name: str) -> None:
     expected = tf.keras.models.load_model(file, compile=False)([image, factor]).numpy()
     assert_same(run(preset, "", {"image": image, "factor": factor}), {"scores": expected})
     assert preset.model.signature("").batched
+    preset.close()
+
+
+def test_a_keras_file_with_a_dict_and_a_vocabulary(folder: Path) -> None:
+    k = tf.keras
+    word, number = k.Input((1,), dtype="string", name="w"), k.Input((1,), name="n")
+    index = k.layers.StringLookup(vocabulary=["one", "two"])(word)
+    model = k.Model({"word": word, "number": number}, {"index": index, "same": k.layers.Identity()(number)})
+    model.save(folder / "dict.keras")
+    preset = loaded(folder / "dict.keras")
+    given = {"word": np.array([[b"two"], [b"else"]], object), "number": X[:2, :1]}
+    assert_same(run(preset, "", given), {"index": np.array([[2], [0]]), "same": X[:2, :1]})
+    preset.close()
+
+
+def test_names_of_a_keras_model_are_those_of_its_layers(folder: Path) -> None:
+    k = tf.keras
+    shared = k.layers.Dense(2, name="shared")
+    one, two = k.Input((4,), name="one"), k.Input((4,))
+    k.Model([one, two], [shared(one), shared(two), one]).save(folder / "names.keras")
+    preset = loaded(folder / "names.keras")
+    signature = preset.model.signature("")
+    assert [spec.name for spec in signature.inputs or ()] == ["input_layer", "one"]
+    assert [spec.name for spec in signature.outputs or ()] == ["one", "shared", "shared_1"]
+    dense = shared.get_weights()[0]
+    found = run(preset, "", {"one": X, "input_layer": -X})
+    assert np.allclose(found["shared"], X @ dense)
+    assert np.allclose(found["shared_1"], -X @ dense)
     preset.close()
 
 
