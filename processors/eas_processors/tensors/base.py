@@ -12,7 +12,7 @@ from eas_processors.tensors.check import by_name, check
 from eas_processors.tensors.errors import BadRequest
 from eas_processors.tensors.model import Model, Signature, Spec
 from eas_processors.tensors.protocol import Protocol
-from eas_processors.tensors.runner import Runner, Work
+from eas_processors.tensors.runner import Runner, Withdrawn, Work
 
 Result = eas_sdk.Response | bytes
 
@@ -94,7 +94,11 @@ def _described(spec: Spec) -> dict[str, object]:
 
 
 def _told(answer: Result | Exception) -> Result | Exception:
-    """What a client did wrong is told to the client and not, with a traceback, to the log."""
-    if isinstance(answer, BadRequest):
-        return eas_sdk.Response(f"{answer}\n", 400, {"Content-Type": "text/plain; charset=utf-8"})
+    """What a client did wrong is told to the client and not, with a traceback, to the log.
+
+    499, which nobody reads, is what the engine itself counts a client as that has left.
+    """
+    if isinstance(answer, (BadRequest, Withdrawn)):
+        status = 400 if isinstance(answer, BadRequest) else 499
+        return eas_sdk.Response(f"{answer}\n", status, {"Content-Type": "text/plain; charset=utf-8"})
     return answer

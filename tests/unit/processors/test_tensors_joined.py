@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import eas_sdk
 from eas_processors.tensors.model import Arrays, Signature
-from eas_processors.tensors.runner import Withdrawn
 from support.tensor_models import Function, NumpyModel, NumpyPreset, predict, preset, signature
 
 VARIABLE: tuple[int | None, ...] = (None, None)
@@ -252,7 +251,8 @@ def test_withdrawn_requests_are_not_run() -> None:
     gone = eas_sdk.Request.build(xk(1).body, cancelled=True)
     answers = processor.process_batch([xk(1), gone])
     assert model.calls == [1]
-    assert isinstance(answers[1], Withdrawn)
+    assert isinstance(answers[1], eas_sdk.Response)
+    assert answers[1].status == 499
 
 
 def test_the_array_of_a_single_request_is_a_view_of_its_body() -> None:
