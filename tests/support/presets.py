@@ -24,7 +24,9 @@ def started(
     return preset
 
 
-def asked(preset: eas_sdk.Processor, body: bytes, content_type: str = "application/octet-stream") -> bytes:
+def asked(
+    preset: eas_sdk.Processor, body: bytes | memoryview, content_type: str = "application/octet-stream"
+) -> bytes:
     """The body of the answer to one request; raises what the client would read with status 400."""
     return answered(preset.process(eas_sdk.Request.build(body, headers={"Content-Type": content_type})))
 

@@ -92,6 +92,26 @@ class Constants(torch.nn.Module):
         return x * times, None, 2.5
 
 
+class Keeps(torch.nn.Module):
+    """Answers with what the call before it sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.zeros(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        before = self.last
+        self.last = x
+        return before
+
+
+class Layers(torch.nn.Module):
+    """Its second output has as many rows as layers, whatever comes."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x * 2, torch.arange(2.0).reshape(2, 1) + x.sum()
+
+
 class Fussy(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.size(0) > 3:

@@ -141,6 +141,8 @@ def _writes(module: Any) -> bool:
     try:
         graph = module.forward.graph.copy()
         torch._C._jit_pass_inline(graph)  # noqa: SLF001 - calls hide what they write to
+        if graph.findAllNodes("prim::SetAttr", True):
+            return True  # it may keep an input, whose memory is someone else's after the call
         aliases = graph.alias_db()
         return any(aliases.has_writers(value) for value in list(graph.inputs())[1:])
     except (AttributeError, RuntimeError):

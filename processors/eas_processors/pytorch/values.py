@@ -40,7 +40,7 @@ def tensor(array: np.ndarray, name: str, device: torch.device, *, writes: bool) 
         raise BadRequest(f"input {name!r}: DT_STRING, which PyTorch has no type for")
     if not array.flags.aligned or not array.flags.c_contiguous or (writes and not array.flags.writeable):
         array = array.copy()
-    if array.dtype.name == "bfloat16":
+    if array.dtype.kind == "V":  # bfloat16, which numpy has no kind for
         return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16).to(device)
     return torch.from_numpy(array).to(device)
 

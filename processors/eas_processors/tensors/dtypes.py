@@ -68,6 +68,9 @@ QUANTIZED: dict[str, str] = {
 }
 """Quantized integers and what carries them: numpy has no types of their own for them."""
 
+_OF_NATIVE: dict[np.dtype, str] = {dtype: name for name, dtype in _NUMPY.items()}
+"""``dtype.name`` costs as much as all else that a small tensor needs, so it is asked only where it must be."""
+
 _OF_NUMPY: dict[str, str] = {dtype.name: name for name, dtype in _NUMPY.items()} | {"bfloat16": "DT_BFLOAT16"}
 
 
@@ -88,6 +91,9 @@ def supported() -> list[str]:
 
 def name_of(dtype: np.dtype) -> str:
     """``DT_...`` of a numpy type; its numpy name where there is none. Byte order doesn't matter."""
+    native = _OF_NATIVE.get(dtype)
+    if native is not None:
+        return native
     if dtype.kind in "SU":
         return "DT_STRING"
     return _OF_NUMPY.get(dtype.name, dtype.name)

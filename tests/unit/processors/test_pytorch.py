@@ -228,6 +228,23 @@ def test_a_model_that_writes_into_its_input_does_not_write_into_the_request(
     assert not loaded(started(Preset, scripted(tmp_path, models.Perceptron())))._writes
 
 
+def test_a_model_that_keeps_its_input_keeps_a_copy(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Keeps()))
+    memory = bytearray(request(rows(2)))
+    asked(preset, memoryview(memory).toreadonly())
+    memory[:] = bytes(len(memory))  # the next request's
+    same(arrays(asked(preset, request(rows(1))))[0], rows(2))
+
+
+def test_outputs_with_as_many_rows_as_the_batch_by_chance_are_not_cut(tmp_path: Path) -> None:
+    """Two requests of one row, and a model of two layers: the state would have been taken for a batch."""
+    path = scripted(tmp_path, models.Layers())
+    alone, together = started(Preset, path), started(Preset, path, batching=eas_sdk.Batching(8))
+    bodies = [request(rows(1, seed=seed)) for seed in range(2)]
+    assert batch(together, bodies) == [asked(alone, body) for body in bodies]
+    assert batch(together, bodies) == [asked(alone, body) for body in bodies]
+
+
 @pytest.mark.filterwarnings("error:The given NumPy array")
 def test_the_body_itself_is_the_models_input_where_nothing_is_written(tmp_path: Path) -> None:
     preset = started(Preset, scripted(tmp_path, models.Everything()))
