@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from eas_host import wire
 from eas_host.worker import LONGEST_CALL, Answer, Server, describe, leave
-from eas_sdk._batches import Call, Outcome, answer_all
+from eas_sdk._batches import Call, GivenUp, Outcome, answer_all
 from eas_sdk.request import Request
 
 _UNIT = (0, wire.CALL)  # the fields of a unit's frames are with each of them
@@ -131,7 +131,8 @@ class BatchServer(Server):
     def _answer(self, slot: int, request: Request, outcome: Outcome, took_us: int, begun: float) -> None:
         """Queue one answer of a unit."""
         if isinstance(outcome, BaseException):
-            text = describe(outcome, request.request_id)
+            gone = outcome.__class__ is GivenUp  # nothing went wrong, and nobody reads it
+            text = b"" if gone else describe(outcome, request.request_id)
             self._outbox.put(wire.RAISED, slot, 400, took_us, begun, text)
             return
         status, body, lines = outcome
