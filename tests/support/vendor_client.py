@@ -17,13 +17,13 @@ import pytest
 from support.client import PATIENCE
 from support.engine import Engine
 
-PYTHON = Path(f"{sys.prefix}-client") / "bin" / "python"
+ENVIRONMENT = Path(f"{sys.prefix}-client")
 _PROGRAM = Path(__file__).with_name("vendor_client_program.py")
 
 
 def installed() -> None:
     """Skips the test where the client isn't installed."""
-    if not PYTHON.with_name("..").joinpath(".stamp").exists():
+    if not (ENVIRONMENT / ".stamp").exists():
         pytest.skip("the vendor's client isn't installed: `make client`")
 
 
@@ -42,7 +42,7 @@ def ask(engine: Engine, *calls: dict[str, Any], token: str | None = None) -> lis
         "calls": calls,
     }
     ended = subprocess.run(
-        [str(PYTHON), str(_PROGRAM)],
+        [str(ENVIRONMENT / "bin" / "python"), str(_PROGRAM)],
         input=json.dumps(told),
         capture_output=True,
         text=True,
@@ -60,9 +60,11 @@ def tensorflow(signature: str, feeds: dict[str, dict[str, Any]], *fetch: str) ->
     return {"kind": "tensorflow", "signature": signature, "feeds": feeds, "fetch": fetch}
 
 
-def torch(*feeds: dict[str, Any], fetch: tuple[int, ...] = (), compressed: bool = False) -> dict[str, Any]:
-    """A TorchRequest."""
-    return {"kind": "torch", "feeds": feeds, "fetch": fetch, "compressed": compressed}
+def torch(
+    *feeds: dict[str, Any], fetch: tuple[int, ...] = (), compressed: bool = False, **named: dict[str, Any]
+) -> dict[str, Any]:
+    """A TorchRequest; inputs in order, or by name."""
+    return {"kind": "torch", "feeds": feeds, "named": named, "fetch": fetch, "compressed": compressed}
 
 
 def string(text: str) -> dict[str, Any]:

@@ -58,6 +58,8 @@ def _torch(call: Json) -> tuple[Any, Callable[[Any], Json]]:
     request = eas.TorchRequest(call["compressed"])
     for index, feed in enumerate(call["feeds"]):
         request.add_feed(index, feed["shape"], getattr(request, feed["dtype"]), _sent(feed))
+    for name, feed in call["named"].items():
+        request.add_feed_map(name, feed["shape"], getattr(request, feed["dtype"]), _sent(feed))
     for index in call["fetch"]:
         request.add_fetch(index)
 

@@ -157,10 +157,12 @@ def test_torch_request(module_engines: Engines, torch_model: Path) -> None:
         engine,
         vendor.torch(vendor.feed(X, "DT_FLOAT")),
         vendor.torch(vendor.feed(X, "DT_FLOAT"), fetch=(1,)),
+        vendor.torch(x=vendor.feed(X, "DT_FLOAT")),
         vendor.torch(vendor.feed(X, "DT_FLOAT"), vendor.feed(X, "DT_FLOAT")),
     )
-    assert found[:2] == [{"outputs": torch_answers()}, {"outputs": torch_answers()[1:]}]
-    assert found[2]["status"] == 400
+    everything = {"outputs": torch_answers()}
+    assert found[:3] == [everything, {"outputs": torch_answers()[1:]}, everything]
+    assert found[3]["status"] == 400
 
 
 def test_torch_request_that_is_compressed(module_engines: Engines, torch_model: Path) -> None:

@@ -41,7 +41,9 @@ class FrozenGraph:
         self._session = session
         operations = session.graph.get_operations()
         inputs = [each.outputs[0] for each in operations if each.type in _PLACEHOLDERS]
-        ends = [t for each in operations for t in each.outputs if not t.consumers() and t not in inputs]
+        given = {tensor.name for tensor in inputs}
+        tensors = (tensor for each in operations for tensor in each.outputs)
+        ends = [tensor for tensor in tensors if tensor.name not in given and not tensor.consumers()]
         described = _specs(inputs), _specs(ends)
         self._whole = Signature("", *described, batched=batched(*described))
 
