@@ -104,7 +104,9 @@ PRESETS: Final = (
         known_as="onnxruntime onnxruntime-gpu",
     ),
     _served("caffe", r"caffe(_cpu|_gpu)?", "OpenCV's DNN module", "cv2 numpy", known_as=_OPENCVS),
-    _served("pmml", r"pmml", "the JPMML evaluator", "jpmml_evaluator jpype", known_as="jpmml-evaluator"),
+    _served(
+        "pmml", r"pmml", "the JPMML evaluator", "jpmml_evaluator jpype numpy", known_as="jpmml-evaluator"
+    ),
     _served("xgboost", r"xgboost(_cpu|_gpu)?", "XGBoost", "xgboost numpy", known_as="xgboost xgboost-cpu"),
     _served("lightgbm", r"lightgbm", "LightGBM", "lightgbm numpy", known_as="lightgbm"),
     _served("catboost", r"catboost", "CatBoost", "catboost numpy", known_as="catboost"),
