@@ -61,7 +61,7 @@ class Preset(TensorPreset):
 
     def _loaded(self, path: Path, device: torch.device, *, batched: bool | None) -> Model:
         """The model in a file."""
-        rows = 1 if self.batching is None else self.batching.max_batch_size
+        rows = 1 if self.batching is None else max(self.batching.max_batch_size, *self.batching.sizes, 1)
         try:
             if kind(path) is Kind.SCRIPT:
                 return Script(path, device, batched=batched)

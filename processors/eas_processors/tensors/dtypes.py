@@ -69,7 +69,7 @@ QUANTIZED: dict[str, str] = {
 """Quantized integers and what carries them: numpy has no types of their own for them."""
 
 _OF_NATIVE: dict[np.dtype, str] = {dtype: name for name, dtype in _NUMPY.items()}
-"""``dtype.name`` costs as much as all else that a small tensor needs, so it is asked only where it must be."""
+"""``dtype.name`` costs as much as all else that a small tensor needs, so it is the last resort."""
 
 _OF_NUMPY: dict[str, str] = {dtype.name: name for name, dtype in _NUMPY.items()} | {"bfloat16": "DT_BFLOAT16"}
 

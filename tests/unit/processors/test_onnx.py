@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import eas_sdk
 from support.presets import asked, asked_json, batch, described, refusal, refusal_json, started
@@ -195,6 +197,29 @@ def test_joined_requests_get_what_they_would_get_alone(tmp_path: Path) -> None:
             continue
         # The kernels for one row and for many may round differently in the last bit.
         np.testing.assert_allclose(arrays(ours)["y"], arrays(asked(alone, body))["y"], rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sent=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=8),
+    most=st.integers(1, 8),
+    padding=st.booleans(),
+    sizes=st.sets(st.integers(1, 8), max_size=3),
+)
+def test_every_answer_of_any_batch_is_the_one_the_request_gets_alone(
+    tmp_path: Path, sent: list[tuple[int, int, int]], most: int, padding: bool, sizes: set[int]
+) -> None:
+    """Rows, and the widths of two inputs: requests whose widths differ are bad ones."""
+    path = models.sums(tmp_path / "model.onnx")
+    batching = eas_sdk.Batching(most, padding=padding, sizes=sorted(sizes))
+    alone, together = started(Preset, path), started(Preset, path, batching=batching)
+    bodies = [
+        request(a=rows(count, wide, seed), b=rows(count, other, -seed % 97))
+        for seed, (count, wide, other) in enumerate(sent)
+    ]
+    expected = [batch(alone, [body])[0] for body in bodies]
+    assert batch(together, bodies) == expected
+    assert batch(together, bodies[::-1]) == expected[::-1]
 
 
 @pytest.mark.parametrize(

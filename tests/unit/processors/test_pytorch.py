@@ -350,6 +350,8 @@ def test_a_batch_dimension_that_ends_below_the_batch_size_is_not_joined(
     assert not said(caplog)
     assert not started(Preset, path, batching=eas_sdk.Batching(9)).model.signature("").batched
     assert said(caplog) == ["requests are not joined: dimension 0 of model.pt2 is no batch of 9"]
+    sizes = eas_sdk.Batching(4, sizes=[4, 16])
+    assert not started(Preset, path, batching=sizes).model.signature("").batched
     fixed = exported(tmp_path, models.Perceptron(), torch.zeros(2, 6))
     assert not started(Preset, fixed, batching=eas_sdk.Batching(1)).model.signature("").batched
 
