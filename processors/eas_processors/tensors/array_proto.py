@@ -136,13 +136,15 @@ def _values(slot: int, runs: list[memoryview], dtype: np.dtype) -> np.ndarray:
 
 def _as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Floats or doubles as what they stand for: themselves, half, bfloat16 or complex."""
+    if dtype == values.dtype:
+        return values
     if dtype.kind == "c":
         if values.size % 2:
             raise BadRequest(f"{values.size} numbers are no pairs of real and imaginary parts")
         pairs: np.ndarray = values.view(dtype)
         return pairs
     with np.errstate(over="ignore"):  # beyond the range of a half is infinity, as rounding has it
-        return values.astype(dtype, copy=False)
+        return values.astype(dtype)
 
 
 def _narrowed(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -27,6 +27,7 @@ FIXED32: Final = 5
 
 _MAX_TAG = 0xFFFF_FFFF  # field numbers have 29 bits
 _VARINT_BYTES = 10
+_SHORT = [bytes((value,)) for value in range(0x80)]
 _WIDTHS = {FIXED64: 8, FIXED32: 4}
 
 Field = tuple[int, int, int, memoryview]
@@ -152,6 +153,8 @@ def _varints(raw: np.ndarray) -> np.ndarray:
 
 def varint(value: int) -> bytes:
     """One varint; negative numbers in two's complement of 64 bits."""
+    if 0 <= value < 0x80:
+        return _SHORT[value]
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value > 0x7F:
