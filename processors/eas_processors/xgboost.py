@@ -11,7 +11,10 @@ Models: ``.json``, ``.ubj``, and the old binary format where the installed XGBoo
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -40,7 +43,12 @@ class Preset(RowPreset):
 
 
 class Booster:
-    """A booster. ``inplace_predict`` is safe in several threads, and needs no ``DMatrix``."""
+    """A booster.
+
+    Trees are asked by ``inplace_predict``, which is safe in several threads and needs no ``DMatrix``. The
+    other kinds (gblinear, dart) don't have it, or sum in another order there than in ``predict``, and
+    ``predict`` of theirs is for one thread at a time.
+    """
 
     def __init__(self, path: str, config: dict[str, Any], device: str) -> None:
         self._booster = booster = xgboost.Booster()
@@ -48,9 +56,11 @@ class Booster:
             booster.load_model(path)
         except xgboost.core.XGBoostError as error:
             raise ValueError(
-                f"{path} is no model that XGBoost {xgboost.__version__} reads: {_first(error)}"
+                f"{path} is no model that XGBoost {xgboost.__version__} reads: {_why(path, error)}"
             ) from error
         booster.set_param({"nthread": threads(config), "device": _device(device)})
+        kind = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"]
+        self._one_at_a_time = None if kind == "gbtree" else threading.Lock()
         self._margin: bool = config.get("output_margin", False)
         self._range = _range(config.get("iteration_range", [0, 0]))
         self.columns = Columns.numbers(booster.feature_names or (), booster.num_features(), np.float32)
@@ -70,6 +80,14 @@ class Booster:
 
     def run(self, rows: Array) -> Array:
         """See ``Model``."""
+        if self._one_at_a_time is not None:
+            with self._one_at_a_time:
+                return self._booster.predict(
+                    xgboost.DMatrix(rows),
+                    output_margin=self._margin,
+                    iteration_range=self._range,
+                    validate_features=False,
+                )
         found: Array = self._booster.inplace_predict(
             rows,
             iteration_range=self._range,
@@ -94,7 +112,11 @@ def _range(given: list[Any]) -> tuple[int, int]:
     return given[0], given[1]
 
 
-def _first(error: Exception) -> str:
-    """XGBoost's message without the stack of its C++ code."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _why(path: str, error: Exception) -> str:
+    """XGBoost's message without the time, the place and the stack of its C++ code; and what to do."""
+    with open(path, "rb") as file:  # noqa: PTH123 - the path is XGBoost's word
+        start = file.read(1)
+    if start != b"{":  # as JSON and UBJSON begin
+        return "it is neither JSON nor UBJSON; XGBoost before 3.1 reads the old format, and saves it as .json"
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return re.sub(r"^\[[\d:]+\] (\S+:\d+: )?", "", line)

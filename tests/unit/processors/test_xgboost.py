@@ -44,6 +44,16 @@ def test_every_digit_is_the_frameworks(tmp_path: Path, name: str, objective: str
     np.testing.assert_array_equal(np.array(found, np.float32), model.predict(xgboost.DMatrix(HOLED)))
 
 
+@pytest.mark.parametrize("kind", ["gblinear", "dart"])
+def test_boosters_that_are_no_plain_trees(tmp_path: Path, kind: str) -> None:
+    more = {"rate_drop": 0.5} if kind == "dart" else {}
+    data = xgboost.DMatrix(ROWS, (ROWS.sum(axis=1) > 2).astype(float))
+    model = xgboost.train({"objective": "binary:logistic", "booster": kind, "nthread": 1, **more}, data, 4)
+    bodies = [listed(ROWS[at : at + 5]) for at in range(0, 60, 5)]
+    found = ask(Preset, saved(tmp_path, model), *bodies, batch=eas_sdk.Batching(16))
+    np.testing.assert_array_equal(np.concatenate(found).astype(np.float32), model.predict(data))
+
+
 def test_batches_give_the_same_answers(tmp_path: Path) -> None:
     path = saved(tmp_path, booster())
     bodies = [listed(HOLED[at : at + 1 + at % 3]) for at in range(0, 40, 2)]
@@ -110,6 +120,9 @@ def test_settings_that_make_no_sense(tmp_path: Path, config: Any, words: str) ->
 
 def test_what_is_no_model(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
-    path.write_text("nonsense")
-    with pytest.raises(ValueError, match=f"is no model that XGBoost {xgboost.__version__} reads"):
+    path.write_text('{"learner": 1}')
+    with pytest.raises(ValueError, match=f"is no model that XGBoost {xgboost.__version__} reads: [^\\[/]"):
+        ask(Preset, path, b"")
+    path.write_bytes(b"binf" + bytes(200))
+    with pytest.raises(ValueError, match=r"XGBoost before 3\.1 reads the old format, and saves it as \.json"):
         ask(Preset, path, b"")
