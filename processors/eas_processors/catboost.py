@@ -3,8 +3,9 @@
 Models: ``.cbm``. Keys of ``model_config``:
 
 * ``prediction_type``: one of CatBoost's (``RawFormulaVal``, ``Class``, ``Probability``, ``LogProbability``,
-  ``Exponent``, ``RMSEWithUncertainty`` ...). Without it ``Probability`` for classifiers, ``Exponent`` for
-  models trained with Poisson or Tweedie, else ``RawFormulaVal``.
+  ``Exponent``, ``RMSEWithUncertainty`` ...). Without it what CatBoost's own classes give: ``Probability`` for
+  classifiers, ``Exponent`` for models trained with Poisson or Tweedie, ``RMSEWithUncertainty`` for those of
+  that loss, else ``RawFormulaVal``.
 * ``intra_op_threads`` (OMP_NUM_THREADS, else 1): threads of one call. The service's worker threads run calls
   at the same time; more is for large requests.
 
@@ -105,8 +106,10 @@ class CatBoostModel:
 def _usual_type(model: catboost.CatBoost) -> str:
     if len(model.classes_):
         return "Probability"
-    loss = str(model.get_all_params().get("loss_function", ""))
-    return "Exponent" if loss.partition(":")[0] in _EXPONENTIAL else "RawFormulaVal"
+    loss = str(model.get_all_params().get("loss_function", "")).partition(":")[0]
+    if loss in _EXPONENTIAL:
+        return "Exponent"
+    return loss if loss == "RMSEWithUncertainty" else "RawFormulaVal"
 
 
 def _plain(value: Any) -> Any:

@@ -55,7 +55,7 @@ def test_classes_that_are_texts(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("loss", ["RMSE", "Poisson"])
+@pytest.mark.parametrize("loss", ["RMSE", "Poisson", "RMSEWithUncertainty"])
 def test_a_regressor_gives_what_its_own_predict_does(tmp_path: Path, loss: str) -> None:
     model = catboost.CatBoostRegressor(loss_function=loss, **SHARED).fit(NUMBERS, NUMBERS.sum(axis=1))
     (found,) = ask(Preset, saved(tmp_path, model), NUMBERS.tolist())
