@@ -79,7 +79,7 @@ class Preset(TensorPreset):
         if self.device == "gpu" and "CUDAExecutionProvider" not in session.get_providers():
             _LOG.warning("ONNX Runtime %s runs the model on the CPU", onnxruntime.__version__)
         model = Session(session, path, batched=config.get("batched"))
-        if self.batching is not None and not model.signature("").batched:
+        if self.batching is not None and "batched" not in config and not model.signature("").batched:
             _LOG.warning("requests are not joined: dimension 0 of %s is no batch", path.name)
         return model
 

@@ -49,7 +49,7 @@ class Preset(TensorPreset):
         cv2.setNumThreads(threads.threads(config, default=len(os.sched_getaffinity(0))))
         count = threads.threads(config, "nets")
         nets = Nets(description, weights, count, gpu=self._gpu(), batched=config.get("batched"))
-        if self.batching is not None and not nets.signature("").batched:
+        if self.batching is not None and "batched" not in config and not nets.signature("").batched:
             _LOG.warning("requests are not joined: dimension 0 of %s is no batch", description.name)
         # What a client did wrong is the client's to read.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)

@@ -54,12 +54,11 @@ class Preset(TensorPreset):
         if "inter_op_threads" in config:
             torch.set_num_interop_threads(threads.threads(config, "inter_op_threads"))
         model = self._loaded(path, _device(self.device), batched=config.get("batched"))
-        if self.batching is not None and not model.signature("").batched:
-            most = self.batching.max_batch_size
-            _LOG.warning("requests are not joined: dimension 0 of %s is no batch of %d", path.name, most)
+        if self.batching is not None and "batched" not in config and not model.signature("").batched:
+            _LOG.warning("requests are not joined: %s %s", path.name, model.alone)
         return model
 
-    def _loaded(self, path: Path, device: torch.device, *, batched: bool | None) -> Model:
+    def _loaded(self, path: Path, device: torch.device, *, batched: bool | None) -> Script | Exported:
         """The model in a file."""
         rows = 1 if self.batching is None else max(self.batching.max_batch_size, *self.batching.sizes, 1)
         try:

@@ -36,6 +36,9 @@ class _Leaf:
 class Exported:
     """A loaded program of ``torch.export``.
 
+    Attributes:
+        alone: why its requests aren't joined, if they aren't and nobody has said so.
+
     Args:
         path: the file.
         device: where to run it.
@@ -51,6 +54,7 @@ class Exported:
         program = torch.export.load(path)
         if device.type != "cpu":
             program = move_to_device_pass(program, device)
+        self.alone = f"was exported without a dynamic dimension 0, up to {rows}, of all inputs and outputs"
         self._device = device
         self._module = program.module()
         self._in_spec = program.call_spec.in_spec

@@ -27,6 +27,9 @@ class Script:
     A model whose one argument is a ``Dict[str, Tensor]`` gets all named inputs in it, one with a
     ``List[Tensor]`` all unnamed ones. Arguments of other types are left to their defaults.
 
+    Attributes:
+        alone: why its requests aren't joined, if they aren't and nobody has said so.
+
     Args:
         path: the file.
         device: where to run it.
@@ -36,6 +39,8 @@ class Script:
     Raises:
         NotServed: the model has no ``forward``, or one that requests can't call.
     """
+
+    alone = "takes numbers"
 
     def __init__(self, path: Path, device: torch.device, *, batched: bool | None) -> None:
         load: Any = torch.jit.load  # without type hints

@@ -155,7 +155,9 @@ def test_tuples_and_lists_are_laid_end_to_end_and_the_filter_counts_them(tmp_pat
     assert "unknown output -1" in refusal(preset, request(x, output_filter=(-1,)))
 
 
-def test_optional_arguments_and_numbers_by_order_and_by_name(tmp_path: Path) -> None:
+def test_optional_arguments_and_numbers_by_order_and_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     preset = started(Preset, scripted(tmp_path, models.Several()))
     x = rows(2)
     same(arrays(asked(preset, request(x, x)))[0], x + x)
@@ -169,7 +171,15 @@ def test_optional_arguments_and_numbers_by_order_and_by_name(tmp_path: Path) -> 
     assert "missing inputs: 'x'" in refusal(preset, request(y=x))
     assert "unknown inputs: 'z'" in refusal(preset, request(x=x, z=x))
     assert "4 inputs were sent, the model takes 1 to 3" in refusal(preset, request(x, x, two, x))
-    assert not preset.model.signature("").batched  # joined requests would have several numbers
+    batching = eas_sdk.Batching(8)
+    path = f"{tmp_path}/"
+    assert (
+        not started(Preset, path, batching=batching).model.signature("").batched
+    )  # they'd be several numbers
+    assert said(caplog) == ["requests are not joined: model.pt takes numbers"]
+    assert started(Preset, path, '{"batched": true}', batching=batching).model.signature("").batched
+    assert not started(Preset, path, '{"batched": false}', batching=batching).model.signature("").batched
+    assert len(said(caplog)) == 1
 
 
 def test_an_optional_argument_without_a_default_is_none(tmp_path: Path) -> None:
@@ -349,7 +359,10 @@ def test_a_batch_dimension_that_ends_below_the_batch_size_is_not_joined(
     assert started(Preset, path, batching=eas_sdk.Batching(8)).model.signature("").batched
     assert not said(caplog)
     assert not started(Preset, path, batching=eas_sdk.Batching(9)).model.signature("").batched
-    assert said(caplog) == ["requests are not joined: dimension 0 of model.pt2 is no batch of 9"]
+    (text,) = said(caplog)
+    assert text.endswith(
+        "model.pt2 was exported without a dynamic dimension 0, up to 9, of all inputs and outputs"
+    )
     sizes = eas_sdk.Batching(4, sizes=[4, 16])
     assert not started(Preset, path, batching=sizes).model.signature("").batched
     fixed = exported(tmp_path, models.Perceptron(), torch.zeros(2, 6))
