@@ -38,6 +38,19 @@ def ask(parts: Parts, body: bytes, browser: Browser | None = None) -> Answer:
     return only(browser)
 
 
+def watch_places(parts: Parts) -> list[int]:
+    """How much memory bodies were given, one by one."""
+    placed: list[int] = []
+    place = parts.bodies.place
+
+    def watched(size: int) -> tuple[int, memoryview]:
+        placed.append(size)
+        return place(size)
+
+    parts.bodies.place = watched  # type: ignore[method-assign]
+    return placed
+
+
 @pytest.mark.parametrize("data", [b"", b"a", bytes(1000), NOISE[:1000], bytes(MEGABYTE), NOISE], ids=len)
 @pytest.mark.parametrize("coding", [post, chunked])
 def test_the_processor_gets_what_was_compressed(
@@ -70,6 +83,13 @@ def test_small_bodies_need_no_thread_and_larger_ones_one(zipped: Parts) -> None:
     assert zipped.threads.count == 0
     ask(zipped, post(zlib.compress(NOISE[: SMALL + 1], 0)))
     assert zipped.threads.count == 1
+
+
+def test_what_came_counts_also_where_it_is_known_that_little_comes_out(make: Callable[..., Parts]) -> None:
+    parts = make(decompressor="zstd")
+    parts.host()
+    assert ask(parts, post(bytes(cramjam.zstd.compress(NOISE[: SMALL + 1])))).body == NOISE[: SMALL + 1]
+    assert parts.threads.count == 1
 
 
 def test_a_small_body_that_becomes_large_goes_on_in_a_thread(zipped: Parts) -> None:
@@ -137,17 +157,29 @@ def test_a_bomb_is_refused_and_never_had_more_memory_than_the_limit(
     limit = 3 * MEGABYTE - 1
     parts = make(decompressor=codec, max_body=limit, memory=8 * MEGABYTE)
     parts.host()
-    placed: list[int] = []
-    place = parts.bodies.place
-
-    def watched(size: int) -> tuple[int, memoryview]:
-        placed.append(size)
-        return place(size)
-
-    parts.bodies.place = watched  # type: ignore[method-assign]
+    placed = watch_places(parts)
     answer = ask(parts, post(bomb))
     assert (answer.status, answer.code) == (413, "body_too_large")
     assert max(placed, default=0) <= limit
+    parts.check_empty()
+
+
+@pytest.mark.parametrize(
+    ("codec", "bomb"),
+    [
+        ("zstd", bytes(cramjam.zstd.compress(bytes(2 * MEGABYTE)))),
+        ("snappy", bytes(cramjam.snappy.compress_raw(bytes(2 * MEGABYTE)))),
+    ],
+    ids=["zstd", "snappy"],
+)
+def test_a_body_that_says_that_it_is_too_large_costs_no_work(
+    make: Callable[..., Parts], codec: str, bomb: bytes
+) -> None:
+    parts = make(decompressor=codec, max_body=MEGABYTE)
+    parts.host()
+    placed = watch_places(parts)
+    assert ask(parts, post(bomb)).status == 413
+    assert not {*placed} - {len(bomb)}  # where it is uploaded to, perhaps
     parts.check_empty()
 
 
@@ -196,6 +228,7 @@ def test_a_deadline_comes_while_a_thread_inflates(zipped: Parts) -> None:
     zipped.threads.finish()
     zipped.loop.turn()
     zipped.check_empty()
+    assert not zipped.gate._left
 
 
 def test_the_client_leaves_while_a_thread_inflates(zipped: Parts) -> None:
