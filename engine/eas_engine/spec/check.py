@@ -18,7 +18,15 @@ from eas_engine.spec.effects import IN_EFFECT, LATER, default_spec, not_in_effec
 from eas_engine.spec.here import WORDS, size
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.parameters import Parameter, settable, value_of
-from eas_engine.spec.problems import HIDDEN, ConfigurationError, Origin, Problem, in_order, shown
+from eas_engine.spec.problems import (
+    HIDDEN,
+    ConfigurationError,
+    Origin,
+    Problem,
+    in_order,
+    problem_at,
+    shown,
+)
 
 _ADDRESSES: Final = ("model_path", "processor_path", "warm_up_data_path")
 _RUNS: Final = ("processor", "processor_type", "containers")
@@ -30,6 +38,9 @@ HasImage = Callable[[str, str], bool]
 def report(loaded: Loaded, *, has_image: HasImage | None = None) -> dict[str, Any]:
     """Everything ``check`` has to say; JSON-able. ``has_image(tool, image)`` asks the container tool."""
     refusals, warnings = startable(loaded)
+    refusals += [
+        problem_at("processor", loaded.origins, f"not installed: {one}") for one in _packages(loaded)
+    ]
     machine = loaded.machine
     return {
         "source": str(loaded.source),
@@ -181,10 +192,7 @@ def what_runs(loaded: Loaded) -> Iterator[str]:
 def missing(loaded: Loaded, has_image: HasImage) -> Iterator[str]:
     """What the service needs and this machine, or the environment, hasn't got."""
     spec, machine = loaded.spec, loaded.machine
-    preset = presets.find(spec.processor)
-    lacking = machine.packages.lacking(preset.modules) if preset is not None else ()
-    if preset is not None and lacking:
-        yield f"packages of the preset {preset.name} ({', '.join(lacking)}): {preset.install}"
+    yield from _packages(loaded)
     for container in spec.containers:
         if container.image and not machine.container_tool:
             yield f"image {container.image}: neither podman nor Docker is installed"
@@ -204,6 +212,14 @@ def missing(loaded: Loaded, has_image: HasImage) -> Iterator[str]:
         yield f"GPU memory: {memory} GB asked for, {here}"
     if spec.metadata.cuda and spec.metadata.cuda not in machine.cuda_toolkits:
         yield f"CUDA {spec.metadata.cuda}: installed are {', '.join(machine.cuda_toolkits) or 'none'}"
+
+
+def _packages(loaded: Loaded) -> Iterator[str]:
+    """What a preset needs and isn't installed; a start looks for it, too, and ends with exit status 4."""
+    preset = presets.find(loaded.spec.processor)
+    lacking = loaded.machine.packages.lacking(preset.modules) if preset is not None else ()
+    if preset is not None and lacking:
+        yield f"packages of the preset {preset.name} ({', '.join(lacking)}): {preset.install}"
 
 
 def _uses_oss(loaded: Loaded) -> bool:

@@ -168,6 +168,14 @@ def test_what_is_not_installed_is_missing_with_the_command(tmp_path: Path) -> No
     ]
 
 
+def test_what_is_not_installed_can_not_be_started_here(tmp_path: Path) -> None:
+    found = report(read(tmp_path, service("pmml"), machine=HERE))
+    assert found["startable"] is False
+    assert [one["path"] for one in found["refusals"]] == ["processor"]
+    assert "pip install 'eas-engine[pmml]'" in found["refusals"][0]["message"]
+    assert report(read(tmp_path, service("xgboost"), machine=HERE))["startable"] is True
+
+
 def test_the_installed_packages_are_found_without_importing_them() -> None:
     packages = InstalledPackages()
     assert packages.version(["no-such-thing", "pytest"]) == pytest.__version__
