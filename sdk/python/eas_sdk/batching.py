@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from typing import Sequence, Tuple
 
@@ -41,7 +42,14 @@ class Batching:
             rows: how many rows the call held, padding included.
             padding: how many of them were there only to fill it up. Where rows were made longer, too, it is
                 the rows that what was added would have filled.
+
+        Raises:
+            TypeError: a number that is no integer.
+            ValueError: a negative one.
         """
+        rows, padding = operator.index(rows), operator.index(padding)
+        if rows < 0 or padding < 0:
+            raise ValueError(f"ran() was told of {rows} rows and {padding} of padding")
         counts = self._counts
         counts.calls += 1
         counts.rows += rows

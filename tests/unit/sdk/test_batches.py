@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -224,6 +225,17 @@ def test_what_the_processor_says_of_its_calls_is_counted() -> None:
     with pytest.raises(LookupError):
         call(asked(b"ran", b"raise"))
     assert call(asked(b"a"))[1] == (1, 1, 0)  # nothing is left of the call that raised
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [((-1,), ValueError), ((1, -1), ValueError), ((1.5,), TypeError), ((1, None), TypeError)],
+)
+def test_counts_that_are_none_are_refused_where_they_are_said(said: tuple[Any, ...], error: type) -> None:
+    batching = Batching(4)
+    with pytest.raises(error):
+        batching.ran(*said)
+    assert batching.collect() == (0, 0, 0)
 
 
 def test_a_processor_that_is_not_told_of_batching_is_counted_by_requests() -> None:
