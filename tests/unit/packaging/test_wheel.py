@@ -24,6 +24,7 @@ PACKAGES = {
     "eas_host": ROOT / "sdk/python",
 }
 CORE = {
+    "cramjam",
     "httptools",
     "prometheus-client",
     "psutil",
