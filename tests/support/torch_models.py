@@ -92,6 +92,13 @@ class Constants(torch.nn.Module):
         return x * times, None, 2.5
 
 
+class Nested(torch.nn.Module):
+    """A dict of lists."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        return {"powers": [x, x * x], "sums": [x + x]}
+
+
 class Keeps(torch.nn.Module):
     """Answers with what the call before it sent."""
 

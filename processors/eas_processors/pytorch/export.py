@@ -61,7 +61,7 @@ class Exported:
         self._leaves = _leaves(program)
         self._writes = _writes(program)
         inputs = {leaf.name: leaf.tensor for leaf in self._leaves if leaf.tensor is not None}
-        outputs = _outputs(program)
+        self._named, outputs = _outputs(program)
         bound = _common_bound(program, [*inputs.values(), *outputs.values()])
         self._signature = Signature(
             "forward",
@@ -84,7 +84,7 @@ class Exported:
                 result = self._module(*positional, **named)
         except Exception as error:
             raise BadRequest(values.reason(error)) from error
-        if not isinstance(result, dict):
+        if not self._named:
             result = pytree.tree_leaves(result)
         return values.outputs(result, output_filter)
 
@@ -129,8 +129,8 @@ def _dict_keys(in_spec: pytree.TreeSpec, count: int) -> Sequence[str]:
     return [str(path[2].key) if in_one_dict else "" for path in paths]
 
 
-def _outputs(program: Any) -> dict[str, torch.Tensor | None]:
-    """Names and tensors of the outputs; None for those that are no tensors."""
+def _outputs(program: Any) -> tuple[bool, dict[str, torch.Tensor | None]]:
+    """Whether the outputs are a dict; their names and tensors, None for those that are no tensors."""
     node = next(node for node in program.graph.nodes if node.op == "output")
     wanted = [
         getattr(value, "meta", {}).get("val")
@@ -141,7 +141,7 @@ def _outputs(program: Any) -> dict[str, torch.Tensor | None]:
     example = pytree.tree_unflatten(range(len(tensors)), program.call_spec.out_spec)
     named = isinstance(example, dict) and len(example) == len(tensors)
     names = map(str, example) if named else (f"output_{index}" for index in range(len(tensors)))
-    return dict(zip(names, tensors, strict=True))
+    return named, dict(zip(names, tensors, strict=True))
 
 
 def _spec(name: str, tensor: torch.Tensor | None) -> Spec:

@@ -205,6 +205,16 @@ def test_a_dict_of_tensors_in_and_out(tmp_path: Path, kind: str) -> None:
     assert answer == {"sum": (a * 2 + b).tolist()}
 
 
+def test_a_dict_of_lists_is_laid_end_to_end_or_refused(tmp_path: Path) -> None:
+    x = rows(2)
+    preset = started(Preset, exported(tmp_path, models.Nested(), torch.from_numpy(x)))
+    assert [one["name"] for one in described(preset)["outputs"]] == ["output_0", "output_1", "output_2"]
+    for ours, wanted in zip(arrays(asked(preset, request(x))), (x, x * x, x + x), strict=True):
+        same(ours, wanted)
+    preset = started(Preset, scripted(tmp_path, models.Nested()))
+    assert "output 'powers' of the model is list, not a tensor" in refusal(preset, request(x))
+
+
 def test_a_model_of_named_inputs_refuses_unnamed_ones(tmp_path: Path) -> None:
     preset = started(Preset, scripted(tmp_path, models.Features()))
     assert "by name: send map_inputs" in refusal(preset, request(rows(1), rows(1)))
