@@ -42,11 +42,13 @@ COMPILED = (
     "eas_engine/gateway/reply.py",
     "eas_engine/gateway/upload.py",
     "eas_engine/telemetry/counters.py",
+    "eas_engine/workers/answers.py",
     "eas_engine/workers/batch_link.py",
     "eas_engine/workers/batch_pool.py",
     "eas_engine/workers/credit.py",
     "eas_engine/workers/link.py",
     "eas_engine/workers/pool.py",
+    "eas_engine/workers/slots.py",
     "eas_engine/workers/suspects.py",
 )
 _SOURCES = ("engine/eas_engine", "sdk/python/eas_host")
