@@ -252,7 +252,7 @@ def _listed(array: np.ndarray) -> Any:
         return strings.reshape(array.shape).tolist()
     if array.dtype.kind == "c":
         return np.stack([array.real, array.imag], axis=-1).tolist()
-    if array.dtype.kind == "V":  # bfloat16
+    if dtypes.name_of(array.dtype) == "DT_BFLOAT16":
         return array.astype(np.float32).tolist()
     return array.tolist()
 

@@ -19,6 +19,7 @@ import zlib
 import numpy as np
 from numpy.lib import format as npy
 
+from eas_processors.tensors import dtypes
 from eas_processors.tensors.errors import BadRequest
 from eas_processors.tensors.model import Arrays, Form
 from eas_processors.tensors.shapes import shaped
@@ -116,7 +117,7 @@ def encode(outputs: Arrays, form: Form) -> tuple[bytes, Form]:
 
 def _writable(name: str, array: np.ndarray) -> np.ndarray:
     """An output in a type that .npy files have."""
-    if array.dtype.kind == "V":  # bfloat16
+    if dtypes.name_of(array.dtype) == "DT_BFLOAT16":
         return array.astype(np.float32)
     if array.dtype.kind != "O":
         return array

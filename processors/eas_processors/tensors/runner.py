@@ -4,11 +4,11 @@ Requests of one batch are joined when their signature is ``batched`` and join.py
 call holds at most ``max_batch_size`` rows. What a signature says is not enough to cut outputs into rows, so
 it is tested:
 
-*Habits.* For each signature (and filter) the runner remembers whether outputs follow the rows. It believes it
-after two calls of different numbers of rows in which dimension 0 of every output was the number of rows: one
-call could be chance. Until then it makes the calls that prove it (the first request of a batch goes alone). A
-call that shows the contrary is repeated one request at a time, and so are all later ones. The same holds for
-padded dimensions that an output doesn't keep (join.py).
+*Habits.* For each signature, filter and shape of inputs the runner remembers whether outputs follow the rows.
+It believes it after two calls of different numbers of rows in which dimension 0 of every output was the
+number of rows: one call could be chance. Until then it makes the calls that prove it (the first request of a
+batch goes alone). A call that shows the contrary is repeated one request at a time, and so are all later
+ones. The same holds for padded dimensions that an output doesn't keep (join.py).
 
 *Errors.* A joined call that raises is repeated in halves, down to the request that did it: it gets its own
 exception, the others their answers.
@@ -36,26 +36,7 @@ class Withdrawn(Exception):
 
 
 @dataclass(slots=True)
-class Work:
-    """One request on its way through the model.
-
-    Attributes:
-        request: asked whether anybody still waits for it.
-        call: decoded and checked.
-        signature: the one that the call names.
-        rows: what the call holds of dimension 0; None: it can't be joined.
-        result: the outputs or an exception, once it has run.
-    """
-
-    request: eas_sdk.Request
-    call: Call
-    signature: Signature
-    rows: int | None = None
-    result: Arrays | Exception | None = None
-
-
-@dataclass(slots=True)
-class _Habit:
+class Habit:
     """What was seen of one signature: see the module's text.
 
     Attributes:
@@ -85,6 +66,27 @@ class _Habit:
         return not self.refuted and (self.proven or self.rows not in {None, total})
 
 
+@dataclass(slots=True)
+class Work:
+    """One request on its way through the model.
+
+    Attributes:
+        request: asked whether anybody still waits for it.
+        call: decoded and checked.
+        signature: the one that the call names.
+        rows: what the call holds of dimension 0; 1 if that isn't the batch.
+        habit: what is known of calls like this one; None: it can't be joined.
+        result: the outputs or an exception, once it has run.
+    """
+
+    request: eas_sdk.Request
+    call: Call
+    signature: Signature
+    rows: int = 1
+    habit: Habit | None = None
+    result: Arrays | Exception | None = None
+
+
 class Runner:
     """Runs calls through a model, joined where that is right.
 
@@ -96,7 +98,7 @@ class Runner:
     def __init__(self, model: Model, batching: eas_sdk.Batching | None) -> None:
         self._model = model
         self._batching = batching
-        self._habits: dict[Hashable, _Habit] = {}
+        self._habits: dict[Hashable, Habit] = {}
 
     def run(self, works: Sequence[Work]) -> None:
         """Give every work its result."""
@@ -105,41 +107,48 @@ class Runner:
                 self._alone(work)
             return
         for group in self._groups(works):
-            for part in join.chunks([work.rows or 0 for work in group], self._batching.max_batch_size):
+            for part in join.chunks([work.rows for work in group], self._batching.max_batch_size):
                 self._together(group[part])
 
     def _groups(self, works: Sequence[Work]) -> list[list[Work]]:
         """Works that can be joined; those that can't are groups of one."""
         groups: dict[Hashable, list[Work]] = {}
         for work in works:
+            self._know(work)
             key: Hashable = id(work)
-            if work.signature.batched:
-                work.rows = join.row_count(work.call.inputs)
-            if work.rows is not None:
-                habit = self._habit(work)
-                if not habit.refuted:
-                    padding = habit.pads and self._batching is not None and self._batching.padding
-                    inputs = join.join_key(work.call.inputs, work.signature, padding=padding)
-                    key = (work.signature, work.call.output_filter, inputs)
+            if work.habit and not work.habit.refuted:
+                inputs = () if work.habit.pads else self._alike(work, padding=False)
+                key = (id(work.habit), work.call.output_filter, inputs)
             groups.setdefault(key, []).append(work)
         return list(groups.values())
 
-    def _habit(self, work: Work) -> _Habit:
-        """What is known of the work's signature. Clients choose the filters, so they must not pile up."""
-        if len(self._habits) > _MOST_HABITS:
-            self._habits.clear()
-        key = (work.signature, frozenset(work.call.output_filter))
-        return self._habits.setdefault(key, _Habit())
+    def _know(self, work: Work) -> None:
+        """Find rows and habit. No rows at all: what a model makes of that says nothing about others."""
+        rows = join.row_count(work.call.inputs) if work.signature.batched else None
+        if rows is None:
+            return
+        work.rows = rows
+        if rows:
+            if len(self._habits) > _MOST_HABITS:  # clients choose shapes and filters
+                self._habits.clear()
+            padding = self._batching is not None and self._batching.padding
+            key = (work.signature, frozenset(work.call.output_filter), self._alike(work, padding=padding))
+            work.habit = self._habits.setdefault(key, Habit())
+
+    @staticmethod
+    def _alike(work: Work, *, padding: bool) -> Hashable:
+        """Equal for works whose inputs can be joined."""
+        return join.join_key(work.call.inputs, work.signature, padding=padding)
 
     def _together(self, works: list[Work]) -> None:
         """Run joinable works in as few calls as the habit allows."""
         waiting = [work for work in works if not self._withdrawn(work)]
         while waiting:
-            rows = sum(work.rows or 0 for work in waiting)
+            rows = sum(work.rows for work in waiting)
             total = join.padded_size(rows, self._batching.sizes if self._batching else ())
-            if waiting[0].rows is None or (len(waiting) == 1 and total == rows):
+            habit = waiting[0].habit
+            if habit is None or (len(waiting) == 1 and total == rows):
                 return self._each(waiting)
-            habit = self._habit(waiting[0])
             if habit.may_join(total):
                 return self._joined(waiting, total, habit)
             if habit.refuted or habit.rows is not None:
@@ -167,14 +176,13 @@ class Runner:
         work.result = outputs
         if self._batching is None:
             return
-        self._batching.ran(1 if work.rows is None else work.rows)
-        if work.rows is not None:
-            habit = self._habit(work)
-            habit.see(work.rows, outputs)
-            if self._batching.padding and habit.pads:
-                self._cuts(outputs, [work], habit)  # for what it says about the outputs' unknown dimensions
+        self._batching.ran(work.rows)
+        if work.habit:
+            work.habit.see(work.rows, outputs)
+            if self._batching.padding and work.habit.pads:
+                self._cuts(outputs, [work], work.habit)  # for what it says of the outputs' unknown dimensions
 
-    def _joined(self, works: list[Work], total: int, habit: _Habit) -> None:
+    def _joined(self, works: list[Work], total: int, habit: Habit) -> None:
         """Run several requests, or one and its padding, in one call."""
         first = works[0]
         calls = [work.call.inputs for work in works]
@@ -194,7 +202,7 @@ class Runner:
             return self._by_shape(works)
         at = 0
         for index, work in enumerate(works):
-            behind = at + (work.rows or 0)
+            behind = at + work.rows
             work.result = join.cut(outputs, slice(at, behind), index, back)
             at = behind
         return None
@@ -225,12 +233,11 @@ class Runner:
         """After padding that can't be undone: only requests of the same shapes together."""
         groups: dict[Hashable, list[Work]] = {}
         for work in works:
-            key = join.join_key(work.call.inputs, work.signature, padding=False)
-            groups.setdefault(key, []).append(work)
+            groups.setdefault(self._alike(work, padding=False), []).append(work)
         for group in groups.values():
             self._together(group)
 
-    def _cuts(self, outputs: Arrays, works: list[Work], habit: _Habit) -> join.Cuts | None:
+    def _cuts(self, outputs: Arrays, works: list[Work], habit: Habit) -> join.Cuts | None:
         """What to cut back in the outputs; None when that can't be known."""
         signature, call = works[0].signature, works[0].call
         axes = join.axes([work.call.inputs for work in works], signature)

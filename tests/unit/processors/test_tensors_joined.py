@@ -126,8 +126,8 @@ def xk(rows: int, length: int = 2, dtype: str = "int64", value: int = 1) -> eas_
 def test_calls_hold_at_most_max_batch_size_rows_and_no_request_is_split() -> None:
     processor, model, batching = made("rowwise")
     processor.process_batch([xk(rows) for rows in (1, 2, 2, 9, 3, 1, 0)])
-    assert model.calls == [3, 2, 9, 4]
-    assert batching.collect() == (4, 18, 0)
+    assert model.calls == [3, 2, 9, 4, 0]
+    assert batching.collect() == (5, 18, 0)
 
 
 def test_only_requests_of_the_same_type_and_shape_go_together() -> None:
@@ -173,6 +173,28 @@ def test_outputs_that_do_not_follow_the_rows_are_remembered() -> None:
     assert model.calls == [1, 2, 1, 1, 1, 1, 1]  # alone, the rest in vain, the rest; then nothing is tried
 
 
+def test_what_one_shape_does_says_nothing_about_another() -> None:
+    def reshaped(inputs: dict[str, np.ndarray]) -> Arrays:
+        return {"y": inputs["x"].reshape(-1, 2)}
+
+    processor, model = preset(signature({"x": VARIABLE}, {"y": VARIABLE}), reshaped, eas_sdk.Batching(8))
+    for length in (4, 2, 4, 2):
+        processor.process_batch([predict({"x": np.ones((1, length))}) for _ in range(3)])
+    assert model.calls == [1, 1, 1, 1, 2, 1, 1, 1, 3]
+
+
+def test_a_request_without_rows_goes_alone_and_says_nothing() -> None:
+    def cautious(inputs: dict[str, np.ndarray]) -> Arrays:
+        if not len(inputs["x"]):
+            return {"y": np.zeros((1, 1))}
+        return twice(inputs)
+
+    processor, model = preset(signature({"x": VARIABLE}, {"y": VARIABLE}), cautious, eas_sdk.Batching(8))
+    for _ in range(2):
+        processor.process_batch([predict({"x": np.ones((rows, 1))}) for rows in (0, 1, 1, 1)])
+    assert model.calls == [0, 1, 2, 0, 3]
+
+
 def test_calls_are_filled_up_to_a_size_with_copies_of_the_last_row() -> None:
     seen: list[np.ndarray] = []
 
@@ -187,7 +209,7 @@ def test_calls_are_filled_up_to_a_size_with_copies_of_the_last_row() -> None:
         processor.process_batch([predict({"x": np.full((n, 1), n, "int32")}) for n in rows])
     assert [x[:, 0].tolist() for x in seen] == [[1], [1, 2, 2, 2], [], [2, 2, 2, 2], [9] * 9]
     batching.collect()
-    processor.process_batch([predict({"x": np.zeros((3, 1))})])
+    processor.process_batch([predict({"x": np.zeros((3, 1), "int32")})])
     assert batching.collect() == (1, 4, 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -38,6 +38,7 @@ def written(array: np.ndarray) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(set(dtypes._NUMPY) - {"DT_STRING"}))
+@settings(max_examples=30)
 @given(st.data())
 def test_every_type_is_read_as_it_was_written(name: str, data: st.DataObject) -> None:
     shape = hnp.array_shapes(min_dims=0, min_side=0, max_side=3)
@@ -51,6 +52,13 @@ def test_every_type_is_read_as_it_was_written(name: str, data: st.DataObject) ->
 @given(hnp.arrays(np.dtype(object), hnp.array_shapes(max_side=3), elements=st.binary(max_size=4)))
 def test_strings_are_read_as_they_were_written(array: np.ndarray) -> None:
     assert read_x(written(array), "DT_STRING").tolist() == array.tolist()
+
+
+def test_bfloat16_is_written_as_the_numbers_it_stands_for() -> None:
+    array = np.array([1.5, -0.0, 3e38], pytest.importorskip("ml_dtypes").bfloat16)
+    assert read_x(written(array), "DT_BFLOAT16").tolist() == array.tolist()
+    body, _ = numpy_body.encode([array], Form.NPY)
+    assert np.load(io.BytesIO(body)).tolist() == array.astype(np.float32).tolist()
 
 
 def test_types_that_nobody_says_are_seen_from_the_values() -> None:

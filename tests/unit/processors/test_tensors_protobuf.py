@@ -34,7 +34,7 @@ TORCH = messages("pytorch_predict.proto")
 CAFFE = messages("caffe_predict.proto")
 HIE = messages("hie_processor_data.proto")
 
-few = settings(max_examples=40)  # of each type
+few = settings(max_examples=40)  # of each type and message
 TYPES = {name: array_proto._SLOTS[name] for name in sorted(array_proto._SLOTS)}
 shapes = st.lists(st.integers(0, 4), max_size=4).map(tuple)
 
@@ -137,6 +137,7 @@ def test_every_type_of_onnx_goes_both_ways(name: str, data: st.DataObject) -> No
     assert HIE["DataProto"].FromString(onnx.encode({"x": array})) == theirs
 
 
+@few
 @given(arrays("DT_FLOAT"), arrays("DT_FLOAT"), st.lists(st.text(), max_size=2))
 def test_caffe_goes_both_ways(one: np.ndarray, two: np.ndarray, wanted: list[str]) -> None:
     request, answer = CAFFE["PredictRequest"](output_filter=wanted), CAFFE["PredictResponse"]()
@@ -154,6 +155,7 @@ def test_caffe_goes_both_ways(one: np.ndarray, two: np.ndarray, wanted: list[str
     assert CAFFE["PredictResponse"].FromString(caffe.encode({"data": one, "other": two})) == answer
 
 
+@few
 @given(st.text(), st.dictionaries(st.text(), arrays("DT_INT32")), st.lists(st.text(), max_size=3))
 def test_a_tensorflow_request_is_read_whole(
     name: str, inputs: dict[str, np.ndarray], wanted: list[str]
