@@ -9,7 +9,8 @@ deadline), never the moment at which a worker thread became free.
    a batch that lasts as long as batches lately do would come too late for the earliest deadline. With
    ``when_idle`` (and while the engine drains: nobody else will come) nobody waits at all.
 2. A batch that is full goes at once; to an idle thread, or *ahead* to one that is about to be: it loses
-   nothing by that, for nobody could join it any more.
+   nothing by that, for nobody could join it any more. If a thread of another host is idle first, the pool
+   takes it back within a few milliseconds (``workers.pool``).
 3. What isn't full never goes ahead: it may still grow while every thread is busy. So requests that nobody can
    work on cost nobody anything, and the first thread that becomes idle gets as many as there are then.
 4. Nothing goes before it must without a reason of the above: without ``when_idle`` a batch that isn't full
