@@ -80,15 +80,17 @@ class Booster:
 
     def run(self, rows: Array) -> Array:
         """See ``Model``."""
+        found: Array
         if self._one_at_a_time is not None:
             with self._one_at_a_time:
-                return self._booster.predict(
+                found = self._booster.predict(
                     xgboost.DMatrix(rows),
                     output_margin=self._margin,
                     iteration_range=self._range,
                     validate_features=False,
                 )
-        found: Array = self._booster.inplace_predict(
+            return found
+        found = self._booster.inplace_predict(
             rows,
             iteration_range=self._range,
             predict_type="margin" if self._margin else "value",
