@@ -180,6 +180,7 @@ def test_the_client_leaves_while_its_answer_is_compressed(parts: Parts, reply: b
     parts.threads.finish()
     parts.loop.turn()
     assert not browser.got
+    assert "BUSY" in repr(browser.connection)  # nothing more is done for it
     assert not parts.front.writing()
     host.read()
     parts.check_empty()
