@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -295,3 +297,23 @@ def test_habits_do_not_pile_up() -> None:
     for index in range(1500):
         processor.process(predict({"x": np.ones((1, 1))}, (str(index),)))
     assert len(processor._runner._habits) <= 1001
+
+
+@pytest.mark.parametrize("name", ["rowwise", "lossy", "constant", "longer"])
+def test_threads_that_share_a_preset_get_their_own_answers(name: str) -> None:
+    spec, function = MODELS[name]
+    alone, _ = preset(spec, function)
+    together, _ = preset(spec, function, eas_sdk.Batching(6, padding=True, sizes=(2, 6)))
+    kinds = [xk(rows, length, value=rows + length) for rows in range(4) for length in (1, 3)]
+    expected = {id(request): shown(alone.process_batch([request])[0]) for request in kinds}
+
+    def work(seed: int) -> bool:
+        chosen = np.random.default_rng(seed)
+        batches = [[kinds[i] for i in chosen.integers(0, len(kinds), 5)] for _ in range(40)]
+        return all(
+            [shown(answer) for answer in together.process_batch(batch)] == [expected[id(r)] for r in batch]
+            for batch in batches
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(work, range(4)))
