@@ -11,7 +11,8 @@ batch goes alone). A call that shows the contrary is repeated one request at a t
 ones. The same holds for padded dimensions that an output doesn't keep (join.py).
 
 *Errors.* A joined call that raises is repeated in halves, down to the request that did it: it gets its own
-exception, the others their answers.
+exception, the others their answers. If nobody gets one, it was the joining, which such calls are spared
+from then on.
 
 Thread safety: ``run`` is called from several threads. They share the habits, of which each is a few flags
 that only ever go one way; the worst that a race costs is a call that proves what another one has just proved.
@@ -190,7 +191,10 @@ class Runner:
             inputs = join.stack(calls, total)
             outputs = self._call(works, inputs)
         except Exception:  # noqa: BLE001 - the halves say whose it is
-            return self._halves(works)
+            self._halves(works)
+            if not habit.proven and not any(isinstance(work.result, Exception) for work in works):
+                habit.refuted = True  # nobody's but the joining's: a model built for one row, for instance
+            return None
         if self._batching:
             self._batching.ran(total, join.padding_rows(calls, inputs, total))
         if not habit.see(total, outputs):
@@ -224,10 +228,11 @@ class Runner:
     def _halves(self, works: list[Work]) -> None:
         """After an error: each half by itself."""
         if len(works) == 1:
-            return self._alone(works[0])
+            self._alone(works[0])
+            return
         middle = len(works) // 2
         self._together(works[:middle])
-        return self._together(works[middle:])
+        self._together(works[middle:])
 
     def _by_shape(self, works: list[Work]) -> None:
         """After padding that can't be undone: only requests of the same shapes together."""

@@ -263,6 +263,17 @@ def test_the_bad_one_of_a_batch_fails_alone() -> None:
     assert model.calls == [8, 4, 4, 2, 1, 1, 2]
 
 
+def test_a_model_that_raises_because_requests_were_joined_is_spared() -> None:
+    def one_row(inputs: dict[str, np.ndarray]) -> Arrays:
+        return {"y": inputs["x"].reshape(1, -1)[:, :2] + inputs["x"].reshape(1, 2)}
+
+    processor, model = preset(signature({"x": VARIABLE}, {"y": VARIABLE}), one_row, eas_sdk.Batching(8))
+    for _ in range(2):
+        answers = processor.process_batch([predict({"x": np.ones((1, 2))}) for _ in range(3)])
+        assert {type(answer) for answer in answers} == {bytes}
+    assert model.calls == [1, 2, 1, 1, 1, 1, 1]
+
+
 def test_a_request_that_cannot_be_read_does_not_touch_the_others() -> None:
     processor, model, _ = made("rowwise", 8)
     answers = processor.process_batch([xk(1), eas_sdk.Request.build(b"{}"), xk(1)])
