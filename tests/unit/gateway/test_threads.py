@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from eas_engine.gateway.threads import IoThreads
 
 
@@ -62,7 +64,9 @@ async def test_no_more_threads_than_were_allowed_work_at_once() -> None:
     threads.close()
 
 
-async def test_the_end_waits_for_nobody_and_tells_nobody_whose_work_was_not_begun() -> None:
+async def test_the_end_waits_for_nobody_and_tells_nobody_whose_work_was_not_begun(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     loop = asyncio.get_running_loop()
     threads = IoThreads(1, loop)
     begun, go_on = threading.Event(), threading.Event()
@@ -81,9 +85,10 @@ async def test_the_end_waits_for_nobody_and_tells_nobody_whose_work_was_not_begu
     go_on.set()
     assert await first == "done"
     assert told == []
+    assert not caplog.records
 
 
-def test_work_that_ends_after_the_loop_troubles_nobody() -> None:
+def test_work_that_ends_after_the_loop_troubles_nobody(caplog: pytest.LogCaptureFixture) -> None:
     go_on = threading.Event()
     ended = threading.Event()
 
@@ -100,3 +105,4 @@ def test_work_that_ends_after_the_loop_troubles_nobody() -> None:
     go_on.set()
     assert ended.wait(60)
     threads.close()
+    assert not caplog.records
