@@ -9,6 +9,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def tar(entries: Iterable[Entry], *, compress: Callable[[bytes], bytes] = bytes)
 
 def tar_gz(entries: Iterable[Entry]) -> bytes:
     """The same, with gzip."""
-    return tar(entries, compress=gzip.compress)
+    return tar(entries, compress=partial(gzip.compress, mtime=0))  # the same bytes each time
 
 
 def tar_bz2(entries: Iterable[Entry]) -> bytes:
