@@ -189,6 +189,14 @@ def trial(
         Path | None,
         typer.Option("--data", metavar="FILE", help="A file that is the request's body; - = stdin."),
     ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header",
+            metavar="'NAME: VALUE'",
+            help="A header field of the request, such as `Content-Type: application/json`. Repeatable.",
+        ),
+    ] = None,
     count: Annotated[
         int, typer.Option("--count", metavar="N", min=1, help="How often it is sent, one after the other.")
     ] = 1,
@@ -200,7 +208,15 @@ def trial(
 
     path = chosen(ctx, file, config)
     with told(debug=debug):
-        good = run(path, text=text, data=data, count=count, define=define or (), debug=debug)
+        good = run(
+            path,
+            text=text,
+            data=data,
+            header=header or (),
+            count=count,
+            define=define or (),
+            debug=debug,
+        )
     raise typer.Exit(0 if good else 1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import select
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from eas_engine.clock import Clock, SystemClock
 from eas_engine.errors import ConfigurationError, StartError
 from eas_engine.state import Found, find_engines
 
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*?)[ \t]*")  # RFC 9110, 5.1 and 5.5
+_FRAMING = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _LOOK = 0.02  # seconds between two looks whether the engine is ready
 _SHOWN_LINES = 30  # of the engine's log, when it can't start or an answer isn't 200
 _SHOWN_BYTES = 64  # of an answer that isn't text, on a terminal
@@ -51,13 +54,20 @@ class Results:
 
 
 def run(
-    config: Path, *, text: str | None, data: Path | None, count: int, define: Sequence[str], debug: bool
+    config: Path,
+    *,
+    text: str | None,
+    data: Path | None,
+    header: Sequence[str],
+    count: int,
+    define: Sequence[str],
+    debug: bool,
 ) -> bool:
     """Print the answer and the timings. Were all answers 200?
 
     Errors: ConfigurationError, EngineEndedError with the engine's exit status.
     """
-    body, clock = _body(text, data), SystemClock()
+    body, headers, clock = _body(text, data), _headers(header), SystemClock()
     began = clock.now()
     if not debug:  # else the engine's own log shows them
         _warn(config, define)
@@ -65,7 +75,7 @@ def run(
         log = Path(directory) / "log"
         with _engine(config, define, Path(directory) / "state", None if debug else log) as found:
             _tell(f"{found.record.name}: ready after {clock.now() - began:.2f} s")
-            results = _send(found, body, count, clock)
+            results = _send(found, body, headers, count, clock)
         _show(results)
         if not results.good and not debug:  # why, is in what the processor printed
             _tell(_tail(log))
@@ -93,6 +103,26 @@ def _body(text: str | None, data: Path | None) -> bytes:
         return Path(str(data)).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"--data {data}: {error.strerror}") from None
+
+
+def _headers(given: Sequence[str]) -> dict[str, str]:
+    """The fields of ``--header``, by their names as given.
+
+    Errors: ConfigurationError; it never shows a value, which may be a secret.
+    """
+    fields: dict[str, str] = {}
+    for one in given:
+        field = _HEADER.fullmatch(one)
+        if field is None:
+            name = one.partition(":")[0] if ":" in one else "..."
+            raise ConfigurationError(f"--header {name!a}: expected 'Name: value', in ASCII without line ends")
+        name, value = field.groups()
+        if name.lower() in _FRAMING:
+            raise ConfigurationError(f"--header {name}: is the connection's own")
+        if name.lower() in {other.lower() for other in fields}:
+            raise ConfigurationError(f"--header {name}: given twice")
+        fields[name] = value
+    return fields
 
 
 @contextlib.contextmanager
@@ -177,9 +207,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         raise
 
 
-def _send(found: Found, body: bytes, count: int, clock: Clock) -> Results:
+def _send(found: Found, body: bytes, given: dict[str, str], count: int, clock: Clock) -> Results:
     token = found.token()
-    headers = {"X-EAS-Timing": "1"} | ({"Authorization": token} if token else {})
+    ours = {"X-EAS-Timing": "1"} | ({"Authorization": token} if token else {})
+    named = {name.lower() for name in given}
+    headers = {name: value for name, value in ours.items() if name.lower() not in named} | given
     results = Results()
     connection = http.client.HTTPConnection("127.0.0.1", found.record.port)
     try:

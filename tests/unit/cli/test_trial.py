@@ -62,6 +62,45 @@ def test_many_and_from_stdin(service: Path) -> None:
     assert b"p99" in done.stderr
 
 
+SHOWS_HEADERS = """
+import eas_sdk
+class Processor(eas_sdk.Processor):
+    def process(self, request):
+        names = ("content-type", "authorization", "x-eas-timing")
+        return "|".join(str(request.headers.get(name)) for name in names)
+"""
+
+
+def test_header_fields_are_sent_and_count_more_than_our_own(service: Path) -> None:
+    service.with_name("app.py").write_text(SHOWS_HEADERS)
+    fields = ("--header", "Content-Type:  application/json; a=b ", "--header", "x-eas-timing: 0")
+    done = trial(service, "--text", "{}", *fields)
+    assert done.stdout.startswith(b"application/json; a=b|"), done.stderr
+    assert done.stdout.endswith(b"|0")
+    refused = trial(service, "--text", "{}", "--header", "AUTHORIZATION: nobody")
+    assert b"status 401: 1" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (["secret"], b"--header '...': expected 'Name: value'"),
+        (["A b: secret"], b"--header 'A b': expected 'Name: value'"),
+        (["A: secret\r\nB: c"], b"--header 'A': expected 'Name: value'"),
+        (["A: h\xf6he secret"], b"--header 'A': expected 'Name: value'"),
+        (["content-length: 3"], b"--header content-length: is the connection's own"),
+        (["A: 1", "a: 2"], b"--header a: given twice"),
+    ],
+)
+def test_what_is_no_header_field_is_refused_without_its_value(
+    service: Path, fields: list[str], said: bytes
+) -> None:
+    done = trial(service, "--text", "x", *(part for one in fields for part in ("--header", one)))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr
+    assert b"secret" not in done.stderr
+
+
 def test_warnings_about_the_file_are_shown(service: Path) -> None:
     done = trial(service, "--text", "x", "-D", "metadata.rpc.max_que_size=1")
     assert done.returncode == 0, done.stderr
