@@ -196,8 +196,9 @@ class Engine:
     async def _when_ready(self, record: EngineRecord) -> None:
         await self._supervisor.wait_ready()
         if self._parts.options.announce:
-            preset = bool(self._parts.loaded.spec.processor)
-            announce(record, self._parts.token, data="" if preset else "hello")
+            spec = self._parts.loaded.spec
+            data, codec = "" if spec.processor else "hello", spec.metadata.rpc.decompressor
+            announce(record, self._parts.token, data=data, codec=codec or "")
         gc.collect()
         gc.freeze()  # what is here now stays; collections need not walk it again
         gc.set_threshold(50_000, 50, 100)  # tickets die by their reference count

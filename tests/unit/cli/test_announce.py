@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import subprocess
@@ -59,6 +60,19 @@ def test_the_curl_line_works_as_printed_whatever_the_directory_is_called(tmp_pat
         "hello",
         RECORD.url,
     ]
+
+
+def test_with_a_decompressor_the_line_sends_what_is_inflated_or_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    token = Token("unused", tmp_path / "token", fresh=False)
+    line = curl(RECORD, token, "it's 5%", "gzip")
+    done = subprocess.run(["sh", "-c", f"curl() {{ cat; }}; {line}"], check=True, capture_output=True)
+    assert gzip.decompress(done.stdout) == b"it's 5%"
+    assert line.endswith(f"--data-binary @- {RECORD.url}")
+    assert line in announcement(RECORD, token, terminal=False, data="it's 5%", codec="gzip")
+    for codec in ("zlib", "zstd", "snappy", "lz4"):
+        assert "curl" not in announcement(RECORD, token, terminal=False, codec=codec)
+        assert "curl" in announcement(RECORD, token, terminal=False, data="", codec=codec)  # GET
 
 
 def test_nobody_there_to_read_it_is_no_error() -> None:
