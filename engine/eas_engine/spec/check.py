@@ -5,6 +5,7 @@ It explains every service that can be read, also one that can't be started. Secr
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -31,6 +32,8 @@ from eas_engine.spec.problems import (
 _ADDRESSES: Final = ("model_path", "processor_path", "warm_up_data_path")
 _RUNS: Final = ("processor", "processor_type", "containers")
 _IMAGE_TIMEOUT: Final = 20.0
+
+_SENTENCE_END: Final = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\.)\. (?=[A-Z`0-9])")
 
 HasImage = Callable[[str, str], bool]
 
@@ -123,10 +126,15 @@ def _here(loaded: Loaded, parameter: Parameter, effect: str) -> str:
     if parameter.path in loaded.emptied:
         text = text or "empty, so not set"
     if effect == "in effect":
-        return text or (parameter.info.description or "").partition(". ")[0]
+        return text or _first_sentence(parameter.info.description or "")
     if effect != "not asked for":
         text = f"{effect} ({text})" if text else effect
     return text
+
+
+def _first_sentence(text: str) -> str:
+    """Without its full stop; neither ``e.g.`` nor ``..`` ends one."""
+    return _SENTENCE_END.split(text, maxsplit=1)[0].removesuffix(".")
 
 
 def _shown_value(loaded: Loaded, parameter: Parameter) -> Any:

@@ -14,6 +14,7 @@ from eas_engine.spec.loops import body_threads, has_gil, loops
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.machine_types import machine_types
 from eas_engine.spec.model import ServiceSpec
+from eas_engine.spec.rpc import Rpc
 from eas_engine.spec.sizing import clip
 
 Words = Callable[[ServiceSpec, Machine], str]
@@ -114,12 +115,71 @@ def _decompressor(spec: ServiceSpec, _: Machine) -> str:
 
 def _queue(spec: ServiceSpec, _: Machine) -> str:
     queue = spec.metadata.rpc.max_queue_size
-    return f"{queue} requests may wait per instance; one more gets 450"
+    return f"{queue} request{'' if queue == 1 else 's'} may wait per instance; one more gets 450"
+
+
+def _batching(spec: ServiceSpec, _: Machine) -> str:
+    rpc = spec.metadata.rpc
+    return f"up to {rpc.batch_rows} rows are one call of the model" if rpc.batching else _NO_BATCHES
+
+
+def _batched(words: Callable[[Rpc], str]) -> Words:
+    """What holds only with ``rpc.batching``."""
+    return lambda spec, _: words(spec.metadata.rpc) if spec.metadata.rpc.batching else _NO_BATCHES
+
+
+def _batch_timeout(rpc: Rpc) -> str:
+    if rpc.batch_when_idle:
+        return "no effect: a batch goes as soon as a worker thread is idle"
+    return f"a batch waits up to {rpc.max_batch_timeout} ms to fill while a worker thread is idle"
+
+
+def _batch_when_idle(rpc: Rpc) -> str:
+    if rpc.batch_when_idle:
+        return "a batch goes at once when a worker thread is idle, without waiting to fill up"
+    return f"a batch waits for company until {rpc.max_batch_timeout} ms are over, or a deadline is near"
+
+
+def _batch_padding(rpc: Rpc) -> str:
+    if rpc.batch_padding:
+        return "variable-length dimensions are padded to the batch's longest, and outputs cut back"
+    return "nothing is padded: tensors whose rows differ in shape aren't joined"
+
+
+def _batch_sizes(rpc: Rpc) -> str:
+    sizes = ", ".join(map(str, rpc.batch_sizes))
+    return f"the model sees batches of {sizes} rows only, padded up" if sizes else "batches of any size"
+
+
+def _retry(spec: ServiceSpec, _: Machine) -> str:
+    if spec.metadata.rpc.retry_on_crash:
+        return "what was begun when an instance died is tried once more, suspects alone"
+    return "what was begun when an instance died gets 500, and isn't tried again"
+
+
+def _entry(spec: ServiceSpec, _: Machine) -> str:
+    if not spec.processor_entry:
+        return "none"
+    what = _ENTRIES.get(spec.processor_type)
+    where = "in the processor's package" if spec.processor_path else "beside service.json"
+    return f"{what}, {where}" if what else "no effect without processor_type"
+
+
+_NO_BATCHES: Final = "no batching: every request is a call of its own"
+_ENTRIES: Final = MappingProxyType(
+    {
+        "cpp": "the library that is loaded",
+        "java": "the jar that is loaded",
+        "python": "the Python file that is run",
+    }
+)
 
 
 def _threads(spec: ServiceSpec, _: Machine) -> str:
     rpc = spec.metadata.rpc
     calls = f"{rpc.threads} threads per instance call the processor"
+    if rpc.threads == 1:
+        calls = "1 thread per instance calls the processor"
     return (
         calls
         if rpc.worker_threads is not None
@@ -200,6 +260,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "processor_path": _processor_path,
         "containers": _container,
         "storage": _storage,
+        "processor_entry": _entry,
         "cloud.computing.instance_type": _instance_type,
         "metadata.instance": _instances,
         "metadata.cpu": _cpu,
@@ -211,6 +272,13 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "metadata.rpc.decompressor": _decompressor,
         "metadata.rpc.max_queue_size": _queue,
         "metadata.rpc.worker_threads": _threads,
+        "metadata.rpc.batching": _batching,
+        "metadata.rpc.max_batch_size": _batched(lambda rpc: f"at most {rpc.batch_rows} rows in a batch"),
+        "metadata.rpc.max_batch_timeout": _batched(_batch_timeout),
+        "metadata.rpc.batch_when_idle": _batched(_batch_when_idle),
+        "metadata.rpc.batch_padding": _batched(_batch_padding),
+        "metadata.rpc.batch_sizes": _batched(_batch_sizes),
+        "metadata.rpc.retry_on_crash": _retry,
         "metadata.rpc.rate_limit": _rate,
         "metadata.rpc.max_body_size": _body,
         "metadata.rpc.max_inflight_bytes": _inflight,

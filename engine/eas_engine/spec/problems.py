@@ -55,7 +55,7 @@ class Problem:
 class ConfigurationError(errors.ConfigurationError):
     """service.json can't be read as a service.
 
-    ``problems`` has every reason, ``warnings`` what was noticed beside, ``str()`` all reasons for a person.
+    ``problems`` has every reason, ``warnings`` what was noticed beside, ``str()`` both for a person.
     """
 
     def __init__(self, source: object, problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
@@ -66,12 +66,15 @@ class ConfigurationError(errors.ConfigurationError):
 
     def _text(self, opening: str) -> str:
         count = len(self.problems)
+        noticed = [f"  warning: {warning}" for warning in self.warnings[:MOST_SHOWN]]
+        if (more := len(self.warnings) - len(noticed)) > 0:
+            noticed.append(f"  ... and {more} more warnings")
         if count == 1:
-            return f"{opening}{self.problems[0]}"
+            return "\n".join([f"{opening}{self.problems[0]}", *noticed])
         shown = [f"  {problem}" for problem in self.problems[:MOST_SHOWN]]
         if count > MOST_SHOWN:
             shown.append(f"  ... and {count - MOST_SHOWN} more")
-        return "\n".join([f"{opening}{count} problems", *shown])
+        return "\n".join([f"{opening}{count} problems", *shown, *noticed])
 
 
 def origin_of(path: str, origins: Mapping[str, Origin]) -> Origin:

@@ -165,3 +165,48 @@ def test_addresses_are_shown_without_what_may_be_secret(tmp_path: Path) -> None:
     loaded = read(tmp_path, python_service(model_path="https://me:hush@h/m.zip?sig=hush"))
     shown = {one["path"]: one["value"] for one in effective(loaded)}
     assert shown["model_path"] == "https://h/m.zip?..."
+
+
+def words_of(directory: Path, rpc: dict[str, object], **more: object) -> dict[str, str]:
+    """What check says happens here, by parameter."""
+    spec = {**python_service(), **more, "metadata": {"rpc": rpc}}
+    return {one["path"].rpartition(".")[2]: one["here"] for one in effective(read(directory, spec))}
+
+
+def test_the_words_follow_the_values(tmp_path: Path) -> None:
+    asked = {"batching": True, "batch_when_idle": False, "max_batch_timeout": 70, "worker_threads": 1}
+    words = words_of(tmp_path, {**asked, "batch_sizes": [2, 8]}, processor_entry="app.py")
+    assert words["batching"] == "up to 8 rows are one call of the model"
+    assert words["batch_when_idle"] == (
+        "a batch waits for company until 70 ms are over, or a deadline is near"
+    )
+    assert words["max_batch_timeout"].startswith("a batch waits up to 70 ms")
+    assert words["batch_sizes"] == "the model sees batches of 2, 8 rows only, padded up"
+    assert words["batch_padding"] == "nothing is padded: tensors whose rows differ in shape aren't joined"
+    assert words["worker_threads"] == "1 thread per instance calls the processor"
+    assert words["processor_entry"] == "the Python file that is run, beside service.json"
+    assert words["retry_on_crash"].endswith("isn't tried again")
+    eager = words_of(tmp_path, {"batching": True, "batch_padding": True, "retry_on_crash": True})
+    assert eager["batch_when_idle"].startswith("a batch goes at once")
+    assert eager["max_batch_timeout"].startswith("no effect")
+    assert eager["batch_padding"].startswith("variable-length dimensions are padded")
+    assert eager["batch_sizes"] == "batches of any size"
+    assert "tried once more" in eager["retry_on_crash"]
+    assert words_of(tmp_path, {})["batch_when_idle"] == "no batching: every request is a call of its own"
+
+
+def test_a_sentence_does_not_end_at_an_abbreviation(tmp_path: Path) -> None:
+    words = words_of(tmp_path, {})
+    assert words["enable_crash_block"].count("(") == words["enable_crash_block"].count(")")
+    assert not any(text.endswith(("e.g", "..")) for text in words.values())
+
+
+def test_warnings_stand_beside_the_errors(tmp_path: Path) -> None:
+    path = tmp_path / "service.json"
+    path.write_text('{"name": "a", "procesor": "xgboost"}')
+    with pytest.raises(ConfigurationError) as raised:
+        load(path, environ={})
+    text = str(raised.value)
+    assert "nothing says what to run" in text.partition("\n")[0]
+    assert "warning: line 1: procesor: " in text.partition("\n")[2]
+    assert "did you mean processor?" in text
