@@ -42,6 +42,20 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _LZ4_MAGIC: Final = b"\x04\x22\x4d\x18"
 _SNAPPY_MAGIC: Final = b"\xff\x06\x00\x00sNaPpY"
 
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+# zlib's words for what it finds in a head and behind the end.
+_HEADER_ERRORS: Final = frozenset(
+    {
+        "incorrect header check",
+        "unknown compression method",
+        "invalid window size",
+        "unknown header flags set",
+        "header crc mismatch",
+    }
+)
+_CHECK_ERRORS: Final = {"incorrect data check": "checksum", "incorrect length check": "length"}
+
 # What a byte can become at most.
 _DEFLATE_RATIO: Final = 1032
 _SNAPPY_RATIO: Final = 22  # a copy of 64 bytes takes three
@@ -99,10 +113,12 @@ def _deflated(data: Data, into: memoryview, bits: int, *, members: bool) -> int:
     view = memoryview(data)
     at = done = 0
     while not at or (members and at < len(view)):
+        if at and view[at] != _GZIP_MAGIC[0]:
+            break  # what follows is no member
         used, written = _stream(view[at:], into[done:], bits)
         at, done = at + used, done + written
     if at < len(view):
-        raise Broken(f"{len(view) - at} bytes behind its end")
+        raise Broken(f"there are {len(view) - at} bytes behind its end")
     return done
 
 
@@ -115,7 +131,7 @@ def _stream(data: memoryview, into: memoryview, bits: int) -> tuple[int, int]:
         while not stream.eof:
             if not piece:
                 if at == len(data):
-                    raise Broken("truncated")
+                    raise Broken("it ends too early")
                 piece = data[at : at + _PIECE]
                 at += len(piece)
             # One byte more than there is room for shows that there is too little.
@@ -126,8 +142,18 @@ def _stream(data: memoryview, into: memoryview, bits: int) -> tuple[int, int]:
             into[done : done + len(out)] = out
             done += len(out)
     except zlib.error as error:
-        raise Broken(str(error)) from None
+        raise Broken(_in_words(str(error), data, "gzip" if bits > zlib.MAX_WBITS else "zlib")) from None
     return at - len(stream.unused_data), done
+
+
+def _in_words(error: str, data: memoryview, name: str) -> str:
+    """What zlib complains of, ``Error -3 while decompressing data: incorrect header check`` for instance."""
+    detail = error.rpartition(": ")[2]
+    if detail in _HEADER_ERRORS:
+        return f"this is no {name} data: it begins with {bytes(data[:4]).hex(' ')}"
+    if detail in _CHECK_ERRORS:
+        return f"it is damaged: wrong {_CHECK_ERRORS[detail]}"
+    return f"it is damaged: {detail}"
 
 
 def _gzip_size(data: Data) -> Size:

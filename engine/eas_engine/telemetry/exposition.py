@@ -248,7 +248,7 @@ def by_label(zeros: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[tuple[
 
 def refusal_codes() -> list[str]:
     """Every ``X-EAS-Error`` code the engine can answer."""
-    return sorted({kind.code for kind in errors.kinds_of(errors.Refusal)} - {errors.Refusal.code})
+    return sorted({kind.code for kind in errors.kinds_of(errors.Refusal)})
 
 
 def registry_of(collector: ServiceCollector) -> CollectorRegistry:

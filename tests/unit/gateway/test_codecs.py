@@ -83,6 +83,26 @@ def test_a_body_that_ends_early_is_broken_and_never_a_smaller_one(writer: str, d
             inflated(writer, body[:end], 2 * len(data) + 5000)
 
 
+@pytest.mark.parametrize(
+    ("writer", "body", "said"),
+    [
+        ("gzip", b"hello", "this is no gzip data: it begins with 68 65 6c 6c"),
+        ("zlib", gzip.compress(TEXT), "this is no zlib data: it begins with 1f 8b 08 00"),
+        ("gzip", gzip.compress(TEXT)[:-1], "it ends too early"),
+        ("zlib", zlib.compress(TEXT)[:9], "it ends too early"),
+        ("gzip", gzip.compress(TEXT) + b"xyz", "there are 3 bytes behind its end"),
+        ("zlib", zlib.compress(TEXT) + b"xyz", "there are 3 bytes behind its end"),
+        ("zlib", zlib.compress(TEXT)[:-4] + b"0000", "it is damaged: wrong checksum"),
+        ("gzip", gzip.compress(TEXT)[:-4] + b"0000", "it is damaged: wrong length"),
+        ("zlib", b"\x78\x9c\xff\xff", "it is damaged: invalid block type"),
+    ],
+)
+def test_what_zlib_complains_of_is_said_in_words(writer: str, body: bytes, said: str) -> None:
+    with pytest.raises(Broken) as broken:
+        inflated(writer, body, len(TEXT) + 100)
+    assert str(broken.value) == said
+
+
 @every_writer
 @pytest.mark.parametrize("behind", [b"\0", b"garbage!", bytes(100)])
 def test_bytes_behind_the_end_are_broken(writer: str, behind: bytes) -> None:

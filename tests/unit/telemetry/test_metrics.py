@@ -138,8 +138,16 @@ def test_the_document_lists_exactly_what_is_exported() -> None:
         exported.add((name, "info" if info else kind, own[base]))
     assert documented == exported
     assert len(exported) == len(FAMILIES)
-    for code in refusal_codes():
-        assert f"`{code}`" in DOCUMENT.read_text()
+
+
+def test_reasons_are_the_codes_of_the_page_of_errors() -> None:
+    errors = DOCUMENT.with_name("errors.md").read_text()
+    codes = set(re.findall(r"^\| \d{3} \| `([a-z_]+)` \|", errors, re.MULTILINE))
+    assert "internal" in codes
+    reasons = DOCUMENT.read_text().partition("\n## Reasons\n")[2].partition("\n## ")[0]
+    assert codes == set(re.findall(r"`([a-z_]+)`", reasons)) - {"eas_rejects_total"}
+    assert codes == set(refusal_codes())
+    assert scrape(Counters())["eas_rejects_total{reason=internal}"] == 0
 
 
 def test_our_own_labels_are_known() -> None:
