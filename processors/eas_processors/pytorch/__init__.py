@@ -12,9 +12,13 @@ outputs in the order of the filter.
 from __future__ import annotations
 
 import logging
+import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from eas_processors import threads
@@ -24,11 +28,18 @@ from eas_processors.pytorch import values
 from eas_processors.pytorch.archive import Kind, NotServed, kind, without_pickle
 from eas_processors.pytorch.export import Exported
 from eas_processors.pytorch.script import Script
-from eas_processors.tensors.base import TensorPreset
-from eas_processors.tensors.model import Model
+from eas_processors.tensors import json_body
+from eas_processors.tensors.base import Result, TensorPreset
+from eas_processors.tensors.errors import BadRequest
+from eas_processors.tensors.model import Form, Model
+from eas_processors.tensors.runner import Work
 from eas_processors.tensors.wire_pytorch import PYTORCH
 
 _LOG = logging.getLogger(__name__)
+
+_LONG = re.compile(r"\blong\b", re.IGNORECASE)
+"""torch's name of int64 in complaints about types."""
+_HINT = "whole numbers in JSON are int64: write 1.0, or give the dtype"
 
 
 class Preset(TensorPreset):
@@ -58,6 +69,12 @@ class Preset(TensorPreset):
             _LOG.warning("requests are not joined: %s %s", path.name, model.alone)
         return model
 
+    def _answer(self, work: Work) -> Result | Exception:
+        answer = super()._answer(work)
+        if isinstance(answer, BadRequest) and _LONG.search(str(answer)) and _guessed_int64(work):
+            return BadRequest(f"{answer} ({_HINT})")
+        return answer
+
     def _loaded(self, path: Path, device: torch.device, *, batched: bool | None) -> Script | Exported:
         """The model in a file."""
         rows = 1 if self.batching is None else max(self.batching.max_batch_size, *self.batching.sizes, 1)
@@ -70,6 +87,16 @@ class Preset(TensorPreset):
             raise NotServed(f"{path.name}: {error}") from None
         except Exception as error:
             raise NotServed(f"{path.name} can't be loaded: {values.reason(error)}") from error
+
+
+def _guessed_int64(work: Work) -> bool:
+    """Whether an input is int64 only because it was whole numbers in JSON, whose type nobody has said."""
+    if work.call.form is not Form.JSON:
+        return False
+    inputs = work.call.inputs
+    sent = json_body.parse(memoryview(work.request.body))["inputs"]
+    keys: Iterable[Any] = inputs if isinstance(inputs, dict) else range(len(inputs))
+    return any(inputs[key].dtype == np.int64 and not isinstance(sent[key], dict) for key in keys)
 
 
 def _device(wanted: str) -> torch.device:

@@ -319,6 +319,19 @@ def test_errors_of_torchscript_are_said_without_its_traces(tmp_path: Path) -> No
     assert len(arrays(asked(fussy, request(rows(2))))) == 1
 
 
+def test_whole_numbers_in_json_get_a_hint_and_a_type_that_was_said_none(tmp_path: Path) -> None:
+    preset = started(Preset, scripted(tmp_path, models.Perceptron()))
+    told = "mat1 and mat2 must have the same dtype, but got Long and Float"
+    hint = " (whole numbers in JSON are int64: write 1.0, or give the dtype)"
+    whole = [[1, 2, 3, 4, 5, 6]]
+    assert refusal_json(preset, inputs=[whole]) == told + hint
+    assert refusal_json(preset, inputs={"x": whole}) == told + hint
+    assert refusal_json(preset, inputs=[{"dtype": "DT_INT64", "values": whole}]) == told
+    assert refusal(preset, request(np.asarray(whole))) == told
+    assert "int64" not in refusal_json(preset, inputs=[[[1.0, 2.0]]])
+    assert asked_json(preset, inputs=[{"dtype": "DT_FLOAT", "values": whole}])
+
+
 def test_strings_are_refused_by_name(tmp_path: Path) -> None:
     preset = started(Preset, scripted(tmp_path, models.Everything()))
     assert "input 'x'" in refusal_json(preset, inputs={"x": ["a"]})
