@@ -62,7 +62,7 @@ class EngineEnd:
         self, slot: int, body: bytes = b"", *, head: bytes = b"POST / HTTP/1.1", more: int = 0
     ) -> bytes:
         """A request; its slot is new on the board."""
-        self.board[2 * slot] = self.board[2 * slot + 1] = 0
+        self.board[2 * slot] = self.board[2 * slot + 1] = self.board[wire.CANCELLED + slot] = 0
         if len(body) < wire.SPILL_BYTES:
             size = wire.REQUEST.size + len(head) + len(body)
             return wire.REQUEST.pack(size, wire.CALL, more, slot, len(head), slot, 1e9) + head + body
@@ -83,7 +83,7 @@ class EngineEnd:
         self.socket.sendall(b"".join(frames))
 
     def withdraw(self, slot: int) -> None:
-        self.board[2 * slot + 1] = 1
+        self.board[2 * slot + 1] = self.board[wire.CANCELLED + slot] = 1
 
     def begun(self, slot: int) -> bool:
         return bool(self.board[2 * slot])

@@ -41,6 +41,7 @@ _HEADER_SIZE: Final = wire.REQUEST.size
 _EXTENT_SIZE: Final = wire.EXTENT.size
 _SKIPPED: Final = wire.SKIPPED
 _BATCHED: Final = wire.BATCHED
+_CANCELLED: Final = wire.CANCELLED
 _SLOTS: Final = wire.SLOTS
 
 
@@ -134,7 +135,7 @@ class BatchLink(Link):
             slot = slots.pop()
             self._tickets[slot] = ticket
             self._unit_at[slot] = unit
-            self._words[slot] = 0
+            self._words[slot] = self._marks[_CANCELLED + slot] = 0
             ticket.holder, ticket.slot = self, slot
             more = 0 if ticket is last else 1
             head = ticket.head

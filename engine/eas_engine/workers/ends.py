@@ -31,9 +31,9 @@ class Ends:
         self.socket.setblocking(False)
         self._board = make_shared("eas-board", wire.BOARD_BYTES)
         self.marks = memoryview(mmap.mmap(self._board, wire.BOARD_BYTES))
-        """Two bytes a slot: begun, withdrawn (``wire``)."""
+        """The board (``wire``): begun and withdrawn of each slot, then cancelled of each."""
         self.words = self.marks.cast("H")
-        """The same, both bytes of a slot at once."""
+        """The same; begun and withdrawn of a slot at once."""
         self._answers, self.answers = _make_answers()
         own = (self._theirs.fileno(), self._board, self._answers, bodies.fd)
         self.fds = tuple(fd for fd in own if fd >= 0)  # what the host inherits

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _pack: Final = wire.SINGLE.pack
 _HEADER_SIZE: Final = wire.SINGLE.size
+_CANCELLED: Final = wire.CANCELLED
 _CALL: Final = wire.CALL
 
 
@@ -91,7 +92,7 @@ class Slots(Holder):
         """Hand the ticket out; there must be room."""
         slot = self._slots.pop()
         self._tickets[slot] = ticket
-        self._words[slot] = 0
+        self._words[slot] = self._marks[_CANCELLED + slot] = 0
         ticket.holder, ticket.slot = self, slot
         self.count += 1
         head = ticket.head
@@ -115,7 +116,7 @@ class Slots(Holder):
     def withdraw(self, ticket: Ticket) -> bool:
         """See ``request.Holder``. The slot stays taken until the host gives it back."""
         slot = ticket.slot
-        self._marks[2 * slot + 1] = 1
+        self._marks[2 * slot + 1] = self._marks[_CANCELLED + slot] = 1
         return not self._marks[2 * slot]
 
     def begun(self) -> int:

@@ -125,7 +125,7 @@ class BatchServer(Server):
                 offset, size = wire.EXTENT.unpack_from(payload)
                 head, body = payload[extent_size:], bodies[offset : offset + size]
             slots.append(slot)
-            requests.append(Request(head, body, deadline, prefix, number, board, mark + 1))
+            requests.append(Request(head, body, deadline, prefix, number, board, wire.CANCELLED + slot))
         return slots, requests
 
     def _answer(self, slot: int, request: Request, outcome: Outcome, took_us: int, begun: float) -> None:

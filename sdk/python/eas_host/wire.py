@@ -41,6 +41,10 @@ calls the processor (of all requests of a unit just before it begins the unit), 
 (*withdrawn*) when the request must not be begun any more. Each side writes its own byte first and reads the
 other's afterwards; so when the engine looks again a little later (see ``SETTLE_SECONDS``) and begun is still
 0, the host has seen the withdrawal or will see it, and never begins.
+
+Behind these pairs each slot has a third byte (at :data:`CANCELLED` + slot), which the engine alone writes:
+*cancelled*, nobody waits for the answer. Processors may read it at any time. A withdrawal doesn't say that:
+what the engine takes back, to give it to another host, still has its client, and may have been begun meanwhile.
 """
 
 from __future__ import annotations
@@ -69,7 +73,8 @@ SKIPPED = 5
 BATCHED = 6
 
 SLOTS = 4096  # requests that one host can hold; a slot is a request's place on the board
-BOARD_BYTES = 2 * SLOTS
+CANCELLED = 2 * SLOTS  # where the third bytes of the board begin, one a slot
+BOARD_BYTES = 3 * SLOTS
 
 #: After this time a begun mark that raced with a withdrawal is visible to the engine: processors drain their
 #: store buffers within microseconds, and at every context switch.

@@ -51,6 +51,7 @@ _LOOKS = 50  # without anything new to see, before it sleeps
 _LONGEST_MESSAGE = 16 * 1024
 _SOFTWARE = 70  # sysexits.h
 LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
+_CANCELLED = wire.CANCELLED
 _now = time.monotonic
 
 #: What an adapter gives: status, body, header lines (each ending in CRLF).
@@ -228,13 +229,19 @@ class Server:
             return 0.0
         if kind == wire.CALL:
             request = Request(
-                payload[:head_size], payload[head_size:], deadline, self._prefix, number, board, mark + 1
+                payload[:head_size],
+                payload[head_size:],
+                deadline,
+                self._prefix,
+                number,
+                board,
+                _CANCELLED + slot,
             )
         else:
             offset, size = wire.EXTENT.unpack_from(payload)
             body = self._bodies[offset : offset + size]
             request = Request(
-                payload[wire.EXTENT.size :], body, deadline, self._prefix, number, board, mark + 1
+                payload[wire.EXTENT.size :], body, deadline, self._prefix, number, board, _CANCELLED + slot
             )
         begun = self.since = _now()
         try:

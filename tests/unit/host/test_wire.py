@@ -118,7 +118,7 @@ def test_the_buffer_grows_to_the_largest_frame_and_is_used_again() -> None:
 def test_the_headers_are_what_the_text_says() -> None:
     assert (wire.REQUEST.size, wire.ANSWER.size, wire.EXTENT.size, wire.LINES.size) == (28, 24, 16, 4)
     assert (wire.SINGLE.size, wire.BATCH.size) == (28, 16)
-    assert wire.BOARD_BYTES == 2 * wire.SLOTS <= 2 * 65536
+    assert wire.BOARD_BYTES == 3 * wire.SLOTS <= 3 * 65536
     kinds = [wire.REPLY, wire.FULL, wire.FULL_AT, wire.RAISED, wire.SKIPPED, wire.BATCHED]
     assert len(set(kinds)) == 6
     assert len({wire.CALL, wire.CALL_AT, wire.RELEASE}) == 3

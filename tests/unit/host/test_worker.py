@@ -260,6 +260,20 @@ def test_a_request_sees_that_it_is_cancelled(start: Callable[..., EngineEnd]) ->
     assert end.take()[0].body == b"(False, True)"
 
 
+def test_one_that_was_begun_while_the_engine_took_it_back_is_not_cancelled(
+    start: Callable[..., EngineEnd],
+) -> None:
+    end: EngineEnd
+
+    def handle(request: Any) -> tuple[int, Any, bytes]:
+        end.board[2 * 0 + 1] = 1  # withdrawn, but just too late
+        return 200, repr(request.cancelled).encode(), b""
+
+    end = start(handle)
+    end.hand(b"")
+    assert end.take()[0].body == b"False"
+
+
 @pytest.mark.parametrize("threads", [1, 8])
 def test_many_threads_send_whole_frames_and_every_answer_once(
     start: Callable[..., EngineEnd], threads: int

@@ -214,6 +214,28 @@ def test_a_skipped_request_that_is_back_in_the_same_slot_is_not_collected_from_i
     parts.check_empty()
 
 
+def test_only_a_client_that_leaves_cancels(parts: Parts) -> None:
+    host = parts.host(threads=1)
+    asker, ticket = ask(parts)
+    parts.loop.turn()
+    (call,) = host.read()
+    host.link.take_back()
+    assert host.board[2 * call.slot + 1]
+    assert not host.board[wire.CANCELLED + call.slot]
+    parts.gone(asker, ticket)
+    assert host.board[wire.CANCELLED + call.slot]
+    assert not host.begin(call)
+    parts.loop.advance(0.01)
+    second, _ = ask(parts)
+    parts.loop.turn()
+    (again,) = host.read()
+    assert not host.board[wire.CANCELLED + again.slot]
+    host.serve()
+    parts.loop.turn()
+    assert second.code == 200
+    parts.check_empty()
+
+
 def test_a_client_that_leaves_while_its_request_is_taken_back(parts: Parts) -> None:
     host = parts.host()
     asker, ticket = ask(parts)

@@ -76,7 +76,7 @@ class CallServer(Server):
 
     Attributes:
         board: as in ``wire``.
-        flags_at: the address of the board.
+        flags_at: the address of the cancelled byte of the first slot.
         origin_at: the address of the first part of made request ids.
         outbox: where answers go.
     """
@@ -85,7 +85,7 @@ class CallServer(Server):
         super().__init__(call, channel, threads)
         self._library = call
         self.board, self.outbox = self._board, self._outbox
-        self.flags_at = address_of(self._board)
+        self.flags_at = address_of(self._board) + wire.CANCELLED
         self._bodies_at = address_of(self._bodies)
         self._origin = self._prefix.encode("ascii", "replace") + b"\0"
         self.origin_at = address_of(self._origin)
@@ -119,7 +119,7 @@ class CallServer(Server):
             body = self._bodies_at + offset
             head += wire.EXTENT.size
         begun = self.since = _now()
-        flag = self.flags_at + mark + 1
+        flag = self.flags_at + slot
         try:
             answer = self._library.invoke(body, size, head, head_size, deadline, flag, number, self.origin_at)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread

@@ -141,7 +141,7 @@ class Versioned:
         to_request, to_response = cells.to_request, cells.to_response
         process, processor, fill, read = self._process, self._processor, _FIELDS.pack_into, RESPONSE.unpack
         board, frames, general, memory = server.board, server.outbox.frames, server.general, MEMORY
-        flags_at, origin = server.flags_at + 1, server.origin_at
+        flags_at, origin = server.flags_at, server.origin_at
 
         def call(fields: Tuple[Any, ...], payload: bytes) -> float:
             _, kind, slot, head_size, number, deadline = fields
@@ -152,7 +152,7 @@ class Versioned:
             if board[mark + 1]:
                 return server.skip(slot)
             head = id(payload) + BYTES
-            size, flag = len(payload) - head_size, flags_at + mark
+            size, flag = len(payload) - head_size, flags_at + slot
             fill(request, 8, head + head_size, size, head, head_size, deadline, flag, number, origin)
             begun = server.since = now()
             process(processor, to_request, to_response)
