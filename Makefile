@@ -66,7 +66,7 @@ $(DIGITS)/model/digits.npz: $(DIGITS)/train.py | $(VENV)/.example
 
 test: $(VENV)/.extras packages client ## everything that CI runs; closes with pytest's own last line
 	@$(MAKE) --no-print-directory format lint types imports compiled ARGS=
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: packages
 packages:
