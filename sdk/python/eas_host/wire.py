@@ -44,7 +44,7 @@ other's afterwards; so when the engine looks again a little later (see ``SETTLE_
 
 Behind these pairs each slot has a third byte (at :data:`CANCELLED` + slot), which the engine alone writes:
 *cancelled*, nobody waits for the answer. Processors may read it at any time. A withdrawal doesn't say that:
-what the engine takes back, to give it to another host, still has its client, and may have been begun meanwhile.
+what the engine takes back, still has its client, and may have been begun just then.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def table(value: st.SearchStrategy[Any], *, width: st.SearchStrategy[int]) -> st
     return width.flatmap(lambda n: st.lists(st.lists(value, min_size=n, max_size=n), min_size=1, max_size=5))
 
 
-# Whole ones: their sums are the same in any order and with padding between, and none is -0.0, which a sum loses.
+# Whole ones: their sums are the same in any order and beside padding, and none is -0.0, which a sum loses.
 FLOATS = st.integers(-1000, 1000).map(float)
 CALLS: st.SearchStrategy[tuple[str, Any, list[str]]] = st.one_of(
     st.tuples(
