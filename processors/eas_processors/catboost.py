@@ -56,7 +56,7 @@ class CatBoostModel:
             Column(str(name), "text" if place in self._categories | self._texts else "number")
             for place, name in enumerate(model.feature_names_)
         )
-        self.columns = Columns(tuple(columns), named=True, dtype=np.float32)
+        self.columns = Columns(tuple(columns), dtype=np.float32)
         self._threads: int = threads(config)
         self._type: str = config.get("prediction_type", "") or _usual_type(model)
 

@@ -60,7 +60,7 @@ class Booster:
         columns = (
             Column(name, "any" if place in self._codes else "number") for place, name in enumerate(names)
         )
-        self.columns = Columns(tuple(columns), named=True, dtype=np.float64)
+        self.columns = Columns(tuple(columns), dtype=np.float64)
 
     def signature(self) -> dict[str, Any]:
         """See ``Model``."""

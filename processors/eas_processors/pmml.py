@@ -75,7 +75,7 @@ class Evaluator:
             Column(name, "text", _DEFAULTS.get(kind) if defaults else None)
             for name, kind in self._inputs.items()
         )
-        self.columns = Columns(tuple(columns), named=True, lenient=True)
+        self.columns = Columns(tuple(columns), lenient=True)
         self._warm_up()
 
     def _warm_up(self) -> None:

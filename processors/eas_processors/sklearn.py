@@ -14,6 +14,9 @@ objects are read by its names. One that begins with a vectorizer of texts takes 
 from __future__ import annotations
 
 import importlib.util
+import math
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ Array = npt.NDArray[Any]
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 _PICKLES = (".pkl", ".pickle", ".joblib")
+_PROBE = "a text"
 _KEYS = {"method": str, "trusted": list, "allow_pickle": bool}
 
 
@@ -82,19 +86,17 @@ class Estimator:
         self._frames = bool(self._names) and importlib.util.find_spec("pandas") is not None
         self._texts = hasattr(_first_step(estimator), "build_analyzer")
         if self._texts:
-            self.columns = Columns((Column("text", "text"),), named=True)
+            self.columns = Columns((Column("text", "text"),))
         else:
             count = int(getattr(estimator, "n_features_in_", 0))
             self.columns = Columns.anything(self._names, count)
+            self.columns = self._known_numbers()
 
     def signature(self) -> dict[str, Any]:
         """See ``Model``."""
         told: dict[str, Any] = {
             "model": f"{type(self._estimator).__name__}, scikit-learn {sklearn.__version__}",
-            "inputs": [
-                {"name": column.name, "type": "text" if self._texts else "any"}
-                for column in self.columns.columns
-            ],
+            "inputs": [{"name": column.name, "type": column.kind} for column in self.columns.columns],
             "outputs": [{"name": self._method}],
         }
         classes = getattr(self._estimator, "classes_", None)
@@ -107,14 +109,56 @@ class Estimator:
     def run(self, rows: Array) -> Array | list[Any]:
         """See ``Model``."""
         try:
-            found = self._call(self._input(rows))
+            with np.errstate(over="ignore"):  # it checks that itself, and refuses
+                found = self._call(self._input(rows))
         except ValueError as error:  # scikit-learn's word for data that don't fit
-            raise BadRows(str(error)) from error
+            raise BadRows(self._why(rows, str(error))) from error
         if hasattr(found, "toarray"):  # sparse
             found = found.toarray()
         if isinstance(found, list):  # one array for each output of a classifier with several
             return [list(parts) for parts in zip(*(part.tolist() for part in found), strict=True)]
         return np.asarray(found)
+
+    def _known_numbers(self) -> Columns:
+        """The columns, with those that hold numbers told apart.
+
+        A model doesn't say what it was trained on, so it is asked: a text in a column that must hold numbers
+        is an error which quotes the text. Transformers for some of the columns are asked for each of them.
+        Where another error comes first (of a category that isn't known, say), the column may hold anything.
+        """
+        width = self.columns.width
+        first = _first_step(self._estimator)
+        if not width or not self._quotes(range(width)):
+            return self.columns
+        apart = hasattr(first, "transformers_") or hasattr(first, "transformer_list")
+        columns = (
+            Column(column.name, "number" if not apart or self._quotes([place]) else "any")
+            for place, column in enumerate(self.columns.columns)
+        )
+        return Columns(tuple(columns), dtype=np.float64)
+
+    def _quotes(self, places: Iterable[int]) -> bool:
+        """Whether the model fails to make a number of a text in these columns."""
+        row = np.zeros((1, self.columns.width), object)
+        row[0, list(places)] = _PROBE
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._call(self._input(row))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it only matters what it says
+            return f"could not convert string to float: '{_PROBE}'" in str(error)
+        return False
+
+    def _why(self, rows: Array, message: str) -> str:
+        """scikit-learn's complaint without its advice, and which value it may be about."""
+        line = message.partition("\n")[0]
+        if self._texts:
+            return line
+        for word, fits in (("NaN", _missing), ("infinity", _beyond)):
+            place = next((place for place, value in np.ndenumerate(rows) if fits(value)), None)
+            if word in line and place is not None:
+                return f"{self.columns.cell(*place)}: {_shown(rows[place])}; {line}"
+        return line
 
     def _input(self, rows: Array) -> Any:
         """The rows as the estimator wants them."""
@@ -134,6 +178,19 @@ def _first_step(estimator: Any) -> Any:
     """The first step of a pipeline, else the estimator."""
     steps = getattr(estimator, "steps", None)
     return steps[0][1] if steps else estimator
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _beyond(value: Any) -> bool:
+    """Too large for float32, in which trees compute."""
+    return isinstance(value, int | float) and abs(value) > float(np.finfo(np.float32).max)
+
+
+def _shown(value: Any) -> str:
+    return "a missing value" if _missing(value) else f"{value:g}"
 
 
 def _unboxed(rows: Array) -> Array:

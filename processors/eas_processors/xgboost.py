@@ -28,6 +28,7 @@ from eas_processors.threads import threads
 
 Array = npt.NDArray[Any]
 
+_WANTED = 'save the model with save_model("model.json") or save_model("model.ubj")'
 _SUFFIXES = (".json", ".ubj", ".model", ".bin", ".xgb", ".deprecated")
 
 
@@ -54,7 +55,7 @@ class Booster:
         self._booster = booster = xgboost.Booster()
         try:
             booster.load_model(path)
-        except xgboost.core.XGBoostError as error:
+        except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:  # it quotes what it can't read
             raise ValueError(
                 f"{path} is no model that XGBoost {xgboost.__version__} reads: {_why(path, error)}"
             ) from error
@@ -118,7 +119,11 @@ def _why(path: str, error: Exception) -> str:
     """XGBoost's message without the time, the place and the stack of its C++ code; and what to do."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path is XGBoost's word
         start = file.read(1)
+    if start == b"\x80":  # as pickles begin
+        return f"it is a pickle; {_WANTED}"
     if start != b"{":  # as JSON and UBJSON begin
-        return "it is neither JSON nor UBJSON; XGBoost before 3.1 reads the old format, and saves it as .json"
+        return f"it is neither JSON nor UBJSON (XGBoost before 3.1 reads the old format, too); {_WANTED}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is damaged, or no model; {_WANTED}"
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return re.sub(r"^\[[\d:]+\] (\S+:\d+: )?", "", line)

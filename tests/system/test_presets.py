@@ -75,7 +75,7 @@ def test_batched_answers_are_those_of_single_requests(plain: Engine, batching: E
     assert [(one.status, one.body) for one in together] == [(one.status, one.body) for one in alone]
     assert batching.metric("eas_batches_total") > 0
     assert together[-1].status == 400
-    assert together[-1].text == 'row 0, column 1: "x" is no number'
+    assert together[-1].text == 'row 0, column 1 ("f1"): "x" is no number'
 
 
 def test_the_signature_is_what_get_answers(plain: Engine) -> None:

@@ -3,16 +3,19 @@
 Two forms, which may not be mixed in one request:
 
     [[5.1, 3.5, null], [4.9, 3.0, 1.4]]                 by position
-    [{"length": 5.1, "width": 3.5}, {"length": 4.9}]    by name, where the model has names for its columns
+    [{"length": 5.1, "width": 3.5}, {"length": 4.9}]    by name; f0, f1, ... where the model has no names
 
 ``null``, ``NaN`` and a name that is left out are missing values (NaN for numbers). ``true`` and ``false`` are
-1 and 0. A text is a value only in a column that holds texts. An unknown name is an error, because a misspelt
-one would be a missing value otherwise. Complaints name row and column, both counted from 0.
+1 and 0. A text is a value only in a column that holds texts. A number that the model's type can't hold is an
+error, because it would become infinite; so is ``Infinity``, which is the same once it has been read. An
+unknown name is an error, because a misspelt one would be a missing value otherwise. Complaints name row and
+column, both counted from 0.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,6 +28,9 @@ Array = npt.NDArray[Any]
 
 _SHOWN = 60
 _MOST_NAMES = 12
+_LARGEST = sys.float_info.max
+_ARRAYS = (b"\x93NUMPY", b"PK\x03\x04")
+"""How files of ``numpy.save`` and ``numpy.savez`` begin."""
 
 
 class BadRows(ValueError):
@@ -51,14 +57,12 @@ class Columns:
 
     Attributes:
         columns: in the model's order; empty: not known, and rows may be of any length, but all of one.
-        named: whether the names are the model's own, so that objects can be read by them.
         dtype: of the array when all columns are numbers, or may be anything and all values are; else it is
             ``object``, with None for what is missing.
         lenient: names that aren't the model's are passed over.
     """
 
     columns: tuple[Column, ...] = ()
-    named: bool = False
     dtype: type[np.floating[Any]] = np.float32
     lenient: bool = False
     _places: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -70,7 +74,7 @@ class Columns:
     def numbers(cls, names: Sequence[str], count: int, dtype: type[np.floating[Any]] = np.float32) -> Columns:
         """``count`` columns of numbers; called f0, f1, ... when there are no ``names``."""
         shown = names or [f"f{place}" for place in range(count)]
-        return cls(tuple(map(Column, shown)), bool(names), dtype)
+        return cls(tuple(map(Column, shown)), dtype)
 
     @classmethod
     def anything(
@@ -78,7 +82,7 @@ class Columns:
     ) -> Columns:
         """The same with columns that hold any value."""
         shown = names or [f"f{place}" for place in range(count)]
-        return cls(tuple(Column(name, "any") for name in shown), bool(names), dtype)
+        return cls(tuple(Column(name, "any") for name in shown), dtype)
 
     @property
     def numeric(self) -> bool:
@@ -106,13 +110,13 @@ class Columns:
         if all(column.kind == "any" for column in self.columns):
             array = _array(rows)
             if array is not None:
-                return array.astype(self.dtype)
+                return self._typed(array)
         return self._mixed(rows)
 
     def _by_position(self, place: int, row: Any) -> list[Any]:
         if not isinstance(row, dict):
             raise BadRows(f"row {place}: {_shown(row)}, where row 0 is an object; send one form only")
-        if not self.named:
+        if not self.columns:
             raise BadRows(f"row {place}: an object, but the model has no names for its columns; send lists")
         values = [column.default for column in self.columns]
         for name, value in row.items():
@@ -140,15 +144,28 @@ class Columns:
         """The common case in two calls of numpy; what those can't or mustn't do is done cell by cell."""
         array = _array(rows)
         if array is not None:
-            return array.astype(self.dtype)
+            return self._typed(array)
         for place, row in enumerate(rows):
             for number, value in enumerate(row):
                 if value is not None and not isinstance(value, int | float):
-                    raise BadRows(f"{self._cell(place, number)}: {_shown(value)} is no number")
-        try:
-            return np.array(rows, dtype=self.dtype)
-        except OverflowError as error:  # an integer beyond every float
-            raise BadRows(f"a number is too large: {error}") from error
+                    raise BadRows(f"{self.cell(place, number)}: {_shown(value)} is no number")
+                if isinstance(value, int) and abs(value) > _LARGEST:
+                    raise self._too_large(place, number, value)
+        return self._typed(np.array(rows, np.float64))
+
+    def _typed(self, array: Array) -> Array:
+        """In the model's type. Errors: BadRows, for a number that it can't hold."""
+        with np.errstate(over="ignore"):
+            found = array.astype(self.dtype)
+        infinite = np.isinf(found)
+        if infinite.any():
+            place, number = np.argwhere(infinite)[0]
+            raise self._too_large(int(place), int(number), array[place, number].item())
+        return found
+
+    def _too_large(self, place: int, number: int, value: float) -> BadRows:
+        name = np.dtype(self.dtype).name
+        return BadRows(f"{self.cell(place, number)}: {_shown(value)} is infinite or too large for {name}")
 
     def _mixed(self, rows: list[list[Any]]) -> Array:
         array = np.empty((len(rows), len(self.columns) or len(rows[0])), object)
@@ -160,15 +177,20 @@ class Columns:
     def _value(self, place: int, number: int, value: Any) -> Any:
         kind = self.columns[number].kind if self.columns else "any"
         if isinstance(value, dict | list):
-            raise BadRows(f"{self._cell(place, number)}: {_shown(value)}, expected a single value")
+            raise BadRows(f"{self.cell(place, number)}: {_shown(value)}, expected a single value")
         if kind == "number":
             if isinstance(value, str):
-                raise BadRows(f"{self._cell(place, number)}: {_shown(value)} is no number")
-            return np.nan if value is None else float(value)
+                raise BadRows(f"{self.cell(place, number)}: {_shown(value)} is no number")
+            if value is None:
+                return np.nan
+            if abs(value) > float(np.finfo(self.dtype).max):
+                raise self._too_large(place, number, value)
+            return float(value)
         return value
 
-    def _cell(self, place: int, number: int) -> str:
-        name = f' ("{self.columns[number].name}")' if self.named else ""
+    def cell(self, place: int, number: int) -> str:
+        """How complaints name a value."""
+        name = f' ("{self.columns[number].name}")' if self.columns else ""
         return f"row {place}, column {number}{name}"
 
     def _names(self) -> str:
@@ -187,6 +209,10 @@ def _array(rows: list[list[Any]]) -> Array | None:
 
 
 def _parsed(body: bytes | memoryview) -> list[Any]:
+    if bytes(body[:6]).startswith(_ARRAYS):
+        raise BadRows(
+            "the body is a file of numpy; this preset takes JSON only: [[...], ...] or [{...}, ...]"
+        )
     try:
         rows = json.loads(bytes(body))
     except (ValueError, RecursionError) as error:

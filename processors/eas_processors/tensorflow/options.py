@@ -63,5 +63,5 @@ def _known(model_config: str) -> str:
         return model_config
     others = sorted(given.keys() - _KEYS.keys())
     if others:
-        _LOG.warning("model_config: no effect have the keys %s", ", ".join(map(repr, others)))
+        _LOG.warning("these keys of model_config have no effect: %s", ", ".join(map(repr, others)))
     return json.dumps({key: value for key, value in given.items() if key in _KEYS})

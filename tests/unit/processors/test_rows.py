@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any, ClassVar
 
@@ -90,7 +91,11 @@ def test_no_rows_are_none() -> None:
         ([{"a": "x"}], 'row 0, column 0 ("a"): "x" is no number'),
         ([{"a": 1}, [1, 2, 3]], "row 1: [1, 2, 3], where row 0 is an object"),
         ([[1, 2, 3], {"a": 1}], "row 1: an object, where row 0 is a list"),
-        ([[10**400, 2, 3]], "too large"),
+        ([[10**400, 2, 3]], 'row 0, column 0 ("a"): 1000'),
+        ([[1, 2, 3], [1, 1e39, 3]], 'row 1, column 1 ("b"): 1e+39 is infinite or too large for float32'),
+        ([[1, 2, float("inf")]], 'row 0, column 2 ("c"): Infinity is infinite or too large for float32'),
+        ([[1, None, -1e39]], 'row 0, column 2 ("c"): -1e+39 is infinite or too large for float32'),
+        ([[1, None, 10**39]], "is infinite or too large for float32"),
     ],
 )
 def test_complaints_name_row_and_column(value: object, words: str) -> None:
@@ -103,8 +108,27 @@ def test_what_is_no_json(body: bytes) -> None:
         THREE.read(body)
 
 
-def test_objects_need_names() -> None:
-    assert "no names for its columns" in complaint(Columns.numbers((), 2), [{"f0": 1}])
+@pytest.mark.parametrize("value", [b"1e400", b"-1e400", b"Infinity", b"1" + b"0" * 400])
+def test_no_number_becomes_infinite(value: bytes) -> None:
+    mixed = Columns((Column("n"), Column("t", "text")))
+    for columns, rest in ((Columns.numbers((), 2, np.float64), b"1"), (mixed, b'"x"')):
+        with pytest.raises(
+            BadRows, match=r'^row 0, column 0 \(".*"\): .* is infinite or too large for float'
+        ):
+            columns.read(b"[[" + value + b", " + rest + b"]]")
+
+
+def test_objects_need_known_columns() -> None:
+    assert "no names for its columns" in complaint(Columns(), [{"f0": 1}])
+    assert read(Columns.numbers((), 2), [{"f1": 2, "f0": 1}]).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("save", [np.save, np.savez])
+def test_files_of_numpy_are_refused_by_name(save: Any) -> None:
+    body = io.BytesIO()
+    save(body, np.zeros((1, 3), np.float32))
+    with pytest.raises(BadRows, match="file of numpy; this preset takes JSON only"):
+        THREE.read(memoryview(body.getvalue()))
 
 
 def test_long_lists_of_names_are_cut() -> None:
@@ -113,7 +137,7 @@ def test_long_lists_of_names_are_cut() -> None:
 
 
 def test_texts_are_values_where_the_model_has_texts() -> None:
-    columns = Columns((Column("n"), Column("t", "text")), named=True, dtype=np.float64)
+    columns = Columns((Column("n"), Column("t", "text")), dtype=np.float64)
     rows = read(columns, [[1, "x"], [None, 5], [True, None]])
     assert rows.dtype == object
     assert rows[:, 1].tolist() == ["x", 5, None]
@@ -136,7 +160,7 @@ def test_a_model_without_known_columns_takes_rows_of_one_length() -> None:
 
 
 def test_defaults_and_names_that_are_passed_over() -> None:
-    columns = Columns((Column("a", "text", 7), Column("b", "text", "")), named=True, lenient=True)
+    columns = Columns((Column("a", "text", 7), Column("b", "text", "")), lenient=True)
     assert read(columns, [{"c": 1}, {"a": None, "b": "x"}]).tolist() == [[7, ""], [None, "x"]]
 
 

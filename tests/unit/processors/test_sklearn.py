@@ -88,10 +88,44 @@ def test_a_pipeline_that_was_fitted_with_a_frame(tmp_path: Path) -> None:
     assert [one["name"] for one in told["inputs"]] == ["size", "city"]
     assert told["classes"] == ["no", "yes"]
     assert "unknown categories ['oslo']" in refusal(Preset, path, [[1, "oslo"]])
-    assert "contains NaN" in refusal(Preset, path, [{"city": "rome"}])
+    assert refusal(Preset, path, [{"city": "rome"}]) == (
+        'row 0, column 0 ("size"): a missing value; Input X contains NaN.\n'
+    )
+    assert [one["type"] for one in told["inputs"]] == ["any", "any"]  # zeros are no known city
     (reply,) = run(Preset, [b'[{"city": "rome"}]'], model_entry=str(path))  # an answer, nothing raised
     assert reply.status == 400
     assert '"town" is no column of the model; its columns: size, city' in refusal(Preset, path, [{"town": 1}])
+
+
+def test_numbers_are_told_from_texts(tmp_path: Path) -> None:
+    path = saved(tmp_path, make_pipeline(StandardScaler(), LinearRegression()).fit(ROWS, ROWS[:, 0]))
+    (told,) = ask(Preset, path, b"")
+    assert told["inputs"][1] == {"name": "f1", "type": "number"}
+    assert ask(Preset, path, [{"f2": 3, "f0": 1, "f1": 2}]) == ask(Preset, path, [[1, 2, 3]])
+    for text in ("a", "2"):
+        said = refusal(Preset, path, [[1, 2, 3], [1, text, 3]])
+        assert said == f'row 1, column 1 ("f1"): "{text}" is no number\n'
+    for row in ([1, None, 3], {"f0": 1, "f2": 3}):
+        said = refusal(Preset, path, [row])
+        assert said == 'row 0, column 1 ("f1"): a missing value; Input X contains NaN.\n'
+
+
+def test_a_transformer_of_some_columns_is_asked_for_each(tmp_path: Path) -> None:
+    parts = [("c", OneHotEncoder(handle_unknown="ignore"), [1]), ("n", StandardScaler(), [0])]
+    model = ColumnTransformer(parts).fit(np.array([[1, "rome"], [2, "oslo"]], object))
+    path = saved(tmp_path, model)
+    config = {"method": "transform"}
+    told, found = ask(Preset, path, b"", [[1, "rome"]], config=config)
+    assert [one["type"] for one in told["inputs"]] == ["number", "any"]
+    assert found == [[0, 1, -1]]
+    assert 'column 0 ("f0"): "1" is no number' in refusal(Preset, path, [["1", "rome"]], config=config)
+
+
+def test_what_trees_cannot_hold(tmp_path: Path) -> None:
+    model = DecisionTreeRegressor(max_depth=3, random_state=0).fit(ROWS, ROWS[:, 0])
+    said = refusal(Preset, saved(tmp_path, model), [[1, 1e39, 3]], config=TRUSTED)
+    assert said.startswith('row 0, column 1 ("f1"): 1e+39; Input X contains infinity')
+    assert said.count("\n") == 1
 
 
 def test_texts(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_what_model_config_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_keys_of_others_are_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert options.read('{"session_num": 2, "intra_op_threads": 2, "a": 1}').intra_op_threads == 2
-    assert caplog.messages == ["model_config: no effect have the keys 'a', 'session_num'"]
+    assert caplog.messages == ["these keys of model_config have no effect: 'a', 'session_num'"]
 
 
 @pytest.mark.parametrize(

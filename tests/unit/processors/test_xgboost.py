@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def test_objects_by_the_models_names(tmp_path: Path) -> None:
     by_name, by_position = ask(Preset, path, [row], [[row["a"], None, None, row["d"]]])
     assert by_name == by_position
     assert '"x" is no column of the model; its columns: a, b, c, d' in refusal(Preset, path, [{"x": 1}])
-    assert "no names for its columns" in refusal(Preset, saved(tmp_path, booster(), "n.json"), [{"a": 1}])
+    nameless = saved(tmp_path, booster(), "n.json")
+    assert ask(Preset, nameless, [{"f3": 0.5, "f0": 1}]) == ask(Preset, nameless, [[1, None, None, 0.5]])
+    assert "its columns: f0, f1, f2, f3" in refusal(Preset, nameless, [{"a": 1}])
 
 
 def test_one_bad_request_fails_alone(tmp_path: Path) -> None:
@@ -76,7 +79,7 @@ def test_one_bad_request_fails_alone(tmp_path: Path) -> None:
         Preset, saved(tmp_path, booster()), good, [[1, "x", 3, 4]], good, batch=eas_sdk.Batching(4)
     )
     assert [reply.status for reply in replies] == [200, 400, 200]
-    assert bytes(replies[1].body) == b'row 0, column 1: "x" is no number\n'
+    assert bytes(replies[1].body) == b'row 0, column 1 ("f1"): "x" is no number\n'
 
 
 def test_the_signature(tmp_path: Path) -> None:
@@ -124,5 +127,22 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"is no model that XGBoost {xgboost.__version__} reads: [^\\[/]"):
         ask(Preset, path, b"")
     path.write_bytes(b"binf" + bytes(200))
-    with pytest.raises(ValueError, match=r"XGBoost before 3\.1 reads the old format, and saves it as \.json"):
+    with pytest.raises(ValueError, match=r"XGBoost before 3\.1 reads the old format, too\); save the model"):
         ask(Preset, path, b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model.pkl", pickle.dumps({"a": [1.5] * 9}), "it is a pickle; save the model with save_model"),
+        ("model.bin", b"hello\xff", "it is neither JSON nor UBJSON"),
+        ("model.json", b"", "it is neither JSON nor UBJSON"),
+        ("model.ubj", b"{\xff\xff", r"it is damaged, or no model; .*\.ubj"),
+    ],
+)
+def test_another_file_is_named_and_what_is_wanted(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is no model that XGBoost .* reads: {words}"):
+        ask(Preset, tmp_path / name, b"")
