@@ -84,6 +84,7 @@ class Plane:
             )
         self.gate = Gate(limits, loop=loop, clock=clock.now, refuse=self._refuse)
         self.io_threads = IoThreads(io_threads, loop)
+        self.answer_threads = IoThreads(io_threads, loop)
         self.front = Front(
             rules,
             gate=self.gate,
@@ -95,6 +96,7 @@ class Plane:
             log=log,
             request_prefix=prefix,
             threads=self.io_threads,
+            answer_threads=self.answer_threads,
             descriptors=descriptors,
             access=access,
         )
@@ -191,6 +193,7 @@ class Plane:
             connection.abort()
         self.gate.deadlines.close()
         self.io_threads.close()
+        self.answer_threads.close()
         self.pool.close()
         self.bodies.close()
 

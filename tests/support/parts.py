@@ -90,6 +90,7 @@ class Parts:
     ) -> None:
         self.loop = FakeLoop()
         self.threads = FakeThreads(self.loop)
+        self.answer_threads = FakeThreads(self.loop)
         self.counters = Counters()
         self.bodies = Bodies(memory)
         self.backlog = Backlog()
@@ -123,6 +124,7 @@ class Parts:
             log=self.log,
             request_prefix="test",
             threads=self.threads,
+            answer_threads=self.answer_threads,
         )
         self.broken: list[tuple[str, str]] = []
         self.hosts: list[WireHost] = []

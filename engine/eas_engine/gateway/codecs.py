@@ -17,6 +17,10 @@ what programs write that append.
 * ``lz4``: a raw block *without* its length, as the platform's Java client sends it; or frames, known by
   their magic number (no block can begin with it, for the same reason). Nothing in a block says how large it
   becomes, and the library doesn't tell a block that is broken from one that needs more room: see ``_walk``.
+
+What costs more than its bytes is bounded: gzip members (20 bytes and some microseconds each), and the
+sequences of an LZ4 block that are looked at one by one. ``Terms`` say how long the caller is willing to wait,
+and whether it still does; a call into cramjam can't be broken off.
 """
 
 from __future__ import annotations
@@ -26,13 +30,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 import cramjam
 
 Data = bytes | bytearray | memoryview
-Into = Callable[[Data, memoryview], int]
 
+_FIRST: Final = 4 * 1024
+"""Of a stream, when it begins: what isn't its own is copied."""
 _PIECE: Final = 64 * 1024
 _OUT: Final = 256 * 1024
 _MARK: Final = bytes.fromhex("9c41e07b5ad283f61fb86cd4370ea952")
@@ -56,6 +61,10 @@ _HEADER_ERRORS: Final = frozenset(
 )
 _CHECK_ERRORS: Final = {"incorrect data check": "checksum", "incorrect length check": "length"}
 
+_MEMBERS: Final = 20_000
+"""Of a gzip body: block-compressed gzip (BGZF) of 1 GiB has 16,500. They take 0.15 s at most."""
+_FEW_MEMBERS: Final = 64
+
 # What a byte can become at most.
 _DEFLATE_RATIO: Final = 1032
 _SNAPPY_RATIO: Final = 22  # a copy of 64 bytes takes three
@@ -63,7 +72,8 @@ _LZ4_RATIO: Final = 255
 
 _LZ4_MOST: Final = 2**31 - 1
 _NO_BLOCK: Final = "truncated, or no LZ4 block"
-_SEQUENCES: Final = 1 << 20
+_SEQUENCES: Final = 1 << 16
+_FEW_SEQUENCES: Final = 512
 _NOT_255: Final = re.compile(rb"[^\xff]", re.DOTALL)
 
 
@@ -77,6 +87,30 @@ class TooSmall(Exception):
     def __init__(self, needed: int = 0) -> None:
         super().__init__(f"{needed or 'more'} bytes are needed")
         self.needed = needed
+
+
+class Unfinished(Exception):
+    """Broken off, as the terms want it: try again in a thread, or nobody waits any more."""
+
+
+class Terms(NamedTuple):
+    """How long the caller is willing to wait."""
+
+    quick: bool = False
+    """Less than about a millisecond."""
+    gone: Callable[[], bool] = bool
+    """Whether nobody wants it any more; asked now and then, from the thread that inflates."""
+
+
+PATIENT: Final = Terms()
+QUICK: Final = Terms(quick=True)
+
+
+class Into(Protocol):
+    """Fills memory with what data becomes, and says how much that is."""
+
+    def __call__(self, data: Data, into: memoryview, terms: Terms = PATIENT, /) -> int:
+        """Broken, TooSmall, Unfinished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,44 +129,48 @@ class Codec:
     size: Callable[[Data], Size]
     """What the body says of itself. Broken: it can't be true."""
     inflate: Into
-    """Fills the memory and says how much. Broken, TooSmall. Not for an empty body."""
+    """Not for an empty body."""
 
 
 # -- zlib and gzip
 
 
-def _inflate_zlib(data: Data, into: memoryview) -> int:
-    return _deflated(data, into, zlib.MAX_WBITS, members=False)
-
-
-def _inflate_gzip(data: Data, into: memoryview) -> int:
-    return _deflated(data, into, zlib.MAX_WBITS + 16, members=True)
-
-
-def _deflated(data: Data, into: memoryview, bits: int, *, members: bool) -> int:
-    view = memoryview(data)
-    at = done = 0
-    while not at or (members and at < len(view)):
-        if at and view[at] != _GZIP_MAGIC[0]:
-            break  # what follows is no member
-        used, written = _stream(view[at:], into[done:], bits)
-        at, done = at + used, done + written
-    if at < len(view):
-        raise Broken(f"there are {len(view) - at} bytes behind its end")
+def _inflate_zlib(data: Data, into: memoryview, terms: Terms = PATIENT) -> int:
+    used, done = _stream(memoryview(data), into, zlib.MAX_WBITS, terms)
+    if used < len(data):
+        raise Broken(f"there are {len(data) - used} bytes behind its end")
     return done
 
 
-def _stream(data: memoryview, into: memoryview, bits: int) -> tuple[int, int]:
+def _inflate_gzip(data: Data, into: memoryview, terms: Terms = PATIENT) -> int:
+    view = memoryview(data)
+    at = done = members = 0
+    while not members or at < len(view):
+        if at and view[at] != _GZIP_MAGIC[0]:
+            raise Broken(f"there are {len(view) - at} bytes behind its end")
+        members += 1
+        if members > _MEMBERS:
+            raise Broken(f"it has more than {_MEMBERS} members")
+        if terms.quick and members > _FEW_MEMBERS:
+            raise Unfinished
+        used, written = _stream(view[at:], into[done:], zlib.MAX_WBITS + 16, terms)
+        at, done = at + used, done + written
+    return done
+
+
+def _stream(data: memoryview, into: memoryview, bits: int, terms: Terms) -> tuple[int, int]:
     """One stream: how many bytes it was, and how many it has become."""
     stream = zlib.decompressobj(bits)
     at = done = 0
     piece: Data = b""
     try:
         while not stream.eof:
+            if terms.gone():
+                raise Unfinished
             if not piece:
                 if at == len(data):
                     raise Broken("it ends too early")
-                piece = data[at : at + _PIECE]
+                piece = data[at : at + (_PIECE if at else _FIRST)]
                 at += len(piece)
             # One byte more than there is room for shows that there is too little.
             out = stream.decompress(piece, min(_OUT, len(into) - done + 1))
@@ -165,10 +203,10 @@ def _gzip_size(data: Data) -> Size:
 # -- frames
 
 
-def _framed(call: Into) -> Into:
+def _framed(call: Callable[[Data, memoryview], int]) -> Into:
     """`call` fills the memory to its last byte when there is too little; it says so in words alone."""
 
-    def inflate(data: Data, into: memoryview) -> int:
+    def inflate(data: Data, into: memoryview, _: Terms = PATIENT) -> int:
         mark = _MARK[: len(into)]
         end = into[len(into) - len(mark) :]
         end[:] = mark
@@ -228,7 +266,7 @@ def _snappy_size(data: Data) -> Size:
     raise Broken("no size in its first bytes")
 
 
-def _inflate_snappy(data: Data, into: memoryview) -> int:
+def _inflate_snappy(data: Data, into: memoryview, _: Terms = PATIENT) -> int:
     if data[:10] == _SNAPPY_MAGIC:
         return _inflate_snappy_frames(data, into)
     needed = _snappy_size(data).value
@@ -240,7 +278,7 @@ def _inflate_snappy(data: Data, into: memoryview) -> int:
         raise Broken(str(error)) from None
 
 
-def _inflate_lz4(data: Data, into: memoryview) -> int:
+def _inflate_lz4(data: Data, into: memoryview, terms: Terms = PATIENT) -> int:
     if data[:4] == _LZ4_MAGIC:
         return _inflate_lz4_frames(data, into)
     try:
@@ -249,15 +287,15 @@ def _inflate_lz4(data: Data, into: memoryview) -> int:
             raise Broken(_NO_BLOCK)
         return size
     except cramjam.DecompressionError:
-        needed = _walk(memoryview(data))
-        if needed is None:
-            raise TooSmall from None
-        if needed <= len(into):
-            raise Broken("it copies what isn't there") from None
-        raise TooSmall(needed) from None
+        needed = _walk(memoryview(data), _FEW_SEQUENCES if terms.quick else _SEQUENCES)
+        if needed is None and terms.quick:
+            raise Unfinished from None
+        if len(into) >= (_LZ4_RATIO * len(data) if needed is None else needed):
+            raise Broken(_NO_BLOCK) from None
+        raise TooSmall(needed or 0) from None
 
 
-def _walk(block: memoryview) -> int | None:
+def _walk(block: memoryview, most: int) -> int | None:
     """How large an LZ4 block becomes, by its sequences; None: it has more of them than are looked at.
 
     A sequence is a token, literals, and a copy of what came before; the last one has no copy. An interpreted
@@ -266,11 +304,12 @@ def _walk(block: memoryview) -> int | None:
     once).
 
     Raises:
-        Broken: its sequences don't end where it does.
+        Broken: its sequences don't end where it does, or one copies what isn't there (what is something else
+            altogether is known by its first ones).
     """
     at = size = 0
     end = len(block)
-    for _ in range(_SEQUENCES):
+    for _ in range(most):
         if at >= end:
             break
         token = block[at]
@@ -279,6 +318,8 @@ def _walk(block: memoryview) -> int | None:
         size += literals
         if at == end:
             return size
+        if at + 2 <= end and not 0 < block[at] | block[at + 1] << 8 <= size:
+            raise Broken("it copies what isn't there")
         copied, at = _length(block, token & 15, at + 2)
         size += copied + 4
     else:

@@ -4,8 +4,9 @@ The processor's bytes are compressed unless they are few (up to 1 KiB), or the p
 them that would be wrong then: it has coded them itself, or they are a range, or it has put a checksum or a
 strong validator on them. What doesn't become smaller is sent as it is, unless the client takes no such thing.
 
-Small answers are compressed on the loop, larger ones by a thread of ``rpc.io_threads``; their connection
-waits, so its answers keep their order. The quickest useful levels are used: the answer is waited for.
+Small answers are compressed on the loop, larger ones by a thread; their connection waits, so its answers keep
+their order. These threads inflate nothing: an answer doesn't wait for what other clients have sent. The
+quickest useful levels are used: the answer is waited for.
 """
 
 from __future__ import annotations

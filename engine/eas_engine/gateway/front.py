@@ -98,13 +98,14 @@ class Front:
         log: Log,
         request_prefix: str,
         threads: Threads,
+        answer_threads: Threads,
         descriptors: int = 1 << 30,
         access: AccessLog | None = None,
     ) -> None:
         """``descriptors``: how many the whole process may have; clients get their share (``room``).
 
-        ``threads``: for long work on bodies. With ``rules.decompressor`` they are inflated on their way to
-        ``submit``.
+        ``threads``: for long work on requests' bodies. With ``rules.decompressor`` they are inflated on their
+        way to ``submit``. ``answer_threads``: for long work on answers.
         """
         self.gate = gate
         self.bodies, self.budget = bodies, bodies.budget
@@ -112,7 +113,7 @@ class Front:
         self.submit = submit
         if rules.decompressor:
             self._inflate(rules.decompressor, threads)
-        self.compression = Compression(threads, counters)
+        self.compression = Compression(answer_threads, counters)
         self._look = look
         self.turned_away = 0  # requests that were refused at the gate
         self.loop = loop

@@ -12,9 +12,11 @@ Theory of operation
 * The capacity is reserved in the budget (``rpc.max_inflight_bytes``) before there is any memory, beside what
   has come, and what wasn't needed is given back. Large ones are inflated in the arena, where hosts read them.
 * Small ones are inflated at once. Larger ones are a thread's: 16 KiB take about 0.1 ms to inflate, as long as
-  waking a thread and being woken by it.
+  waking a thread and being woken by it. Those few that would take much longer (``codecs.Unfinished``) go to a
+  thread, too.
 * While a thread is at work on a ticket, this holds it: when its client leaves or its deadline comes, its
-  place is free at once, and its memory once the thread is done (``Gate.leave``).
+  place is free at once, and its memory once the thread is done (``Gate.leave``), which asks before
+  it begins and now and then whether it is still wanted.
 
 Reads the clock directly: this is the hot path of such services.
 """
@@ -26,7 +28,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from eas_engine.errors import BodyTooLarge, BrokenBody, Refusal
-from eas_engine.gateway.codecs import Broken, Codec, TooSmall
+from eas_engine.gateway.codecs import QUICK, Broken, Codec, Terms, TooSmall, Unfinished
 from eas_engine.request import Holder
 
 if TYPE_CHECKING:
@@ -117,11 +119,14 @@ class Inflation(Holder):
         job.waiting = False
         ticket = job.ticket
         job.offset, job.sink = self._front.bodies.place(job.capacity)
-        attempt = partial(_attempt, self._codec, ticket.body, job.sink)
         if ticket.size <= SMALL and job.capacity <= SMALL_RESULT:
-            self._done(job, attempt())
-        else:
-            self._threads.run(attempt, partial(self._done, job))
+            outcome = _attempt(self._codec, ticket.body, job.sink, QUICK)
+            if not isinstance(outcome, Unfinished):
+                self._done(job, outcome)
+                return
+        terms = Terms(gone=lambda: job.abandoned)
+        attempt = partial(_attempt, self._codec, ticket.body, job.sink, terms)
+        self._threads.run(attempt, partial(self._done, job))
 
     def _done(self, job: _Job, outcome: Any) -> None:
         """`outcome`: how many bytes came out, or what went wrong."""
@@ -208,9 +213,11 @@ def _guess(size: int) -> int:
     return max(_LEAST, _FACTOR * size)
 
 
-def _attempt(codec: Codec, body: Any, sink: memoryview) -> int | Exception:
+def _attempt(codec: Codec, body: Any, sink: memoryview, terms: Terms) -> int | Exception:
     """In any thread: inflate `body` into `sink`."""
+    if terms.gone():
+        return Unfinished()
     try:
-        return codec.inflate(body, sink)
-    except (Broken, TooSmall) as reason:
+        return codec.inflate(body, sink, terms)
+    except (Broken, TooSmall, Unfinished) as reason:
         return reason.with_traceback(None)  # it would keep the memory that it was about

@@ -1,17 +1,22 @@
 """The threads of ``rpc.io_threads``: long work on bodies that releases the GIL, away from the loop.
 
 Threads are started when there is something to do for them, so a service that compresses nothing has none.
+They are daemons, and not of ``concurrent.futures``, whose threads the interpreter waits for when it ends:
+what one is in the middle of when the engine has stopped is nobody's any more.
 """
 
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+
+_Job = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
 class Threads(Protocol):
@@ -22,28 +27,48 @@ class Threads(Protocol):
 
 
 class IoThreads:
-    """At most ``count`` threads of one engine."""
+    """At most ``count`` threads of one engine. Its methods are the loop's."""
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         self.count = count
         self._loop = loop
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="eas-io")
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads: list[Thread] = []
+        self._open = 0  # pieces of work that haven't been told yet
 
     def __repr__(self) -> str:
-        return f"<IoThreads {self.count}>"
+        return f"<IoThreads {self._open} at work, {len(self._threads)} of {self.count} started>"
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """See ``Threads``."""
 
-        def tell(future: Future[Any]) -> None:
-            if future.cancelled():
-                return
-            result = future.exception() or future.result()
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(done, result)
+        def told(result: Any) -> None:
+            self._open -= 1
+            done(result)
 
-        self._pool.submit(work).add_done_callback(tell)
+        self._open += 1
+        if len(self._threads) < min(self._open, self.count):
+            thread = Thread(target=self._serve, name=f"eas-io_{len(self._threads)}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._jobs.put((work, told))
+
+    def _serve(self) -> None:
+        """What each thread does until the end."""
+        while (job := self._jobs.get()) is not None:
+            work, told = job
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits is told
+                result = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(told, result)
+            del job, work, told, result  # an idle thread keeps nobody's body
 
     def close(self) -> None:
         """What wasn't begun won't be; doesn't wait for the rest."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(Empty):
+            while True:
+                self._jobs.get_nowait()
+        for _ in self._threads:
+            self._jobs.put(None)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eas_engine.gateway import codecs
-from eas_engine.gateway.codecs import CODECS, Broken, TooSmall
+from eas_engine.gateway.codecs import CODECS, QUICK, Broken, Terms, TooSmall, Unfinished
 
 WRITERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zlib": ("zlib", zlib.compress),
@@ -203,7 +203,7 @@ def test_whatever_it_is_its_size_can_be_asked_for(writer: str, start: bytes) -> 
 @given(BODIES)
 def test_the_walk_over_an_lz4_block_knows_its_size(data: bytes) -> None:
     block = packed("lz4 block", data)
-    assert codecs._walk(memoryview(block)) == len(data)
+    assert codecs._walk(memoryview(block), 1 << 16) == len(data)
 
 
 def test_a_block_with_a_copy_of_what_isn_t_there_is_broken_at_once() -> None:
@@ -224,3 +224,84 @@ def test_a_bomb_of_lz4_is_known_by_its_few_sequences() -> None:
     with pytest.raises(TooSmall) as told:
         inflated("lz4 block", packed("lz4 block", bytes(50_000_000)), 1000)
     assert told.value.needed == 50_000_000
+
+
+# -- what takes longer than its bytes should
+
+EMPTY = gzip.compress(b"", mtime=0)
+SEQUENCE = b"\x10a\x01\0"  # one literal, and a copy of 4 bytes from 1 byte before
+
+
+def inflate(codec: str, body: bytes, terms: Terms, room: int = 64) -> int:
+    return CODECS[codec].inflate(body, memoryview(bytearray(room)), terms)
+
+
+def test_gzip_may_have_many_members_but_not_any_number() -> None:
+    assert inflate("gzip", EMPTY * 20_000, Terms()) == 0
+    with pytest.raises(Broken, match="it has more than 20000 members"):
+        inflate("gzip", EMPTY * 20_001, Terms())
+
+
+def test_a_member_copies_little_of_what_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = 0
+    begin = zlib.decompressobj
+
+    class Watched:
+        def __init__(self, bits: int) -> None:
+            self.stream = begin(bits)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.stream, name)
+
+        def decompress(self, data: memoryview, most: int) -> bytes:
+            nonlocal copied
+            out = self.stream.decompress(data, most)
+            copied += len(self.stream.unused_data)
+            return out
+
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    assert inflate("gzip", EMPTY * 1000, Terms()) == 0
+    assert copied < 1000 * 4096
+
+
+@pytest.mark.parametrize(
+    ("codec", "body"),
+    [("gzip", EMPTY * 65), ("lz4", SEQUENCE * 513 + b"\0"), ("lz4", SEQUENCE * 4000 + b"\0")],
+)
+def test_who_is_in_a_hurry_is_told_what_takes_long(codec: str, body: bytes) -> None:
+    with pytest.raises(Unfinished):
+        inflate(codec, body, QUICK)
+    with contextlib.suppress(TooSmall):
+        assert inflate(codec, body, Terms()) == 0
+
+
+@pytest.mark.parametrize("body", [EMPTY * 64, gzip.compress(b"a" * 64)])
+def test_who_is_in_a_hurry_has_what_is_quick(body: bytes) -> None:
+    assert inflate("gzip", body, QUICK) in {0, 64}
+
+
+@pytest.mark.parametrize(("codec", "body"), [("gzip", EMPTY * 1000), ("zlib", zlib.compress(bytes(1 << 22)))])
+def test_what_nobody_wants_any_more_is_broken_off(codec: str, body: bytes) -> None:
+    asked = 0
+
+    def gone() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 5
+
+    with pytest.raises(Unfinished):
+        inflate(codec, body, Terms(gone=gone), 1 << 22)
+    assert asked == 5
+
+
+def test_something_else_than_a_block_is_known_by_its_first_sequence() -> None:
+    with pytest.raises(Broken, match="copies"):
+        inflate("lz4", b"\x10a\x09\0" * 1_000_000, Terms())
+
+
+def test_a_broken_block_of_many_sequences_is_broken_when_there_was_room_for_all_it_could_be() -> None:
+    body = SEQUENCE * 70_000 + b"\0"
+    with pytest.raises(TooSmall):
+        inflate("lz4", body, Terms(), 255 * len(body) - 1)
+    with pytest.raises(Broken):
+        inflate("lz4", body, Terms(), 255 * len(body))

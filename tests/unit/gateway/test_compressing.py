@@ -147,7 +147,7 @@ def test_answers_without_a_body_have_no_coding(parts: Parts, status: int) -> Non
 
 def held(parts: Parts, host: WireHost, reply: bytes = LARGE) -> Browser:
     """A client whose answer a thread compresses."""
-    parts.threads.held = True
+    parts.answer_threads.held = True
     browser = Browser(parts)
     browser.send(post(b"?", b"Accept-Encoding: gzip") + post(b"next"))
     host.answer(next_call(host), reply)
@@ -162,7 +162,7 @@ def test_the_next_request_waits_for_its_turn(parts: Parts) -> None:
     browser = held(parts, host)
     assert parts.gate.count == 0  # the answer is there: its place is free
     assert not browser.connection.idle
-    parts.threads.finish()
+    parts.answer_threads.finish()
     parts.loop.turn()
     host.answer(next_call(host), b"second")
     parts.loop.turn()
@@ -177,7 +177,7 @@ def test_the_client_leaves_while_its_answer_is_compressed(parts: Parts, reply: b
     host = parts.host()
     browser = held(parts, host, reply)
     browser.leave()
-    parts.threads.finish()
+    parts.answer_threads.finish()
     parts.loop.turn()
     assert not browser.got
     assert "BUSY" in repr(browser.connection)  # nothing more is done for it
@@ -189,7 +189,7 @@ def test_the_client_leaves_while_its_answer_is_compressed(parts: Parts, reply: b
 def test_an_answer_that_can_t_be_compressed_is_sent_as_it_is(parts: Parts) -> None:
     host = parts.host()
     browser = held(parts, host)
-    _, done = parts.threads.waiting.popleft()
+    _, done = parts.answer_threads.waiting.popleft()
     done(MemoryError("no"))
     parts.loop.turn()
     assert browser.answers()[0].body == LARGE
@@ -199,7 +199,7 @@ def test_the_host_dies_while_its_answer_is_compressed(parts: Parts) -> None:
     host = parts.host()
     browser = held(parts, host, LARGE * 10)
     parts.kill(host)
-    parts.threads.finish()
+    parts.answer_threads.finish()
     parts.loop.turn()
     assert gzip.decompress(browser.answers()[0].body) == LARGE * 10
 
@@ -213,6 +213,6 @@ def test_answers_lie_in_any_kind_of_memory(coding: str, kind: Callable[[bytes], 
 
 
 def test_lz4_knows_no_block_of_2_gib(parts: Parts) -> None:
-    compression = Compression(parts.threads, parts.counters)
+    compression = Compression(parts.answer_threads, parts.counters)
     assert not compression.wanted(Coding("lz4-raw"), 200, b"", 2**31)
     assert compression.wanted(Coding("gzip"), 200, b"", 2**31)

@@ -55,6 +55,7 @@ class Service:
             log=Lines(),
             request_prefix="test",
             threads=IoThreads(1, loop),
+            answer_threads=IoThreads(1, loop),
         )
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)

@@ -44,6 +44,7 @@ class Service:
             log=Lines(),
             request_prefix="test",
             threads=IoThreads(1, loop),
+            answer_threads=IoThreads(1, loop),
         )
 
     def _refuse(self, ticket: Ticket, refusal: Refusal, now: float) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Callable
 
@@ -159,7 +160,7 @@ def test_a_bomb_is_refused_and_never_had_more_memory_than_the_limit(
     parts.host()
     placed = watch_places(parts)
     answer = ask(parts, post(bomb))
-    assert (answer.status, answer.code) == (413, "body_too_large")
+    assert (answer.status, answer.code, answer.closes) == (413, "body_too_large", True)
     assert max(placed, default=0) <= limit
     parts.check_empty()
 
@@ -357,3 +358,57 @@ def test_nothing_is_left_whatever_comes(steps: list[tuple[int, str]], held: bool
         parts.loop.advance(6.0)
     parts.check_empty()
     parts.close()
+
+
+# -- work that is bounded
+
+
+def test_a_small_body_that_takes_long_goes_to_a_thread(make: Callable[..., Parts]) -> None:
+    parts = make(decompressor="gzip")
+    parts.host()
+    body = gzip.compress(b"") * 700 + gzip.compress(b"here")
+    assert len(body) < SMALL
+    assert ask(parts, post(body)).body == b"here"
+    assert parts.threads.count == 1
+    parts.check_empty()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_thread_does_nothing_for_who_has_left(
+    make: Callable[..., Parts], monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    parts = make(decompressor="gzip")
+    parts.threads.held = True
+    browser = Browser(parts)
+    browser.send(post(gzip.compress(NOISE)))
+    begun: list[int] = []
+    begin = zlib.decompressobj
+
+    def watched(bits: int) -> object:
+        begun.append(bits)
+        return begin(bits)
+
+    monkeypatch.setattr(zlib, "decompressobj", watched)
+    if late:
+        parts.loop.advance(6.0)
+        assert browser.statuses == [408]
+    else:
+        browser.leave()
+    parts.threads.finish()
+    parts.loop.turn()
+    assert not begun
+    parts.check_empty()
+
+
+def test_an_answer_does_not_wait_for_bodies_of_others(make: Callable[..., Parts]) -> None:
+    parts = make(decompressor="zlib")
+    host = parts.host()
+    held(parts)
+    browser = Browser(parts)
+    browser.send(START + b"Accept-Encoding: gzip\r\nContent-Length: 9\r\n\r\n" + zlib.compress(b"?"))
+    host.answer(next_call(host), bytes(MEGABYTE))
+    parts.loop.turn()
+    assert gzip.decompress(only(browser).body) == bytes(MEGABYTE)
+    parts.threads.finish()
+    parts.serve_all()
+    parts.check_empty()

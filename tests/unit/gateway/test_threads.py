@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -101,8 +103,24 @@ def test_work_that_ends_after_the_loop_troubles_nobody(caplog: pytest.LogCapture
         return threads
 
     threads = asyncio.run(begin())
-    threads._pool.submit(ended.set)
+    threads._jobs.put((ended.set, lambda _: None))
     go_on.set()
     assert ended.wait(60)
     threads.close()
     assert not caplog.records
+
+
+def test_the_process_ends_though_a_thread_is_at_work() -> None:
+    program = (
+        "import asyncio, threading\n"
+        "from eas_engine.gateway.threads import IoThreads\n"
+        "async def main():\n"
+        "    threads = IoThreads(1, asyncio.get_running_loop())\n"
+        "    begun = threading.Event()\n"
+        "    threads.run(lambda: (begun.set(), threading.Event().wait()), print)\n"
+        "    await asyncio.to_thread(begun.wait)\n"
+        "    threads.close()\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
