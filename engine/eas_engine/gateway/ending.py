@@ -97,7 +97,7 @@ class Ending(Client):
 
     def _take_head(self, data: bytes) -> None:
         """A request begins: see ``Connection``."""
-        raise NotImplementedError
+        raise NotImplementedError  # the one class that is ever made, ``Connection``, has it
 
     @property
     def unsent(self) -> int:

@@ -34,7 +34,7 @@ class TensorPreset(eas_sdk.Processor):
 
     def load(self, model_entry: str, model_config: str) -> Model:
         """Load the model; arguments as those of ``initialize``. What it raises ends the start."""
-        raise NotImplementedError
+        raise NotImplementedError  # every preset has its own framework
 
     def initialize(self, model_entry: str, model_config: str) -> None:
         """Load the model."""

@@ -181,8 +181,6 @@ def _accepted(dtype: np.dtype) -> set[type]:
         return {bool}
     if dtype == np.uint8:
         return {int, bool}  # bools travel as DT_UINT8 where a protocol has none
-    if dtype == np.uint8:
-        return {int, bool}  # bools travel as DT_UINT8 where a protocol has none
     return {int} if dtype.kind in "iu" else {int, float}
 
 

@@ -102,7 +102,7 @@ class Calls:
         return server
 
     def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
-        raise NotImplementedError
+        raise NotImplementedError  # each way of calling has threads of its own kind
 
 
 class SingleCalls(Calls):
