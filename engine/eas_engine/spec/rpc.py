@@ -42,7 +42,7 @@ class Rpc(Section):
         "In the cloud the threads that read and write the network. Here one event loop does that, with a GIL "
         "or without, because several cost more than they bring (docs/performance.md): the status shows the "
         "requested and the effective number, and why they differ. Up to as many threads, but no more than "
-        "there are cores, inflate and compress bodies (docs/compression.md).",
+        "there are cores, inflate bodies, and as many again compress answers (docs/compression.md).",
         ge=1,
         le=MOST_THREADS,
     )
