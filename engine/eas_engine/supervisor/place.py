@@ -1,0 +1,75 @@
+"""Where an instance runs, and what it may use there.
+
+``Limits`` hold for every instance of a release and come from its configuration. A ``Place`` is one
+instance's: a ``Placer`` gives it before the instance's first host is executed, and gets it back when its last
+one is dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one instance may use; None: as much as there is.
+
+    Attributes:
+        cpu: CPUs (``metadata.cpu``).
+        best_effort: ``metadata.qos`` is ``BestEffort``: CPUs are shared, placement doesn't count them.
+        memory: bytes (``metadata.memory``).
+        shm: bytes of a ``/dev/shm`` of its own (``metadata.shm_size``).
+        scratch: bytes that it may write (``features."eas.aliyun.com/extra-ephemeral-storage"``).
+    """
+
+    cpu: float | None = None
+    best_effort: bool = False
+    memory: int | None = None
+    shm: int | None = None
+    scratch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one instance runs.
+
+    Attributes:
+        cpus: numbers of the CPUs that it may run on; empty: all that the engine has.
+        group: the resource group (``metadata.resource``); empty: the whole machine.
+        node: the NUMA node that ``cpus`` belong to; None: not bound to one.
+    """
+
+    cpus: tuple[int, ...] = ()
+    group: str = ""
+    node: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlace:
+    """The instance fits nowhere now; ``reason`` has the figures, for a person."""
+
+    reason: str
+
+
+class Placer(Protocol):
+    """Finds places. Each call is synchronous and quick; a place is held from ``place`` to ``leave``."""
+
+    def place(self, instance: str, limits: Limits) -> Place | NoPlace:
+        """A place for the instance; the one that it has when it has one."""
+        ...
+
+    def leave(self, instance: str) -> None:
+        """The instance's last process is dead. Idempotent."""
+        ...
+
+
+class Anywhere:
+    """Every instance fits, anywhere: the placer of a machine without pools."""
+
+    def place(self, instance: str, limits: Limits) -> Place | NoPlace:
+        """See ``Placer``."""
+        return Place()
+
+    def leave(self, instance: str) -> None:
+        """See ``Placer``."""
