@@ -1,7 +1,8 @@
 """service.json: the parameters as types, read from a file and flags, with the origin of every value.
 
 ``load`` -> ``Loaded`` (``.spec``, ``.origins``, ``.warnings``); ``startable`` says what keeps it from
-starting here. ``spec.check``, ``spec.schema`` and ``spec.document`` aren't imported by a start.
+starting here. ``spec.check``, ``spec.changes``, ``spec.schema`` and ``spec.document`` aren't imported by a
+start.
 """
 
 from eas_engine.spec.effects import startable

@@ -96,7 +96,7 @@ def effective(loaded: Loaded) -> list[dict[str, Any]]:
         result.append(
             {
                 "path": parameter.path,
-                "value": _shown_value(loaded, parameter),
+                "value": shown_value(loaded, parameter),
                 "unit": parameter.extra.get("unit"),
                 "origin": {"kind": origin.kind, "line": origin.line, "detail": origin.detail},
                 "effect": effect,
@@ -137,7 +137,8 @@ def _first_sentence(text: str) -> str:
     return _SENTENCE_END.split(text, maxsplit=1)[0].removesuffix(".")
 
 
-def _shown_value(loaded: Loaded, parameter: Parameter) -> Any:
+def shown_value(loaded: Loaded, parameter: Parameter) -> Any:
+    """A parameter's value as JSON, for everybody: secrets are hidden."""
     value = value_of(loaded.spec, parameter.path)
     if parameter.extra.get("secret") and value:
         return HIDDEN

@@ -57,13 +57,28 @@ def load(
     machine: Machine | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Loaded:
-    """Read ``path`` and the ``-D`` flags.
+    """Read ``path`` and the ``-D`` flags; see ``load_text``."""
+    return load_text(
+        read_text(path), path, overrides=overrides, strict=strict, machine=machine, environ=environ
+    )
+
+
+def load_text(
+    text: str,
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    strict: bool = False,
+    machine: Machine | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read the text of ``path``, whatever lies there now, and the ``-D`` flags.
 
     Raises ``ConfigurationError`` with all problems; with ``strict`` warnings are problems, too (but for keys
     that are known to have no effect here).
     """
     environ = os.environ if environ is None else environ
-    node, duplicates = _parse(path)
+    node, duplicates = _parse(text, path)
     reading = Reading()
     reading.warn_of_duplicates(duplicates[:MOST_DUPLICATES])
     entries = file_entries(node) + [_flag(text, path) for text in overrides]
@@ -104,9 +119,9 @@ def read_text(path: Path) -> str:
         raise ConfigurationError(path, [Problem("", line, message)]) from None
 
 
-def _parse(path: Path) -> tuple[Node, tuple[Duplicate, ...]]:
+def _parse(text: str, path: Path) -> tuple[Node, tuple[Duplicate, ...]]:
     try:
-        node, duplicates = parse(read_text(path))
+        node, duplicates = parse(text)
     except NotJson as error:
         message = f"column {error.column}: not JSON: {error}"
         raise ConfigurationError(path, [Problem("", error.line, message)]) from None
