@@ -119,6 +119,7 @@ class Version:
         state: ``current``, ``replaced``, ``trying``, ``preparing`` or ``failed``.
         reason: why it failed.
         instances: ``metadata.instance``.
+        replaced_at: when another one took its place, seconds since the epoch; None: it never held, or does.
     """
 
     number: int
@@ -131,6 +132,7 @@ class Version:
     state: str = "preparing"
     reason: str = ""
     instances: int = 1
+    replaced_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,184 @@
+"""The versions of a service, kept on disk: every configuration that was accepted, and which of them holds.
+
+``<state directory>/history/`` (0700) holds
+
+* ``<number>.json`` (0600, for a file may have secrets in it): the text of service.json, the overrides, where
+  they came from and what became of them,
+* ``current``: the number of the version that holds. It is replaced atomically, once an update is done, so
+  whoever starts after a crash finds the last complete version.
+
+The caller holds the lock of the state directory. What can't be read is left alone and named in ``problems``:
+an engine starts without its history rather than not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+from eas_engine import private_files
+from eas_engine.errors import ConfigurationError
+from eas_engine.operations import Version
+
+KEPT: Final = 1000
+"""Versions that are kept; of more the oldest go, never the current one."""
+
+_LIMIT: Final = 8 << 20  # bytes of a version's file: a service.json has at most 1 MiB, and escapes grow it
+_DIGITS: Final = 6
+_LEFT: Final = "the engine ended before it was complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A version and the text of its service.json."""
+
+    version: Version
+    text: str
+
+    def overrides_with(self, key: str, value: object) -> tuple[str, ...]:
+        """Its overrides, with this one in the place of an earlier one of the same key."""
+        others = [one for one in self.version.overrides if one.partition("=")[0].strip() != key]
+        return (*others, f"{key}={json.dumps(value)}")
+
+
+class History:
+    """The versions in one directory, oldest first."""
+
+    def __init__(
+        self, directory: Path, kept: Mapping[int, Kept], current: int, problems: Sequence[str]
+    ) -> None:
+        self._directory = directory
+        self._kept = dict(kept)
+        self._current = current
+        self.problems = tuple(problems)
+        """What couldn't be read, for a person."""
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Read what is there. Versions that an engine left half done have failed.
+
+        Errors: ConfigurationError when the directory can't be used at all.
+        """
+        private_files.make_directory(directory)
+        kept: dict[int, Kept] = {}
+        problems: list[str] = []
+        for path in sorted(directory.glob("*.json")):
+            try:
+                one = _read(path)
+            except (ConfigurationError, FileNotFoundError) as error:
+                problems.append(str(error))
+                continue
+            kept[one.version.number] = one
+        history = cls(directory, kept, _current(directory), problems)
+        for one in [*kept.values()]:
+            if one.version.state in ("preparing", "trying") and one.version.number != history._current:
+                history.settle(one.version.number, "failed", _LEFT)
+        return history
+
+    def __repr__(self) -> str:
+        return f"<History {len(self._kept)} versions, current {self._current or 'none'}>"
+
+    @property
+    def current(self) -> Kept | None:
+        """The version that holds; None before the first one is complete."""
+        return self._kept.get(self._current)
+
+    @property
+    def previous(self) -> Kept | None:
+        """The version that held before the current one; None when there was none."""
+        replaced = [
+            one for one in self._kept.values() if one.version.state == "replaced" and one.version.replaced_at
+        ]
+        return max(replaced, key=lambda one: (one.version.replaced_at, one.version.number), default=None)
+
+    def versions(self) -> tuple[Version, ...]:
+        """All, oldest first."""
+        return tuple(self._kept[number].version for number in sorted(self._kept))
+
+    def find(self, number: int) -> Kept | None:
+        """The version with this number."""
+        return self._kept.get(number)
+
+    def resumable(self, text: str, overrides: Sequence[str]) -> Kept | None:
+        """What a start with this file and these flags goes on with; None: they are new.
+
+        An engine that was updated while it ran is started again, as a rule by a service manager, with the
+        file of its first start. As long as that says what it said then, the last complete version holds.
+        """
+        starts = [one for one in self._kept.values() if one.version.kind == "start"]
+        latest = max(starts, key=lambda one: one.version.number, default=None)
+        if latest is None or latest.version.digest != digest(text, overrides):
+            return None
+        return self.current
+
+    def add(self, version: Version, text: str) -> Kept:
+        """Keep another one. Its number and digest are made here. Errors: ConfigurationError."""
+        number = max(self._kept, default=0) + 1
+        one = Kept(replace(version, number=number, digest=digest(text, version.overrides)), text)
+        self._write(one)
+        self._kept[number] = one
+        self._forget()
+        return one
+
+    def settle(self, number: int, state: str, reason: str = "", *, at: float = 0.0) -> None:
+        """What became of a version. ``current`` replaces the one before. Errors: ConfigurationError."""
+        if state == "current" and number != self._current:
+            before = self._current
+            private_files.write(self._directory / "current", str(number).encode(), 0o600, durable=True)
+            self._current = number
+            if before in self._kept:
+                self._change(before, state="replaced", replaced_at=at)
+        self._change(number, state=state, reason=reason)
+
+    def _change(self, number: int, **fields: Any) -> None:
+        one = self._kept[number]
+        changed = Kept(replace(one.version, **fields), one.text)
+        self._write(changed)
+        self._kept[number] = changed
+
+    def _write(self, one: Kept) -> None:
+        path = self._directory / f"{_stem(one.version.number)}.json"
+        data = json.dumps({**asdict(one.version), "text": one.text}, indent=1).encode() + b"\n"
+        private_files.write(path, data, 0o600, durable=True)
+
+    def _forget(self) -> None:
+        for number in sorted(self._kept)[:-KEPT]:
+            if number != self._current:
+                (self._directory / f"{_stem(number)}.json").unlink(missing_ok=True)
+                del self._kept[number]
+
+
+def digest(text: str, overrides: Sequence[str]) -> str:
+    """SHA-256 (hex) of a file's text and the overrides."""
+    return hashlib.sha256(json.dumps([text, *overrides]).encode()).hexdigest()
+
+
+def _current(directory: Path) -> int:
+    try:
+        text = private_files.read_text(directory / "current", 64).strip()
+    except (FileNotFoundError, ConfigurationError):
+        return 0
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _read(path: Path) -> Kept:
+    """Errors: FileNotFoundError; ConfigurationError when it isn't a version's file."""
+    text = private_files.read_text(path, _LIMIT)
+    try:
+        fields = json.loads(text)
+        own = {name: fields[name] for name in Version.__dataclass_fields__ if name in fields}
+        version = Version(**{**own, "overrides": tuple(fields["overrides"])})
+        config = fields["text"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ConfigurationError(f"{path} isn't a version's file ({error!r}); delete it") from None
+    if type(version.number) is not int or not isinstance(config, str) or path.stem != _stem(version.number):
+        raise ConfigurationError(f"{path} isn't a version's file; delete it")
+    return Kept(version, config)
+
+
+def _stem(number: int) -> str:
+    return f"{number:0{_DIGITS}}"

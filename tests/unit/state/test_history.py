@@ -1,0 +1,193 @@
+"""Versions are kept whole, and whoever starts after a crash finds the last complete one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eas_engine import history
+from eas_engine.errors import ConfigurationError
+from eas_engine.history import History, Kept, digest
+from eas_engine.operations import Version
+
+TEXT = '{"name": "digits"}'
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "history"
+
+
+@pytest.fixture
+def kept(directory: Path) -> History:
+    return History.open(directory)
+
+
+def version(kind: str = "update", *overrides: str) -> Version:
+    return Version(number=0, time=1.0, source="/srv/service.json", digest="", overrides=overrides, kind=kind)
+
+
+def complete(of: History, kind: str = "update", text: str = TEXT, *, at: float = 1.0) -> int:
+    number = of.add(version(kind), text).version.number
+    of.settle(number, "current", at=at)
+    return number
+
+
+def states(of: History) -> list[str]:
+    return [one.state for one in of.versions()]
+
+
+def test_numbers_count_up_and_outlive_the_engine(kept: History, directory: Path) -> None:
+    assert [complete(kept), complete(kept)] == [1, 2]
+    assert complete(History.open(directory)) == 3
+
+
+def test_the_last_complete_version_is_current_and_the_one_before_is_the_previous(
+    kept: History, directory: Path
+) -> None:
+    first, second = complete(kept, at=1.0), complete(kept, at=2.0)
+    kept.add(version(), "{}")
+
+    found = History.open(directory)
+
+    assert found.current is not None
+    assert found.current.version.number == second
+    assert found.previous is not None
+    assert found.previous.version.number == first
+    assert states(found) == ["replaced", "current", "failed"]
+    assert found.versions()[2].reason == "the engine ended before it was complete"
+
+
+def test_going_back_makes_the_version_that_was_left_the_previous_one(kept: History) -> None:
+    first, second, third = complete(kept, at=1.0), complete(kept, at=2.0), complete(kept, at=3.0)
+
+    kept.settle(first, "current", at=4.0)
+
+    assert states(kept) == ["current", "replaced", "replaced"]
+    assert kept.previous is not None
+    assert kept.previous.version.number == third
+    assert kept.find(second) is not None
+
+
+def test_a_version_that_failed_leaves_the_current_one_alone(kept: History, directory: Path) -> None:
+    first = complete(kept)
+    kept.settle(kept.add(version(), "{}").version.number, "failed", "not ready")
+
+    found = History.open(directory)
+
+    assert found.current is not None
+    assert found.current.version.number == first
+    assert (found.versions()[1].state, found.versions()[1].reason) == ("failed", "not ready")
+
+
+def test_text_and_overrides_come_back_as_they_were(kept: History, directory: Path) -> None:
+    text = '{"name": "\u00fc\\u0000", "token": "s\U0001f600"}\n'
+    kept.add(version("update", "metadata.instance=3", "token=x y"), text)
+
+    one = History.open(directory).find(1)
+
+    assert one is not None
+    assert (one.text, one.version.overrides) == (text, ("metadata.instance=3", "token=x y"))
+    assert one.version.digest == digest(text, ("metadata.instance=3", "token=x y"))
+
+
+def test_files_with_secrets_are_for_the_owner_alone(kept: History, directory: Path) -> None:
+    complete(kept)
+
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_start_with_the_file_of_the_last_start_goes_on_with_what_it_was_updated_to(kept: History) -> None:
+    complete(kept, "start")
+    updated = complete(kept, "update", "{}")
+
+    found = kept.resumable(TEXT, ())
+
+    assert found is not None
+    assert found.version.number == updated
+
+
+def test_a_start_with_another_file_or_other_flags_is_new(kept: History) -> None:
+    complete(kept, "start")
+    complete(kept, "update", "{}")
+
+    assert kept.resumable("{}", ()) is None
+    assert kept.resumable(TEXT, ("metadata.instance=2",)) is None
+
+
+def test_only_the_latest_start_counts(kept: History) -> None:
+    complete(kept, "start", '{"name": "old"}')
+    complete(kept, "start", TEXT)
+
+    assert kept.resumable('{"name": "old"}', ()) is None
+
+
+def test_a_first_start_that_failed_is_tried_anew(kept: History, directory: Path) -> None:
+    kept.add(version("start"), TEXT)
+
+    assert History.open(directory).resumable(TEXT, ()) is None
+
+
+def test_an_override_takes_the_place_of_an_earlier_one_of_its_key() -> None:
+    one = Kept(version("update", "token=a", "metadata.instance=2", "labels.b=c"), TEXT)
+
+    assert one.overrides_with("metadata.instance", 5) == ("token=a", "labels.b=c", "metadata.instance=5")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"number": 1}', '{"number": "1", "overrides": [], "text": ""}', "[" * 100_000],
+)
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_there(
+    kept: History, directory: Path, text: str
+) -> None:
+    complete(kept)
+    (directory / "000007.json").write_text(text)
+
+    found = History.open(directory)
+
+    assert len(found.problems) == 1
+    assert "000007.json" in found.problems[0]
+    assert states(found) == ["current"]
+
+
+def test_a_file_under_another_number_is_none(kept: History, directory: Path) -> None:
+    complete(kept)
+    (directory / "000002.json").write_bytes((directory / "000001.json").read_bytes())
+
+    assert "000002.json" in History.open(directory).problems[0]
+
+
+@pytest.mark.parametrize("text", ["", "x", "9999999", "\u0663", "1" * 60])
+def test_a_current_version_that_is_not_there_is_none(kept: History, directory: Path, text: str) -> None:
+    complete(kept)
+    (directory / "current").write_text(text)
+
+    assert History.open(directory).current is None
+
+
+def test_the_oldest_go_but_never_the_current_one(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "KEPT", 3)
+    kept = History.open(directory)
+    complete(kept)
+    for _ in range(5):
+        kept.add(version(), TEXT)
+
+    assert [one.number for one in kept.versions()] == [1, 4, 5, 6]
+    assert sorted(path.stem for path in directory.glob("*.json")) == ["000001", "000004", "000005", "000006"]
+
+
+def test_a_directory_that_cannot_be_one_says_so(tmp_path: Path) -> None:
+    (tmp_path / "history").write_text("")
+
+    with pytest.raises(ConfigurationError, match="history"):
+        History.open(tmp_path / "history")
+
+
+def test_what_is_written_is_json_for_people_too(kept: History, directory: Path) -> None:
+    complete(kept)
+
+    assert json.loads((directory / "000001.json").read_text())["text"] == TEXT
