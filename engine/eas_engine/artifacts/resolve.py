@@ -8,7 +8,7 @@ nothing to fetch, is used where it lies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,14 @@ class Places:
         state: the service's own state directory, whose lock is held.
         by_hand: somebody started the processor itself: local things are used where they lie.
         cache_size: how large the cache may become, as ``prune.limit_of`` reads it.
+        in_use: the workspaces that processors of this engine work in now.
     """
 
     root: Path
     state: Path
     by_hand: bool = False
     cache_size: str = ""
+    in_use: tuple[Path, ...] = ()
 
 
 @contextmanager
@@ -55,10 +57,12 @@ def provide(
     environ: Mapping[str, str],
     clock: Clock,
     progress: Progress,
+    stop: Stop | None = None,
 ) -> Iterator[Artifacts]:
     """Everything on this machine; what is needed of the cache stays there until the end of the context.
 
-    Called in the main thread: SIGTERM and SIGINT end it (``InterruptedStartError``).
+    Without ``stop`` it is called in the main thread, and SIGTERM and SIGINT end it
+    (``InterruptedStartError``); with it, in any thread, and whoever sets it ends it (``StoppedError``).
 
     Args:
         spec: the service.
@@ -67,6 +71,7 @@ def provide(
         environ: proxies, credentials.
         clock: time.
         progress: who is told.
+        stop: set when nobody wants it any more.
 
     Raises:
         ArtifactError: something can't be had, or isn't there; says what is.
@@ -76,12 +81,13 @@ def provide(
         yield local.in_place(spec, base)
         return
     limit = limit_of(places.cache_size, places.root)
-    stop = Stop()
+    ending = stop or Stop()
+    signals = nullcontext() if stop else ended_by_signals(ending)
     cache = Cache.open(places.root / "cache")
-    means = Means(stop, clock, Room(cache).make)
+    means = Means(ending, clock, Room(cache).make)
     fetcher = Fetcher(cache, Network(environ, spec.oss_endpoint), means, progress)
     try:
-        with ended_by_signals(stop):
+        with signals:
             artifacts = _provided(spec, base, places, fetcher)
             for note in artifacts.workspace.notes if artifacts.workspace else ():
                 progress.warn(note)
@@ -107,6 +113,7 @@ def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher) -
         processor=_content(processor),
         config=config,
         leave_out=places.root,
+        in_use=places.in_use,
     )
     try:
         directory, entry, entry_class, interpreter, model_path, model_entry = local.arrange(

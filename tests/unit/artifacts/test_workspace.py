@@ -315,3 +315,34 @@ def test_without_anything_there_are_empty_directories(tmp_path: Path) -> None:
         "config/config.json",
     }
     assert (made.model, made.processor) == (None, None)
+
+
+def test_a_workspace_that_somebody_works_in_is_not_mended_under_them(tmp_path: Path, model: Path) -> None:
+    first = make(tmp_path, model)
+    (first.root / "model/1/config.json").write_bytes(b"a processor wrote this")
+
+    second = make(tmp_path, model, in_use=[first.root])
+    third = make(tmp_path, model, in_use=[first.root, second.root])
+
+    assert (first.root / "model/1/config.json").read_bytes() == b"a processor wrote this"
+    assert (second.root / "model/1/config.json").read_bytes() == b"{}"
+    assert second.root.parent.name == f"{first.root.parent.name}-2"
+    assert (third.root, third.made) == (second.root, False)
+
+
+def test_a_whole_workspace_is_shared_with_those_who_work_in_it(tmp_path: Path, model: Path) -> None:
+    first = make(tmp_path, model)
+
+    again = make(tmp_path, model, in_use=[first.root])
+
+    assert (again.root, again.made) == (first.root, False)
+
+
+def test_what_is_in_use_is_not_tidied_however_old_it_is(tmp_path: Path, model: Path) -> None:
+    used = make(tmp_path, model, identity="used")
+    os.utime(used.root.parent / "made.json", (0, 0))
+
+    for number in range(KEPT + 2):
+        make(tmp_path, model, identity=str(number), in_use=[used.root])
+
+    assert (used.root / "model/1/config.json").read_bytes() == b"{}"

@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -95,6 +95,7 @@ def make_workspace(
     processor: Content | None,
     config: Mapping[str, object],
     leave_out: Path | None = None,
+    in_use: Collection[Path] = (),
 ) -> Workspace:
     """Find or make the workspace for these contents, and tidy those that were not used for long.
 
@@ -104,27 +105,34 @@ def make_workspace(
         processor: becomes ``W/predictor/processor``.
         config: becomes ``W/config/config.json``; without secrets.
         leave_out: the root of all state directories: where it lies in a directory that is copied, it isn't.
+        in_use: the roots of workspaces that processors of this engine work in now. They stay, and what a
+            processor has changed in one of them isn't mended under it: another one is made.
 
     Raises:
         ArtifactError: something can't be read, or there is no room.
     """
     try:
         versions.mkdir(mode=0o700, parents=True, exist_ok=True)
+        homes = frozenset(root.parent for root in in_use)
         _remove_scratch(versions)
         contents = {place: each for place, each in ((MODEL, model), (PROCESSOR, processor)) if each}
-        workspace = _provide(versions.absolute(), contents, _state_directories(leave_out))
+        left_out = _state_directories(leave_out)
+        workspace = _provide(versions.absolute() / _key(contents, left_out), contents, left_out, homes)
         _write_config(workspace.root / CONFIG, config)
-        _tidy(versions, workspace.root.parent)
+        _tidy(versions, homes | {workspace.root.parent})
     except OSError as error:
         place = error.filename2 or error.filename or versions
         raise ArtifactError(f"the workspace can't be made: {place}: {error.strerror}") from error
     return workspace
 
 
-def _provide(versions: Path, contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> Workspace:
-    home = versions / _key(contents, leave_out)
+def _provide(
+    home: Path, contents: Mapping[str, Content], leave_out: frozenset[Identity], in_use: Collection[Path]
+) -> Workspace:
     record = _read_record(home)
     made = record is None or not _is_whole(home / "W", record)
+    if made and home in in_use:
+        return _provide(_beside(home), contents, leave_out, in_use)
     if made or record is None:
         record = _make(home, contents, leave_out)
     os.utime(home / "made.json")
@@ -137,6 +145,12 @@ def _provide(versions: Path, contents: Mapping[str, Content], leave_out: frozens
         notes=tuple(record["notes"]),
         made=made,
     )
+
+
+def _beside(home: Path) -> Path:
+    """The next workspace for the same contents."""
+    key, _, number = home.name.partition("-")
+    return home.with_name(f"{key}-{int(number or 1) + 1}")
 
 
 def _key(contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> str:
@@ -260,9 +274,9 @@ def _state_directories(root: Path | None) -> frozenset[Identity]:
 # -- tidying
 
 
-def _tidy(versions: Path, current: Path) -> None:
-    """Removes the workspaces that were not used for longest, but never ``current``."""
-    others = [home for home in versions.iterdir() if home != current and not home.name.startswith(".")]
+def _tidy(versions: Path, in_use: Collection[Path]) -> None:
+    """Removes the workspaces that were not used for longest, but none of ``in_use``."""
+    others = [home for home in versions.iterdir() if home not in in_use and not home.name.startswith(".")]
     others.sort(key=_last_use, reverse=True)
     for home in others[KEPT - 1 :]:
         home.rename(Path(tempfile.mkdtemp(prefix=".old-", dir=versions)) / "old")
