@@ -21,7 +21,10 @@ from eas_engine.supervisor.mounts import workspace_mounts
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from eas_engine.clock import Clock
+    from eas_engine.configuration import Configured
     from eas_engine.prepare import Parts
     from eas_engine.telemetry.logs import Logs
 
@@ -31,7 +34,8 @@ _CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
     """The data plane of the service."""
-    service = parts.loaded.spec
+    loaded = parts.first.loaded
+    service = loaded.spec
     rpc = service.metadata.rpc
     return Plane(
         Rules(
@@ -58,21 +62,21 @@ def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         clock=clock,
         log=logs.log,
         descriptors=parts.descriptors,
-        io_threads=body_threads(rpc.io_threads, parts.loaded.machine.cpus),
+        io_threads=body_threads(rpc.io_threads, loaded.machine.cpus),
         access=parts.access,
     )
 
 
-def settings(parts: Parts) -> Settings:
-    """What the supervisor is told about the service."""
-    service, artifacts = parts.loaded.spec, parts.artifacts
+def settings(of: Configured, sdk: Path) -> Settings:
+    """What the supervisor is told about a version; ``sdk``: the hosts' first working directory."""
+    service, artifacts = of.loaded.spec, of.artifacts
     rpc, workspace = service.metadata.rpc, artifacts.workspace
     return Settings(
         service=service.name,
         program=Program(
             interpreter=sys.executable if service.processor else _interpreter(str(artifacts.interpreter)),
-            sdk_directory=parts.sdk,
-            environment=_environment(parts),
+            sdk_directory=sdk,
+            environment=_environment(of),
             core_files=service.runtime.enable_crash_block,
             mounts=workspace_mounts(workspace.root, workspace.links) if workspace else (),
         ),
@@ -80,7 +84,7 @@ def settings(parts: Parts) -> Settings:
             entry=str(artifacts.entry),
             entry_class=artifacts.entry_class,
             processor_type="preset" if service.processor else service.processor_type,
-            preset=_preset(parts),
+            preset=_preset(of),
             processor_dir=str(artifacts.processor_dir),
             model_path=artifacts.model_path,
             model_entry=artifacts.model_entry,
@@ -90,7 +94,7 @@ def settings(parts: Parts) -> Settings:
             cpp_batch=rpc.cpp_batch,
             batching=Batching(rpc.batch_rows, rpc.batch_padding, rpc.batch_sizes) if rpc.batching else None,
             main_class=service.processor_mainclass,
-            class_path=_class_path(parts),
+            class_path=_class_path(of),
             java_opts=service.metadata.java_opts,
             memory_mb=service.metadata.memory,
         ),
@@ -103,29 +107,29 @@ def settings(parts: Parts) -> Settings:
     )
 
 
-def _preset(parts: Parts) -> Preset | None:
+def _preset(of: Configured) -> Preset | None:
     """What the host is told of a preset."""
-    service = parts.loaded.spec
+    service = of.loaded.spec
     preset = presets.find(service.processor) if service.processor else None
     if preset is None:
         return None
-    device = presets.device(service, parts.loaded.machine)
+    device = presets.device(service, of.loaded.machine)
     return Preset(service.processor, preset.name, device, preset.served_by, preset.install)
 
 
-def _class_path(parts: Parts) -> tuple[str, ...]:
+def _class_path(of: Configured) -> tuple[str, ...]:
     """Of a Java processor; empty for others."""
-    service, artifacts = parts.loaded.spec, parts.artifacts
+    service, artifacts = of.loaded.spec, of.artifacts
     if service.processor_type != "java":
         return ()
     return class_path(service.processor_path, artifacts.processor_dir, artifacts.entry)
 
 
-def _environment(parts: Parts) -> dict[str, str]:
+def _environment(of: Configured) -> dict[str, str]:
     """``processor_envs`` and where things are; for libraries also their search path, which exec must know."""
-    service, artifacts = parts.loaded.spec, parts.artifacts
+    service, artifacts = of.loaded.spec, of.artifacts
     given = variables.variables(artifacts)
-    if service.processor and presets.device(service, parts.loaded.machine) == "cpu":
+    if service.processor and presets.device(service, of.loaded.machine) == "cpu":
         given[_CUDA_DEVICES] = "-1"  # frameworks take what they see, whole cards of it
     given |= {variable.name: variable.value for variable in service.processor_envs}
     if service.processor_type in ("cpp", "java"):

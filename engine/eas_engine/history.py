@@ -109,11 +109,26 @@ class History:
         An engine that was updated while it ran is started again, as a rule by a service manager, with the
         file of its first start. As long as that says what it said then, the last complete version holds.
         """
-        starts = [one for one in self._kept.values() if one.version.kind == "start"]
-        latest = max(starts, key=lambda one: one.version.number, default=None)
+        latest = self._latest_start()
         if latest is None or latest.version.digest != digest(text, overrides):
             return None
-        return self.current
+        return None if latest.version.state == "failed" else self.current
+
+    def begin(self, version: Version, text: str) -> Kept:
+        """Keep that of a start. The same one, tried again after it failed, keeps its number.
+
+        Errors: ConfigurationError.
+        """
+        latest = self._latest_start()
+        if (
+            latest is None
+            or latest.version.state != "failed"
+            or latest.version.number != max(self._kept)
+            or latest.version.digest != digest(text, version.overrides)
+        ):
+            return self.add(version, text)
+        self._change(latest.version.number, state="preparing", reason="", time=version.time)
+        return self._kept[latest.version.number]
 
     def add(self, version: Version, text: str) -> Kept:
         """Keep another one. Its number and digest are made here. Errors: ConfigurationError."""
@@ -133,6 +148,10 @@ class History:
             if before in self._kept:
                 self._change(before, state="replaced", replaced_at=at)
         self._change(number, state=state, reason=reason)
+
+    def _latest_start(self) -> Kept | None:
+        starts = [one for one in self._kept.values() if one.version.kind == "start"]
+        return max(starts, key=lambda one: one.version.number, default=None)
 
     def _change(self, number: int, **fields: Any) -> None:
         one = self._kept[number]

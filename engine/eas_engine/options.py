@@ -20,6 +20,7 @@ class ServeOptions:
     admin_port: int = 9090  # 0 = any free port
     state_dir: Path | None = None  # None = state.default_root()
     overrides: tuple[str, ...] = ()  # "key=value" of -D, in the order given
+    fresh: bool = False  # the file counts, even if the service was updated since it was last started with it
     strict: bool = False  # warnings about the file are errors
     log_format: LogFormat = "console"
     debug: bool = False

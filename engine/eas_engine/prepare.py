@@ -7,20 +7,21 @@ started or a client is let in.
 from __future__ import annotations
 
 import contextlib
-import os
+import getpass
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eas_engine import spec
 from eas_engine.artifacts.fetching.progress import LogProgress, Progress, TerminalProgress
-from eas_engine.artifacts.local import look
-from eas_engine.artifacts.resolve import Places, provide
-from eas_engine.artifacts.workspace import variables
-from eas_engine.errors import ProcessorError
+from eas_engine.artifacts.resolve import Places
+from eas_engine.configuration import Checked, Configured, configured, look_around, read
 from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.listen import check_descriptors, listen
-from eas_engine.spec import presets
+from eas_engine.history import History, Kept
+from eas_engine.operations import Version
+from eas_engine.spec.load import read_text
 from eas_engine.state import StateDirectory, default_root
 from eas_engine.supervisor.sdk import held_sdk_directory
 from eas_engine.telemetry.logs import wants_bars
@@ -28,34 +29,39 @@ from eas_engine.telemetry.logs import wants_bars
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from eas_engine.artifacts.local import Artifacts
     from eas_engine.options import ServeOptions
-    from eas_engine.spec.load import Loaded
     from eas_engine.state import Token
     from eas_engine.telemetry.logs import Logs
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What was found and checked before anything starts."""
+    """What was found and checked before anything starts.
+
+    ``held``: what the artifacts of versions hold, to be let go at the end; that of ``first`` is in it.
+    """
 
     options: ServeOptions
-    loaded: Loaded
-    artifacts: Artifacts
+    first: Configured
     state: StateDirectory
+    history: History
     token: Token | None
     listener: socket.socket
     sdk: Path
-    warnings: tuple[str, ...]
     descriptors: int
     access: AccessLog | None
+    held: contextlib.ExitStack
+
+    @property
+    def root(self) -> Path:
+        """Of the state directories."""
+        return root_of(self.options)
 
     @property
     def url(self) -> str:
         """Where predictions are asked for, reachable from this machine."""
-        return f"http://{reachable(self.options.host)}:{self.port}/api/predict/{self.loaded.spec.name}"
+        return f"http://{reachable(self.options.host)}:{self.port}/api/predict/{self.first.loaded.spec.name}"
 
     @property
     def port(self) -> int:
@@ -66,19 +72,24 @@ class Parts:
 @contextlib.contextmanager
 def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Parts]:
     """Everything that can fail before a process is started, cheapest first."""
-    loaded = spec.load(options.config, overrides=options.overrides, strict=options.strict)
-    refusals, later = spec.startable(loaded)
-    if refusals:
-        raise spec.ConfigurationError(loaded.source, refusals)
-    for problem in (*loaded.warnings, *later):
-        logs.log.warning(problem.message, parameter=problem.path, line=problem.line)
-    service = loaded.spec
+    text = read_text(options.config)
+    asked = read(text, options.config, options.overrides, strict=options.strict)
+    service = asked.loaded.spec
     logs.describe(service.name, service.metadata.workspace_id, service.labels)
-    check_descriptors(descriptors, service.start_count)
-    look(service, loaded.base)
-    _look_for_packages(loaded, logs)
-    root = (options.state_dir or default_root()).absolute()
-    with StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state:
+    root = root_of(options)
+    with (
+        StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state,
+        contextlib.ExitStack() as held,
+    ):
+        history = History.open(state.path / "history")
+        kept, checked = _first(options, text, asked, history, logs)
+        service = checked.loaded.spec
+        for problem in checked.warnings:
+            logs.log.warning(problem.message, parameter=problem.path, line=problem.line)
+        check_descriptors(descriptors, service.start_count)
+        serving = look_around(checked)
+        if serving:
+            logs.log.info(serving, processor=service.processor)
         token = state.token(service.token, generate=service.generate_token)
         if token is None:
             logs.log.warning(
@@ -87,41 +98,73 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
         else:
             logs.hide(token.text)
         _listen(options).close()  # a taken port is found before anything is fetched; nobody is kept waiting
-        with (
-            provide(
-                service,
-                loaded.base,
+        first = held.enter_context(
+            configured(
+                checked,
+                kept.version.number,
                 places=Places(root, state.path, options.any_path, options.cache_size),
-                environ=os.environ,
                 clock=logs.clock,
                 progress=_progress(options, logs),
-            ) as artifacts,
+            )
+        )
+        with (
             contextlib.closing(_listen(options)) as listener,
             held_sdk_directory(root) as sdk,
             _access_log(options, logs, token) as access,
         ):
-            notes = variables.notes(artifacts)
-            for note in notes:
-                logs.log.warning(note)
-            told = tuple(f"{problem.path}: {problem.message}" for problem in (*loaded.warnings, *later))
-            told = (*told, *notes)
-            yield Parts(options, loaded, artifacts, state, token, listener, sdk, told, descriptors, access)
+            yield Parts(options, first, state, history, token, listener, sdk, descriptors, access, held)
 
 
-def _look_for_packages(loaded: Loaded, logs: Logs) -> None:
-    """A preset's packages, before its model is fetched; and the log says what will serve it.
+def root_of(options: ServeOptions) -> Path:
+    """The root of the state directories."""
+    return (options.state_dir or default_root()).absolute()
 
-    Errors: ProcessorError. Where ``processor_envs`` changes what Python finds, the host looks instead.
-    """
-    service, machine = loaded.spec, loaded.machine
-    preset = presets.find(service.processor) if service.processor else None
-    if preset is None:
-        return
-    lacking = machine.packages.lacking(preset.modules)
-    if lacking and not any(variable.name == "PYTHONPATH" for variable in service.processor_envs):
-        names = ", ".join(lacking)
-        raise ProcessorError(f"processor {service.processor} needs {names}: {preset.install}")
-    logs.log.info(presets.serving(service, machine), processor=service.processor)
+
+def whoever_starts() -> str:
+    """The user's name, for the history; a number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _first(
+    options: ServeOptions, text: str, asked: Checked, history: History, logs: Logs
+) -> tuple[Kept, Checked]:
+    """The version to start with: the last complete one, as long as the file is that of the last start."""
+    for problem in history.problems:
+        logs.log.warning("a version of the service can't be read", reason=problem)
+    resumed = None if options.fresh else history.resumable(text, options.overrides)
+    if resumed is not None:
+        version = resumed.version
+        if version.kind == "start":
+            return resumed, asked
+        with contextlib.suppress(spec.ConfigurationError):
+            checked = read(resumed.text, Path(version.source), version.overrides)
+            logs.log.warning(
+                "the service was updated since it was started with this file: it goes on with that version; "
+                "--fresh takes the file instead",
+                version=version.number,
+                source=version.source,
+            )
+            return resumed, checked
+        logs.log.warning(
+            "the version before can't be served any more: the file is taken", version=version.number
+        )
+    return history.begin(_started(options, asked, logs), text), asked
+
+
+def _started(options: ServeOptions, asked: Checked, logs: Logs) -> Version:
+    return Version(
+        number=0,
+        time=logs.clock.wall(),
+        source=str(options.config.absolute()),
+        digest="",
+        overrides=options.overrides,
+        kind="start",
+        by=whoever_starts(),
+        instances=asked.loaded.spec.metadata.instance,
+    )
 
 
 def _access_log(

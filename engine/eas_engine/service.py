@@ -76,7 +76,7 @@ class Engine:
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
         self._supervisor = Supervisor(
-            assembly.settings(self._parts),
+            assembly.settings(self._parts.first, self._parts.sdk),
             self._plane.channel,
             clock=self._clock,
             hooks=Hooks(
@@ -89,7 +89,7 @@ class Engine:
             scenes=self._scenes,
         )
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
-        service = self._parts.loaded.spec
+        service = self._parts.first.loaded.spec
         self._metrics = Metrics(
             self._plane.counters,
             self.load,
@@ -163,7 +163,7 @@ class Engine:
     async def _end_when_told(self) -> None:
         await self._stop.wait()
         self._stopping = True
-        grace = self._parts.loaded.spec.metadata.eas.termination_grace_period
+        grace = self._parts.first.loaded.spec.metadata.eas.termination_grace_period
         until = self._clock.now() + grace
         self._plane.drain()
         if not await wait_until(self._clock, until, self._plane.wait_empty()):
@@ -175,7 +175,7 @@ class Engine:
     def _publish(self) -> EngineRecord:
         parts, options = self._parts, self._parts.options
         record = EngineRecord(
-            name=parts.loaded.spec.name,
+            name=parts.first.loaded.spec.name,
             pid=os.getpid(),
             version=__version__,
             started=self._clock.wall(),
@@ -185,10 +185,10 @@ class Engine:
             admin_port=self._admin_port,
             url=parts.url,
             admin_url=self._admin_url,
-            config=str(parts.loaded.source.absolute()),
+            config=str(parts.first.loaded.source.absolute()),
             admin_token_file=str(parts.state.admin_token().file),
             token_file=str(parts.token.file) if parts.token else None,
-            workspace_id=parts.loaded.spec.metadata.workspace_id,
+            workspace_id=parts.first.loaded.spec.metadata.workspace_id,
         )
         parts.state.publish(record)
         return record
@@ -196,7 +196,7 @@ class Engine:
     async def _when_ready(self, record: EngineRecord) -> None:
         await self._supervisor.wait_ready()
         if self._parts.options.announce:
-            spec = self._parts.loaded.spec
+            spec = self._parts.first.loaded.spec
             data, codec = "" if spec.processor else "hello", spec.metadata.rpc.decompressor
             announce(record, self._parts.token, data=data, codec=codec or "")
         gc.collect()
@@ -241,7 +241,7 @@ class Engine:
 
     async def status(self) -> ServiceStatus:
         """Everything that ``/api/v1/service`` tells."""
-        parts, service = self._parts, self._parts.loaded.spec
+        parts, service = self._parts, self._parts.first.loaded.spec
         here = loops(service.metadata.rpc.io_threads, gil=has_gil())
         return ServiceStatus(
             name=service.name,
@@ -266,6 +266,6 @@ class Engine:
             batches=batches(self._plane.counters) if service.metadata.rpc.batching else None,
             closed_for_room=self._plane.counters.closed_for_room,
             refused_connections=self._plane.counters.refused_connections,
-            warnings=parts.warnings,
+            warnings=parts.first.warnings,
             configuration=service.model_dump(mode="json", by_alias=True),
         )

@@ -42,6 +42,14 @@ Define = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", envvar="EAS_STRICT", help="Warnings about the file are errors.")
 ]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        envvar="EAS_FRESH",
+        help="Take the file as it is, even if the service was updated since it was last started with it.",
+    ),
+]
 StateDir = Annotated[
     Path | None,
     typer.Option(

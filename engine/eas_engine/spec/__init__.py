@@ -6,7 +6,7 @@ start.
 """
 
 from eas_engine.spec.effects import startable
-from eas_engine.spec.load import Loaded, load
+from eas_engine.spec.load import Loaded, load, load_text
 from eas_engine.spec.machine import Machine, this_machine
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import ConfigurationError, Origin, Problem
@@ -19,6 +19,7 @@ __all__ = [
     "Problem",
     "ServiceSpec",
     "load",
+    "load_text",
     "startable",
     "this_machine",
 ]

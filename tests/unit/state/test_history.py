@@ -131,6 +131,20 @@ def test_a_first_start_that_failed_is_tried_anew(kept: History, directory: Path)
     assert History.open(directory).resumable(TEXT, ()) is None
 
 
+def test_a_start_that_failed_after_one_that_held_is_not_gone_on_from(kept: History, directory: Path) -> None:
+    complete(kept, "start", '{"name": "old"}')
+    kept.begin(version("start"), TEXT)
+
+    assert History.open(directory).resumable(TEXT, ()) is None
+
+
+def test_a_start_that_is_tried_again_and_again_stays_one_version(kept: History, directory: Path) -> None:
+    numbers = [History.open(directory).begin(version("start"), TEXT).version.number for _ in range(3)]
+
+    assert numbers == [1, 1, 1]
+    assert History.open(directory).begin(version("start"), "{}").version.number == 2
+
+
 def test_an_override_takes_the_place_of_an_earlier_one_of_its_key() -> None:
     one = Kept(version("update", "token=a", "metadata.instance=2", "labels.b=c"), TEXT)
 
