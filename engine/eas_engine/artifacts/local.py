@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eas_engine.artifacts.sources.local_files import find, listing, what_is_wrong
@@ -39,6 +39,13 @@ class Artifacts:
     warm_up: Path | None = None
     workspace: Workspace | None = None
     config: Mapping[str, object] = field(default_factory=dict)
+
+    def is_like(self, other: Artifacts) -> bool:
+        """Whether processors would find the same there, at the same addresses."""
+        if self.workspace is None or other.workspace is None:
+            return replace(self, config={}) == replace(other, config={})
+        same = self.workspace.identity == other.workspace.identity
+        return same and (self.warm_up, self.interpreter.name) == (other.warm_up, other.interpreter.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,11 @@ class Workspace:
     notes: tuple[str, ...] = ()
     made: bool = True
 
+    @property
+    def identity(self) -> str:
+        """The same for the same contents, wherever they were put."""
+        return self.root.parent.name.partition("-")[0]
+
 
 def make_workspace(
     versions: Path,

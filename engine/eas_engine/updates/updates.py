@@ -1,0 +1,499 @@
+"""Takes what operators ask for, and sees each change to its end.
+
+*Order.* A configuration is read and held against this machine before anything happens, and its artifacts are
+fetched before the first instance changes. Then, if it takes new processes, a rollout; only when that is done
+the new configuration *holds*: it is the current version on disk, and what needs no new process (the token,
+the queue, the rate ...) applies. A change that fails therefore leaves everything as it was; what was begun
+goes back by itself (``supervisor``).
+
+*One at a time.* Of two updates the later one counts: the earlier one's preparations are ended, its rollout is
+superseded. A release that is tried out (a canary, a shadow) must be promoted or rolled back first.
+
+*Numbers of instances* belong to no release: ``scale`` acts at once, also during an update, and becomes a
+version of its own when that is over.
+
+Everything here runs on the engine's loop; only fetching is in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from eas_engine.artifacts.fetching.progress import LogProgress
+from eas_engine.artifacts.sources.stopping import StoppedError
+from eas_engine.clock import wait_until
+from eas_engine.configuration import Configured, configured, look_around
+from eas_engine.errors import StartError
+from eas_engine.operations import (
+    Asked,
+    Drain,
+    Effect,
+    Operation,
+    OperationState,
+    Plan,
+    Promote,
+    RefusedError,
+    Replace,
+    Restart,
+    Rollback,
+    Scale,
+    Start,
+    Stop,
+    Update,
+)
+from eas_engine.updates.book import Book, Entry
+from eas_engine.updates.fetching import WatchedProgress
+from eas_engine.updates.releases import Releases
+from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from eas_engine.supervisor.observe import FleetSnapshot
+    from eas_engine.supervisor.release import Release, RolloutStatus
+    from eas_engine.updates.joined import Joined
+
+_INSTANCE: Final = "metadata.instance"
+_LOOK: Final = 1.0  # seconds between two looks at a canary's figures
+_SOON: Final = 0.02
+_ON_ITS_WAY: Final = ("preparing", "trying")
+
+
+@dataclass(slots=True)
+class Trial:
+    """A release that is tried out."""
+
+    entry: Entry
+    target: Target
+    configured: Configured
+    release: Release
+
+
+class Updates:
+    """Changes of one service."""
+
+    def __init__(self, joined: Joined, first: Configured) -> None:
+        self._all = joined
+        self._clock = joined.clock
+        self.current = first
+        """The configuration that holds."""
+        self.book = Book(joined.clock)
+        self.releases = Releases(joined, first)
+        self._targets = Targets(joined.history, joined.clock)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._busy: Entry | None = None  # its preparations or its rollout are under way
+        self._trial: Trial | None = None
+        self._scaled: Scale | None = None  # during an update; becomes a version when that is over
+
+    def __repr__(self) -> str:
+        return f"<Updates version {self.current.version}, {self.book!r}>"
+
+    # -- its life
+
+    async def run(self) -> None:
+        """Carries operations out until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await asyncio.get_running_loop().create_future()
+        finally:
+            for entry in self.book.open():
+                entry.stop.set()
+                entry.end(OperationState.FAILED, "the engine has ended")
+            self.releases.close()
+
+    def started(self) -> None:
+        """An instance of the first version is ready: it holds, for whoever starts after a crash."""
+        self._all.history.settle(self.current.version, "current", at=self._clock.wall())
+
+    def observe(self, fleet: FleetSnapshot) -> None:
+        """The instances have changed."""
+        self.book.observe(fleet)
+        self.releases.observe(fleet)
+
+    # -- what operators ask
+
+    def plan(self, asked: Update) -> Plan:
+        """What an update would do. Errors: RefusedError."""
+        return self._targets.asked(asked, self.current).plan
+
+    def change(self, asked: Asked) -> Operation:
+        """Begin it. Errors: StartError, RefusedError; then nothing was changed."""
+        match asked:
+            case Update():
+                entry = self._update(asked)
+            case Scale():
+                entry = self._scale(asked)
+            case Restart():
+                entry = self._restart(asked)
+            case Rollback():
+                entry = self._roll_back(asked)
+            case Promote():
+                entry = self._promote(asked)
+            case Replace():
+                entry = self._replace(asked)
+            case Stop():
+                entry = self._begin("stop", asked.by, self._stop)
+            case Start():
+                entry = self._begin("start", asked.by, self._start)
+            case Drain():
+                entry = self._begin("drain", asked.by, self._drain)
+        return entry.record
+
+    def _update(self, asked: Update) -> Entry:
+        target = self._targets.asked(asked, self.current)
+        refuse_what_cannot_be(target, asked)
+        self._refuse_during_a_trial()
+        look_around(target.checked)
+        return self._set_out("update", asked.by, target, asked)
+
+    def _scale(self, asked: Scale) -> Entry:
+        self._refuse_out_of_bounds(asked.instances)
+        before = self._all.supervisor.snapshot().wanted
+        if self._busy is not None:
+            self._scaled = asked
+        else:
+            self._hold_scaled(asked)
+        self._all.supervisor.scale(asked.instances)
+        text = f"{before} -> {asked.instances} instances"
+        self._all.events.tell("scaled", text, by=asked.by, before=before, after=asked.instances)
+        return self._begin("scale", asked.by, self._wait_for_instances, Effect.INSTANCES)
+
+    def _restart(self, asked: Restart) -> Entry:
+        self._refuse_during_a_trial()
+        kept = self._targets.kept(self.current)
+        target = self._targets.again(kept, self.current, kind=kept.version.kind, by=kept.version.by)
+        return self._set_out("restart", asked.by, replace(target, plan=Plan(effect=Effect.ROLLOUT)))
+
+    def _roll_back(self, asked: Rollback) -> Entry:
+        if asked.version is None and (self._busy is not None or self._trial is not None):
+            return self._begin(
+                "rollback", asked.by, lambda entry: self._undo(entry, asked.by), Effect.ROLLOUT
+            )
+        self._refuse_during_a_trial()
+        history = self._all.history
+        kept = history.previous if asked.version is None else history.find(asked.version)
+        if kept is None:
+            lacking = "version before this one" if asked.version is None else f"version {asked.version}"
+            known = ", ".join(str(one.number) for one in history.versions()[-20:])
+            raise RefusedError(f"there is no {lacking} (there are: {known})")
+        if kept.version.number == self.current.version and self._busy is None:
+            raise RefusedError(f"version {kept.version.number} is the current one")
+        target = self._targets.again(kept, self.current, kind="rollback", by=asked.by)
+        look_around(target.checked)
+        return self._set_out("rollback", asked.by, target)
+
+    def _promote(self, asked: Promote) -> Entry:
+        trial = self._trial
+        if trial is None:
+            raise RefusedError("nothing is tried out; eas-engine update FILE --canary 10%", conflict=True)
+        if trial.entry.record.state is not OperationState.TRYING:
+            raise RefusedError("no instance of what is tried out is ready yet", conflict=True)
+        self._trial = None
+        text = f"version {trial.configured.version} is promoted"
+        self._all.events.tell("promoted", text, by=asked.by, after=trial.configured.version)
+        entry = self._begin("promote", asked.by, lambda own: self._see_promotion(own, trial), Effect.ROLLOUT)
+        entry.change(version=trial.configured.version)
+        self._busy = entry
+        return entry
+
+    def _replace(self, asked: Replace) -> Entry:
+        fleet = self._all.supervisor.snapshot()
+        before = {pid for one in fleet.instances if one.name == asked.instance for pid in one.pids}
+        if not self._all.supervisor.replace(asked.instance):
+            present = ", ".join(one.name for one in fleet.instances) or "none"
+            raise RefusedError(f'no instance "{asked.instance}" can be replaced (there are: {present})')
+        self._all.events.tell("replaced", f"another takes the place of {asked.instance}", by=asked.by)
+
+        async def replaced(entry: Entry) -> None:
+            def gone() -> bool:
+                return not before & {pid for one in self.releases.fleet.instances for pid in one.pids}
+
+            await self.releases.until(gone)
+            await self._wait_for_instances(entry)
+
+        return self._begin("replace", asked.by, replaced, Effect.INSTANCES)
+
+    # -- refusals
+
+    def _refuse_during_a_trial(self) -> None:
+        if self._trial is not None:
+            raise RefusedError(
+                f"version {self._trial.configured.version} is being tried out: "
+                "eas-engine promote or eas-engine rollback first",
+                conflict=True,
+            )
+
+    def _refuse_out_of_bounds(self, instances: int) -> None:
+        scaler = self.current.loaded.spec.autoscaler
+        if scaler is not None and not scaler.min <= instances <= scaler.max:
+            raise RefusedError(
+                f"{instances} instances: the autoscaler's bounds are {scaler.min} to {scaler.max} "
+                "(autoscaler.min and autoscaler.max); update them first"
+            )
+        if scaler is None and instances < 1:
+            raise RefusedError(
+                f"{instances} instances: expected at least 1; eas-engine stop ends all of them"
+            )
+
+    # -- seeing it through
+
+    def _begin(
+        self,
+        kind: str,
+        by: str,
+        work: Callable[[Entry], Coroutine[object, object, None]],
+        effect: Effect = Effect.AT_ONCE,
+        state: OperationState = OperationState.ROLLING,
+    ) -> Entry:
+        """Another operation, whose work runs from now on."""
+        if self._tasks is None:
+            raise RefusedError("the engine is starting, or ending", conflict=True)
+        entry = self.book.begin(kind, by, state=state, effect=effect)
+        self.book.observe(self._all.supervisor.snapshot())
+        self._tasks.create_task(self._see_through(entry, work), name=f"operation {entry.record.number}")
+        return entry
+
+    async def _see_through(
+        self, entry: Entry, work: Callable[[Entry], Coroutine[object, object, None]]
+    ) -> None:
+        try:
+            await work(entry)
+        except StoppedError:
+            entry.end(OperationState.SUPERSEDED, entry.record.reason or "another change took its place")
+        except StartError as error:
+            entry.end(OperationState.FAILED, str(error))
+        except Exception as error:
+            self._all.logs.log.exception("an operation failed", operation=entry.record.number)
+            entry.end(OperationState.FAILED, f"{type(error).__name__}: {error} (a bug of eas-engine's)")
+        finally:
+            if self._busy is entry:
+                self._busy = None
+                self._hold_scaled(self._scaled)
+                self._scaled = None
+            if entry.record.state is OperationState.FAILED:
+                self._all.events.tell(f"{entry.record.kind}_failed", entry.record.reason, by=entry.record.by)
+
+    def _set_out(self, kind: str, by: str, target: Target, asked: Update | None = None) -> Entry:
+        """Towards another configuration. What was under way before gives way to it."""
+        if self._busy is not None:
+            target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
+            self._busy.change(reason=f"another {kind} took its place")
+            self._busy.stop.set()
+        if target.plan.effect is not Effect.NOTHING:
+            target = self._targets.keep(target)
+
+        async def carry_out(entry: Entry) -> None:
+            try:
+                await self._carry_out(entry, target, asked)
+            finally:
+                self._settle(entry)
+
+        entry = self._begin(kind, by, carry_out, target.plan.effect, OperationState.PREPARING)
+        entry.change(version=target.kept.version.number if target.kept else self.current.version)
+        self._busy = entry
+        return entry
+
+    async def _carry_out(self, entry: Entry, target: Target, asked: Update | None) -> None:
+        if target.plan.effect in (Effect.AT_ONCE, Effect.INSTANCES):
+            self._hold(self._alike(target))
+            await self._wait_for_instances(entry)
+            return
+        made, hold = await self._prepare(entry, target)
+        if target.plan.effect is Effect.NOTHING:
+            if made.artifacts.is_like(self.current.artifacts):
+                hold.close()
+                entry.end(OperationState.DONE, "nothing is new")
+                return
+            target = self._targets.keep(target)
+            made = replace(made, version=target.number)
+            entry.change(
+                version=target.number, effect=Effect.ROLLOUT, reason="what lies at an address is new"
+            )
+        if asked is not None and (asked.canary or asked.shadow):
+            await self._try_out(entry, target, made, hold, asked)
+            return
+        entry.change(state=OperationState.ROLLING)
+        status = await self.releases.roll_out(made, hold, self._wanted(made))
+        await self._see_rollout(entry, made, status)
+
+    async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
+        """Everything on this machine. Errors: StartError; StoppedError when another change came."""
+        logs, hold = self._all.logs, ExitStack()
+        progress = WatchedProgress(
+            LogProgress(self._clock, logs.log.info, logs.log.warning),
+            lambda figures: entry.change(fetching=figures),
+        )
+        context = configured(
+            target.checked,
+            target.number if target.kept else self.current.version,
+            places=self._all.places(self.releases.workspaces),
+            clock=self._clock,
+            progress=progress,
+            stop=entry.stop,
+        )
+        try:
+            made = await asyncio.to_thread(hold.enter_context, context)
+            entry.stop.check()
+        except BaseException:
+            hold.close()
+            raise
+        return made, hold
+
+    async def _see_rollout(self, entry: Entry, made: Configured, status: RolloutStatus) -> None:
+        """Its end is known."""
+        if status.state == "done":
+            self._hold(made)
+            entry.end(OperationState.DONE, entry.record.reason)
+        elif status.state == "superseded":
+            entry.end(OperationState.SUPERSEDED, entry.record.reason or "another rollout took its place")
+        else:
+            lines = "".join(f"\n  {line}" for line in status.lines)
+            entry.end(OperationState.FAILED, f"rolled back: {status.reason}{lines}")
+
+    # -- a canary or a shadow
+
+    async def _try_out(
+        self, entry: Entry, target: Target, made: Configured, hold: ExitStack, asked: Update
+    ) -> None:
+        release, end = self.releases.try_out(made, hold, asked)
+        self._trial = Trial(entry, target, made, release)
+        self._busy = None
+        number = release.number
+
+        def ready() -> bool:
+            trial = self.releases.fleet.trial
+            return end.done() or (
+                trial is not None and trial.release == number and trial.ready >= trial.wanted
+            )
+
+        entry.change(state=OperationState.ROLLING)
+        await self.releases.until(ready)
+        if not end.done():
+            entry.change(state=OperationState.TRYING)
+            self._all.history.settle(made.version, "trying")
+            kind = "canary" if asked.canary else "shadow"
+            share = asked.canary or asked.shadow or 0.0
+            text = f"version {made.version} is tried out: a {kind} of {share:.4g}"
+            self._all.events.tell(f"{kind}_ready", text, by=asked.by, after=made.version)
+        while not end.done():
+            if asked.objective and (reason := self._all.lanes.broken(number, asked.objective)):
+                self._all.supervisor.dismiss(f"its objective is not met: {reason}")
+            await asyncio.wait([end], timeout=_LOOK)
+        status = end.result()
+        if status.state == "dismissed":
+            self._trial = None
+            self.releases.dismissed(release)
+            lines = "".join(f"\n  {line}" for line in status.lines)
+            entry.end(OperationState.FAILED, f"dismissed: {status.reason}{lines}")
+        else:  # promoted: how that ends is the end of both
+            await self.releases.until(lambda: entry.is_over)
+
+    async def _see_promotion(self, entry: Entry, trial: Trial) -> None:
+        status = await self.releases.promote(trial.release, trial.configured, self._wanted(trial.configured))
+        await self._see_rollout(entry, trial.configured, status)
+        trial.entry.end(entry.record.state, entry.record.reason or "promoted")
+
+    async def _undo(self, entry: Entry, by: str) -> None:
+        """What is under way, or is tried out, goes."""
+        other = self._trial.entry if self._trial is not None else self._busy
+        reason = f"by {by}" if by else "by the operator"
+        if other is None:
+            entry.end(OperationState.DONE, "it was over already")
+            return
+        if not self._all.supervisor.dismiss(reason) and not self._all.supervisor.roll_back(reason):
+            other.change(reason=f"rolled back {reason}")
+            other.stop.set()
+        while not other.is_over:
+            await self._clock.sleep(_SOON)
+        entry.end(OperationState.DONE)
+
+    # -- instances
+
+    async def _wait_for_instances(self, entry: Entry) -> None:
+        """Until as many are ready as are wanted; what is wanted stays, however long that takes."""
+        by = self._clock.now() + self.current.loaded.spec.metadata.rollout_timeout
+
+        def there() -> bool:
+            fleet = self.releases.fleet
+            return fleet.ready_count == fleet.wanted == sum(not one.leaving for one in fleet.serving)
+
+        if await self.releases.until(there, by):
+            entry.end(OperationState.DONE)
+            return
+        fleet = self.releases.fleet
+        waiting = "; ".join(f"{one.name}: {one.reason}" for one in fleet.serving if one.reason)
+        entry.end(
+            OperationState.FAILED,
+            f"{fleet.ready_count} of {fleet.wanted} instances are ready after metadata.rollout_timeout; "
+            f"the others are still being tried ({waiting})",
+        )
+
+    async def _stop(self, entry: Entry) -> None:
+        self._all.lanes.pause()
+        grace = self.current.loaded.spec.metadata.eas.termination_grace_period
+        self._all.events.tell("stopping", "the service is being stopped", by=entry.record.by)
+        await wait_until(self._clock, self._clock.now() + grace, self._all.lanes.wait_empty())
+        self._all.supervisor.stop_service()
+        await self.releases.until(lambda: not self.releases.fleet.serving)
+        self._all.events.tell("stopped", "no instance is left", by=entry.record.by)
+        entry.end(OperationState.DONE)
+
+    async def _start(self, entry: Entry) -> None:
+        self._all.supervisor.start_service()
+        self._all.lanes.resume()
+        self._all.events.tell("started", "the service takes requests again", by=entry.record.by)
+        await self._wait_for_instances(entry)
+
+    async def _drain(self, entry: Entry) -> None:
+        self._all.lanes.pause()
+        self._all.events.tell("draining", "the service takes nothing new", by=entry.record.by)
+        await self._all.lanes.wait_empty()
+        entry.end(OperationState.DONE, "nothing is left; eas-engine start takes requests again")
+
+    # -- what holds
+
+    def _hold(self, made: Configured) -> None:
+        """The configuration holds from now on."""
+        before, self.current = self.current, made
+        self._all.adopt(made)
+        if made.version != before.version:
+            self._all.history.settle(made.version, "current", at=self._clock.wall())
+            text = f"version {made.version} took the place of version {before.version}"
+            self._all.events.tell("version", text, before=before.version, after=made.version)
+
+    def _alike(self, target: Target) -> Configured:
+        """The current processes, under another configuration."""
+        told = tuple(target.plan.warnings)
+        loaded = target.checked.loaded
+        self._all.supervisor.scale(self._wanted(replace(self.current, loaded=loaded)))
+        return replace(self.current, version=target.number, loaded=loaded, warnings=told)
+
+    def _hold_scaled(self, asked: Scale | None) -> None:
+        """A number of instances becomes a version, unless it is that of the current one."""
+        if asked is None:
+            return
+        target = self._targets.scaled(self.current, _INSTANCE, asked.instances, by=asked.by)
+        if target.plan.changes:
+            target = self._targets.keep(target)
+            self._hold(replace(self.current, version=target.number, loaded=target.checked.loaded))
+
+    def _settle(self, entry: Entry) -> None:
+        """What has become of a version that doesn't hold."""
+        number = entry.record.version
+        kept = self._all.history.find(number) if number is not None else None
+        if kept is not None and number != self.current.version and kept.version.state in _ON_ITS_WAY:
+            self._all.history.settle(kept.version.number, "failed", entry.record.reason)
+
+    def _wanted(self, made: Configured) -> int:
+        """How many instances a configuration wants: its own number, or what the autoscaler has come to."""
+        spec, now = made.loaded.spec, self._all.supervisor.snapshot().wanted
+        if self._scaled is not None:
+            return self._scaled.instances
+        scaler, before = spec.autoscaler, self.current.loaded.spec.metadata.instance
+        if scaler is None:
+            return spec.metadata.instance
+        asked = now if spec.metadata.instance == before else spec.metadata.instance
+        return max(scaler.min, min(asked, scaler.max))
