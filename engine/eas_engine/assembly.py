@@ -94,7 +94,6 @@ def settings(parts: Parts) -> Settings:
             java_opts=service.metadata.java_opts,
             memory_mb=service.metadata.memory,
         ),
-        instances=service.start_count,
         threads=rpc.worker_threads,
         keepalive_ms=rpc.keepalive,
         enable_sigterm=rpc.enable_sigterm,
