@@ -98,7 +98,6 @@ def settings(of: Configured, sdk: Path) -> Settings:
             java_opts=service.metadata.java_opts,
             memory_mb=service.metadata.memory,
         ),
-        instances=service.start_count,
         threads=rpc.worker_threads,
         keepalive_ms=rpc.keepalive,
         enable_sigterm=rpc.enable_sigterm,

@@ -111,8 +111,8 @@ class Plane:
         """Whom to tell about hosts."""
         self._reports = reports
 
-    def channel(self, name: str) -> Link:
-        """The data plane's side of a new host."""
+    def channel(self, name: str, release: int = 1) -> Link:
+        """The data plane's side of a new host, of the release with that number: one line for all of them."""
         link = self._link(
             name,
             pool=self.pool,

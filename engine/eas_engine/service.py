@@ -31,6 +31,7 @@ from eas_engine.spec.loops import has_gil, loops
 from eas_engine.state import EngineRecord
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.reconcile import Supervisor
+from eas_engine.supervisor.release import Release
 from eas_engine.supervisor.scene import Scenes
 from eas_engine.telemetry.batches import batches
 from eas_engine.telemetry.logs import Logs, StderrLogs
@@ -76,8 +77,9 @@ class Engine:
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
         self._supervisor = Supervisor(
-            assembly.settings(self._parts.first, self._parts.sdk),
+            Release(1, self._parts.first.version, assembly.settings(self._parts.first, self._parts.sdk)),
             self._plane.channel,
+            instances=self._parts.first.loaded.spec.start_count,
             clock=self._clock,
             hooks=Hooks(
                 log=self._logs.log.info,
@@ -220,9 +222,7 @@ class Engine:
             return Readiness(ready=False, reasons=("the engine is shutting down",))
         if fleet is None:
             return Readiness(ready=False, reasons=("no instance was started yet",))
-        if fleet.ready_count:
-            return Readiness(ready=True)
-        return Readiness(ready=False, reasons=tuple(f"{i.name}: {i.reason}" for i in fleet.instances))
+        return Readiness(ready=fleet.ready_count > 0, reasons=fleet.reasons)
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type."""

@@ -26,6 +26,7 @@ from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import LIVE, TABLE, Event, IllegalEvent, State, advance, aggregate
 from eas_engine.supervisor.observe import FleetSnapshot
 from eas_engine.supervisor.reconcile import Supervisor
+from eas_engine.supervisor.release import Release
 from eas_engine.supervisor.settings import Processor, Settings
 from support.channel import FakeChannels
 from support.clock import FakeClock, settle
@@ -101,16 +102,16 @@ class Life(RuleBasedStateMachine):
             "s",
             Program("python", Path("/")),
             Processor("app.py"),
-            instances=instances,
             crash_block=block,
             enable_sigterm=sigterm,
         )
-        self.wanted = wanted
+        self.wanted, self.instances = wanted, instances
 
         async def begin() -> None:
             self.supervisor = Supervisor(
-                wanted,
+                Release(1, 1, wanted),
                 self.channels,
+                instances=instances,
                 clock=self.clock,
                 execute=self.hosts,
                 hooks=Hooks(on_change=self.seen.append),
@@ -214,7 +215,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def never_more_instances_than_wanted(self) -> None:
         for fleet in self.seen:
-            assert len(fleet.instances) <= self.wanted.instances
+            assert len(fleet.instances) <= self.instances
         self.seen.clear()
 
     @invariant()
@@ -232,7 +233,7 @@ class Life(RuleBasedStateMachine):
         fleet = self.supervisor.snapshot()
         if fleet.stopping or self.running.done():
             return
-        assert len(fleet.instances) == self.wanted.instances
+        assert len(fleet.instances) == self.instances
         for instance in fleet.instances:
             staying = [host for host in instance.hosts if host.state is not State.DRAINING]
             assert len(staying) <= instance.hosts[0].processes <= len(instance.hosts)

@@ -11,8 +11,9 @@ from eas_engine.request import Held
 class FakeChannel:
     """Records what it is told. ``busy()`` puts a request inside the host, ``done()`` takes it out."""
 
-    def __init__(self, host: str, fds: tuple[int, ...] = ()) -> None:
+    def __init__(self, host: str, release: int = 1, fds: tuple[int, ...] = ()) -> None:
         self.host = host
+        self.release = release
         self.fds = fds
         self.calls: list[str] = []
         self.inside: list[Held] = []
@@ -67,8 +68,8 @@ class FakeChannels:
     def __init__(self) -> None:
         self.made: list[FakeChannel] = []
 
-    def __call__(self, host: str) -> FakeChannel:
-        channel = FakeChannel(host)
+    def __call__(self, host: str, release: int) -> FakeChannel:
+        channel = FakeChannel(host, release)
         self.made.append(channel)
         return channel
 

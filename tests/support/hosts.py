@@ -7,13 +7,15 @@ from collections.abc import Mapping
 
 from eas_engine.supervisor.control import Dumped, Failed, Hello, Ready, Warming
 from eas_engine.supervisor.launch import Listener, Program
+from eas_engine.supervisor.place import Quarters
 
 
 class FakeHost:
     """One process that does what the test says. ``stubborn``: not even SIGKILL ends it before ``exits``."""
 
-    def __init__(self, pid: int, listener: Listener) -> None:
+    def __init__(self, pid: int, listener: Listener, quarters: Quarters | None = None) -> None:
         self.pid = pid
+        self.quarters = quarters
         self.sent: list[dict[str, object]] = []
         self.signals: list[str] = []
         self.alive = True
@@ -91,10 +93,12 @@ class FakeHosts:
         self.error: OSError | None = None
         self._pids = itertools.count(101)
 
-    def __call__(self, program: Program, fds: tuple[int, ...], listener: Listener) -> FakeHost:
+    def __call__(
+        self, program: Program, fds: tuple[int, ...], listener: Listener, quarters: Quarters | None = None
+    ) -> FakeHost:
         if self.error is not None:
             raise self.error
-        host = FakeHost(next(self._pids), listener)
+        host = FakeHost(next(self._pids), listener, quarters)
         self.made.append(host)
         return host
 

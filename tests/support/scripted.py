@@ -18,6 +18,7 @@ from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.observe import Crash, FleetSnapshot, HostSnapshot
 from eas_engine.supervisor.reconcile import Supervisor
+from eas_engine.supervisor.release import Release
 from eas_engine.supervisor.settings import Processor, Settings
 from support.channel import FakeChannels
 
@@ -44,12 +45,14 @@ def settings(directory: Path, *script: list[Any], **more: Any) -> Settings:
 class Fleet:
     """A supervisor and what it told."""
 
-    def __init__(self, wanted: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, wanted: Settings, clock: Clock | None = None, instances: int = 1) -> None:
         self.channels = FakeChannels()
         self.lines: list[str] = []
         self._changed = asyncio.Event()
         hooks = Hooks(output=self._line, on_change=lambda _: self._changed.set())
-        self.supervisor = Supervisor(wanted, self.channels, clock=clock, hooks=hooks)
+        self.supervisor = Supervisor(
+            Release(1, 1, wanted), self.channels, instances=instances, clock=clock, hooks=hooks
+        )
         self.running: asyncio.Task[None]
 
     def _line(self, _instance: str, _stream: str, line: str) -> None:
@@ -89,9 +92,9 @@ class Fleet:
 
 
 @asynccontextmanager
-async def running(wanted: Settings, clock: Clock | None = None) -> AsyncIterator[Fleet]:
+async def running(wanted: Settings, clock: Clock | None = None, instances: int = 1) -> AsyncIterator[Fleet]:
     """Started; at the end everything is gone and the channels' books are in order."""
-    fleet = Fleet(wanted, clock)
+    fleet = Fleet(wanted, clock, instances)
     fleet.running = asyncio.ensure_future(fleet.supervisor.run())
     try:
         yield fleet

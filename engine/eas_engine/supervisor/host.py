@@ -18,20 +18,27 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from types import MappingProxyType
+from dataclasses import replace
 
 from eas_engine.clock import wait_any, wait_until
 from eas_engine.errors import InstanceCrashed
 from eas_engine.supervisor.causes import Cause, Condemned, judge
 from eas_engine.supervisor.control import Dumped, Failed, Hello, Message, Ready, Warming
-from eas_engine.supervisor.instance import Channel, Surroundings
+from eas_engine.supervisor.history import History
+from eas_engine.supervisor.instance import Surroundings
 from eas_engine.supervisor.keeping import Keeping
 from eas_engine.supervisor.life import Life
 from eas_engine.supervisor.lifecycle import Event, IllegalEvent, State, advance
 from eas_engine.supervisor.observe import Crash, HostSnapshot, Seat
-from eas_engine.supervisor.restart import Deaths
-from eas_engine.supervisor.settings import effective_keepalive, effective_threads, lacks_batch_call
+from eas_engine.supervisor.place import Quarters
+from eas_engine.supervisor.release import Release
+from eas_engine.supervisor.settings import (
+    Settings,
+    effective_keepalive,
+    effective_threads,
+    lacks_batch_call,
+    start_message,
+)
 
 DUMP_SECONDS = 5.0
 """Seconds that a host gets to write the stacks of its threads."""
@@ -54,40 +61,49 @@ class Host:
 
     Args:
         seat: its place.
-        name: unique among the hosts; what the data plane calls it.
-        instance: the name of its instance.
+        release: what it is started from.
         surroundings: what all hosts share.
         changed: called after every change that a plan may depend on.
+
+    Attributes:
+        name: unique among the hosts; what the data plane calls it.
+        instance: the name of its instance.
     """
 
     def __init__(
-        self, seat: Seat, name: str, instance: str, surroundings: Surroundings, changed: Callable[[], None]
+        self, seat: Seat, release: Release, surroundings: Surroundings, changed: Callable[[], None]
     ) -> None:
         self.seat = seat
-        self.name = name
-        self.instance = instance
+        self.release = release
+        self.instance = f"{release.settings.service}-{seat.instance}"
+        self.name = f"{self.instance}.{seat.process}" if seat.process else self.instance
         self.state = State.PENDING
         self._all = surroundings
         self._clock = surroundings.clock
         self._changed = changed
-        self._deaths = Deaths()
-        self._refused = False
-        self._restarts: dict[str, int] = {}
-        self._last_crash: Crash | None = None
-        self._next_start = math.inf
+        self._history = History()
+        self._quarters: Quarters | None = None
+        self._no_place = ""
         self._leave_by = math.inf
+        self._why_leaving = ""
         self._hello: Hello | None = None
         self._threads: int | None = None
         self._life: Life | None = None
-        self._keeping = Keeping(instance, name, surroundings)
+        self._keeping = Keeping(self.instance, self.name, surroundings)
 
     def __repr__(self) -> str:
         return f"<Host {self.name} {self.state.value}>"
 
     # -- what it tells
 
+    @property
+    def settings(self) -> Settings:
+        """Of its release."""
+        return self.release.settings
+
     def snapshot(self) -> HostSnapshot:
         """What it is now."""
+        history, settings = self._history, self.settings
         seen = HostSnapshot(
             self.seat,
             self.name,
@@ -97,12 +113,18 @@ class Host:
             processes=self._hello.processes if self._hello else 1,
             python=self._hello.python if self._hello else "",
             mounts=self._hello.mounts if self._hello else None,
-            restarts=MappingProxyType(dict(self._restarts)),
-            last_crash=self._last_crash,
-            next_start=self._next_start,
-            failed_starts=self._deaths.failed_starts,
-            refused=self._refused,
+            restarts=history.restarts,
+            last_crash=history.last,
+            next_start=history.next_start,
+            failed_starts=history.failed_starts,
+            refused=history.refused,
             leave_by=self._leave_by,
+            release=self.release.number,
+            version=self.release.version,
+            grace=settings.grace,
+            crash_block=settings.crash_block,
+            no_place=self._no_place,
+            why_leaving=self._why_leaving,
         )
         life = self._life
         if life is None:
@@ -120,25 +142,41 @@ class Host:
         """What it printed last; of the process before, when there is none."""
         if self._life is not None:
             return self._life.tail.lines()
-        return self._last_crash.lines if self._last_crash else ()
+        return self._history.last.lines if self._history.last else ()
 
     # -- what it is told: by the planner's actions and by the data plane
 
-    def begin(self) -> None:
-        """Start: from here on ``run`` must be running."""
+    def begin(self, quarters: Quarters | None = None) -> None:
+        """Start in the quarters: from here on ``run`` must be running."""
         self._advance(Event.START)
-        if self._last_crash is not None:
-            kind = self._last_crash.kind
-            self._restarts[kind] = self._restarts.get(kind, 0) + 1
-        self._next_start = self._leave_by = math.inf
-        self._refused = False
+        self._history.begin()
+        self._quarters = quarters
+        self._no_place = ""
+        self._leave_by = math.inf
         self._tell()
 
-    def drain(self, by: float) -> None:
-        """Finish and leave, by ``by`` at the latest. Told again, an earlier instant counts."""
+    def wait_for_place(self, why: str, until: float) -> None:
+        """There is no place for it; one is looked for again at ``until``."""
+        if why != self._no_place:
+            self._all.hooks.warn("no_place", instance=self.instance, reason=why)
+        self._no_place = why
+        self._history.next_start = until
+        self._tell()
+
+    def look_again(self) -> None:
+        """There may be a place now."""
+        if self._no_place:
+            self._history.next_start = self._clock.now()
+
+    def drain(self, by: float, why: str = "") -> None:
+        """Finish and leave, by ``by`` at the latest. Told again, an earlier instant counts.
+
+        ``why`` is for people, and follows "leaving: ".
+        """
         before = self.state
         if before is not State.DRAINING:
             self._advance(Event.DRAIN)
+            self._why_leaving = why
         self._leave_by = min(by, self._leave_by)
         if before is not State.DRAINING and self._life is not None:
             self._leave(self._life, before)
@@ -178,15 +216,14 @@ class Host:
     def block(self) -> None:
         """Stay as it crashed."""
         self._advance(Event.BLOCK)
-        self._next_start = math.inf
+        self._history.next_start = math.inf
         self._tell()
 
-    async def release(self) -> None:
+    async def unblock(self) -> None:
         """Start a blocked one again, once its scene is written; without effect on others."""
         await self._keeping.wait()
         if self.state is State.BLOCKED:
-            if self._last_crash is not None:
-                self._last_crash = replace(self._last_crash, scene="")
+            self._history.keep(None)
             self._advance(Event.RELEASE)
             self._tell()
 
@@ -197,7 +234,7 @@ class Host:
             return
         try:
             life.channel.started()
-            life.running.send(self._start_message(life.channel))
+            life.running.send(start_message(self.settings, self.instance, life.channel.describe()))
             self._tell()
             await life.leaving.wait()
             dump = life.condemned is not None and life.condemned.dump
@@ -220,12 +257,12 @@ class Host:
             self._died(None, Cause("stopped", "stopped before it was executed"))
             return None
         try:
-            channel = self._all.channels(self.name)
+            channel = self._all.channels(self.name, self.release.number)
         except OSError as error:
             self._not_executed(error)
             return None
         try:
-            running = self._all.execute(self._all.settings.program, channel.fds, self)
+            running = self._all.execute(self.settings.program, channel.fds, self, self._quarters)
         except (OSError, ValueError) as error:  # ValueError: a NUL in a path or in the environment
             channel.started()
             channel.lost(InstanceCrashed())
@@ -233,25 +270,13 @@ class Host:
             return None
         return Life(channel, running, self._clock.now(), self._clock.wall())
 
-    def _start_message(self, channel: Channel) -> dict[str, object]:
-        settings = self._all.settings
-        return {
-            "type": "start",
-            "service": settings.service,
-            "instance": self.instance,
-            **asdict(settings.processor),
-            "threads": settings.threads,
-            "keepalive_ms": settings.keepalive_ms,
-            "channel": channel.describe(),
-        }
-
     def _leave(self, life: Life, before: State) -> None:
-        if self._all.settings.enable_sigterm:
+        if self.settings.enable_sigterm:
             life.running.terminate()
         if before is State.READY:
             life.answers_first = True
             life.channel.drain()
-        elif before is not State.STUCK and not self._all.settings.enable_sigterm:
+        elif before is not State.STUCK and not self.settings.enable_sigterm:
             self.kill()  # it has no request, and hears nothing before initialize() returns
         life.leaving.set()
 
@@ -280,8 +305,8 @@ class Host:
     async def _keep(self) -> None:
         """Write what is to be kept of its crash."""
         place = await self._keeping.write()
-        if place is not None and self._last_crash is not None:
-            self._last_crash = replace(self._last_crash, scene=str(place))
+        if place is not None:
+            self._history.keep(place)
         self._tell()
 
     def _give_last_steps(self, life: Life) -> None:
@@ -333,19 +358,19 @@ class Host:
         self._life = None
         life.dead.set()
         life.leaving.set()
-        directory = self._all.settings.processor.processor_dir
+        directory = self.settings.processor.processor_dir
         draining = self.state is State.DRAINING
         evidence = life.evidence(status, draining=draining, directory=directory)
         cause = judge(evidence)
         if not draining:
             python = self._hello.python if self._hello else ""
-            self._keeping.gather(life, self.state.value, python, cause, evidence)
+            self._keeping.gather(life, self.state.value, python, cause, evidence, settings=self.settings)
         life.channel.lost(cause.refusal())
         self._died(life, cause, evidence.hs_err)
 
     def _on_hello(self, hello: Hello, life: Life) -> None:
         self._advance(Event.HELLO)
-        settings = self._all.settings
+        settings = self.settings
         if self._hello is None:
             for warning in hello.warnings:
                 self._all.hooks.log("processor_warning", instance=self.instance, warning=warning)
@@ -374,7 +399,7 @@ class Host:
         life.call_by = math.inf
         hello = self._hello or Hello()
         properties = {**hello.properties, **ready.properties}
-        self._all.hooks.on_properties(effective_keepalive(self._all.settings, properties))
+        self._all.hooks.on_properties(effective_keepalive(self.settings, properties))
         life.ready_at = self._clock.now()
         life.channel.open(self._threads or 1)
         self._tell()
@@ -383,7 +408,7 @@ class Host:
         life.failure = failed
         life.call_by = math.inf
         # A warm-up that fails says little about the processor: what it needs may only be slow, or not there.
-        self._refused = self.state in (State.STARTING, State.WARMING) and failed.stage != "warm_up"
+        self._history.refused = self.state in (State.STARTING, State.WARMING) and failed.stage != "warm_up"
         self._give_last_steps(life)
 
     # -- its state
@@ -403,22 +428,13 @@ class Host:
         if self.state is State.STOPPED:
             self._all.hooks.log("host_stopped", **fields)
         else:
-            self._remember(life, Crash(cause.text, cause.kind, self._clock.wall(), before, hs_err=hs_err))
-            self._all.hooks.warn("host_crashed", **fields, next_start_in=self._deaths.back_off)
+            crash = Crash(cause.text, cause.kind, self._clock.wall(), before, hs_err=hs_err)
+            self._history.add(crash, life, self._clock.now())
+            self._all.hooks.warn("host_crashed", **fields, next_start_in=self._history.back_off)
         self._tell()
 
-    def _remember(self, life: Life | None, crash: Crash) -> None:
-        now = self._clock.now()
-        ready_at = life.ready_at if life else None
-        self._deaths = self._deaths.after(None if ready_at is None else now - ready_at)
-        self._next_start = now + self._deaths.back_off
-        if life is not None:
-            traceback = life.failure.traceback if life.failure else ""
-            crash = replace(crash, lines=life.tail.lines(), traceback=traceback)
-        self._last_crash = crash
-
     def _not_executed(self, error: Exception) -> None:
-        self._refused = not isinstance(error, OSError) or error.errno in _PERMANENT
+        self._history.refused = not isinstance(error, OSError) or error.errno in _PERMANENT
         self._died(None, Cause("execute", f"could not be executed: {error}"))
 
     def _advance(self, event: Event) -> None:

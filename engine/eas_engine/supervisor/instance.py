@@ -11,8 +11,8 @@ from eas_engine.errors import InstanceCrashed
 from eas_engine.request import Held
 from eas_engine.supervisor.launch import Execute
 from eas_engine.supervisor.observe import FleetSnapshot
+from eas_engine.supervisor.release import RolloutStatus, TrialStatus
 from eas_engine.supervisor.scene import Scenes
-from eas_engine.supervisor.settings import Settings
 
 
 class Channel(Protocol):
@@ -68,7 +68,9 @@ class Hooks:
         log: an event and its fields, as structlog's ``info``.
         warn: the same for what should not happen, a crash: as structlog's ``warning``.
         output: a line that a processor printed: instance, stream (stdout or stderr), text.
-        on_change: after every transition of a host.
+        on_change: after every transition of a host, and after every change of what is wanted.
+        on_rollout: a rollout has begun, is done, was rolled back, or is superseded by another.
+        on_trial: a release is tried out, is promoted, or is dismissed.
         on_properties: the effective keepalive, milliseconds, when a host has said what its code asks for.
     """
 
@@ -76,6 +78,8 @@ class Hooks:
     warn: Callable[..., None] = _no_log
     output: Callable[[str, str, str], None] = lambda _instance, _stream, _line: None
     on_change: Callable[[FleetSnapshot], None] = lambda _snapshot: None
+    on_rollout: Callable[[RolloutStatus], None] = lambda _status: None
+    on_trial: Callable[[TrialStatus], None] = lambda _status: None
     on_properties: Callable[[int], None] = lambda _keepalive_ms: None
 
 
@@ -83,8 +87,8 @@ class Hooks:
 class Surroundings:
     """What every host of a service is given."""
 
-    settings: Settings
-    channels: Callable[[str], Channel]
+    channels: Callable[[str, int], Channel]
+    """Makes the data plane's side of a host, given its name and the number of its release."""
     execute: Execute
     clock: Clock
     hooks: Hooks

@@ -13,6 +13,7 @@ from eas_engine.supervisor.instance import Surroundings
 from eas_engine.supervisor.launch import environment
 from eas_engine.supervisor.life import Life
 from eas_engine.supervisor.scene import BODIES_LIMIT, Remains
+from eas_engine.supervisor.settings import Settings
 
 
 class Keeping:
@@ -34,7 +35,9 @@ class Keeping:
     def __repr__(self) -> str:
         return f"<Keeping {self._host} {'done' if self._done.is_set() else 'at it'}>"
 
-    def gather(self, life: Life, state: str, python: str, cause: Cause, evidence: Evidence) -> None:
+    def gather(
+        self, life: Life, state: str, python: str, cause: Cause, evidence: Evidence, *, settings: Settings
+    ) -> None:
         """It crashed: take what will be gone in a moment, if anything is kept. Before the channel is told.
 
         Args:
@@ -43,8 +46,9 @@ class Keeping:
             python: the version of its interpreter.
             cause: of the crash.
             evidence: for it.
+            settings: of the release that it was started from.
         """
-        scenes, settings = self._all.scenes, self._all.settings
+        scenes = self._all.scenes
         if scenes is None or not settings.crash_block or cause.kind in ORDERLY:
             return
         died_at, pid, program = self._all.clock.wall(), life.running.pid, settings.program

@@ -33,6 +33,7 @@ from eas_engine.supervisor.control import Conversation, Message
 from eas_engine.supervisor.memory import OomCounter
 from eas_engine.supervisor.mounts import Mount, lent
 from eas_engine.supervisor.output import OutputReader
+from eas_engine.supervisor.place import Quarters
 from eas_engine.supervisor.stacks import Dump
 
 _NOT_FOR_PROCESSORS = ("OSS_", "EAS_")
@@ -121,7 +122,9 @@ class Running(Protocol):
 class Execute(Protocol):
     """Executes a host; raises ``OSError`` when it can't. ``execute`` is the real one."""
 
-    def __call__(self, program: Program, fds: tuple[int, ...], listener: Listener) -> Running:
+    def __call__(
+        self, program: Program, fds: tuple[int, ...], listener: Listener, quarters: Quarters | None = None
+    ) -> Running:
         """Execute it; ``fds`` are inherited under the same numbers."""
         ...
 
@@ -147,7 +150,12 @@ class Ends:
     stderr: int
 
 
-def execute(program: Program, fds: tuple[int, ...], listener: Listener) -> Running:
+def execute(
+    program: Program,
+    fds: tuple[int, ...],
+    listener: Listener,
+    quarters: Quarters | None = None,  # noqa: ARG001 - what is done about limits comes next
+) -> Running:
     """Execute a host, on the running loop. Raises ``OSError``; nothing is left behind then."""
     # All descriptors are made first: where they lack, there must be no process that nobody watches.
     with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:

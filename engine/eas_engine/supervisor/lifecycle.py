@@ -113,6 +113,11 @@ def advance(state: State, event: Event) -> State:
         raise IllegalEvent(state, event) from None
 
 
+def badness(state: State) -> int:
+    """How far it is from taking requests, for comparisons only: the smaller, the worse."""
+    return _WORST_FIRST.index(state)
+
+
 def aggregate(states: Iterable[State]) -> State:
     """The state of a group: ready when all are, otherwise that of the one that is worst off.
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from eas_engine.supervisor.causes import ORDERLY
 from eas_engine.supervisor.lifecycle import HOPEFUL, LIVE, State, aggregate
+from eas_engine.supervisor.release import RolloutStatus, TrialStatus
 from eas_engine.supervisor.settings import DEFAULT_THREADS
 
 
@@ -71,7 +72,7 @@ class HostSnapshot:
     """Starts after a crash, by the crash's kind."""
     last_crash: Crash | None = None
     next_start: float = math.inf
-    """When the back-off is over; infinite unless crashed."""
+    """When the back-off is over, or a place is looked for again; infinite unless it waits for that."""
     failed_starts: int = 0
     refused: bool = False
     """The last start failed in a way that another try won't change."""
@@ -82,6 +83,23 @@ class HostSnapshot:
     """Why its mounts aren't visible to it; empty when they are, None when unknown, or it has none."""
     call_by: float = math.inf
     """When the present call of the warm-up must be over; infinite while there is none."""
+    release: int = 1
+    """Number of what it was started from."""
+    version: int = 1
+    """Of the configuration that this came from."""
+    grace: float = 30.0
+    """Seconds that it may take to leave."""
+    crash_block: bool = False
+    """It is kept as it is when it crashes."""
+    no_place: str = ""
+    """Why it has no place to run at, if that is what it waits for."""
+    why_leaving: str = ""
+    """For people; empty unless it leaves for a reason of its own."""
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether it takes requests, or will without having to wait for anything but its own start."""
+        return self.state in HOPEFUL and not self.no_place
 
     @property
     def reason(self) -> str:
@@ -89,13 +107,15 @@ class HostSnapshot:
         died = self.last_crash.cause if self.last_crash else ""
         doing = "initialises" if math.isinf(self.call_by) else "is warmed up"
         again = f" again (before: {died})" if died else ""
+        if self.no_place and self.state in (State.PENDING, State.CRASHED):
+            return f"waits for a place: {self.no_place}"
         return {
             State.PENDING: "not started yet",
             State.STARTING: f"starting{again}",
             State.WARMING: f"the processor {doing}{again}",
             State.READY: "",
             State.STUCK: "a call of the processor never ends; about to be restarted",
-            State.DRAINING: "leaving",
+            State.DRAINING: f"leaving: {self.why_leaving}" if self.why_leaving else "leaving",
             State.STOPPED: "stopped",
             State.CRASHED: f"crashed: {died}; waits to be started again",
             State.BLOCKED: f"crashed: {died}; not started again before eas-engine crash clear",
@@ -126,9 +146,30 @@ class InstanceSnapshot:
         return next((host.reason for host in self.hosts if host.state is state), "starting")
 
     @property
+    def number(self) -> int:
+        """Of its seat."""
+        return self.hosts[0].seat.instance
+
+    @property
+    def release(self) -> int:
+        """Number of what all its hosts were started from."""
+        return self.hosts[0].release
+
+    @property
+    def version(self) -> int:
+        """Of the configuration that this came from."""
+        return self.hosts[0].version
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to leave. A further process that is no longer wanted leaves alone."""
+        first = self.hosts[0]
+        return first.seat.process != 0 or first.state in (State.DRAINING, State.STOPPED)
+
+    @property
     def hopeful(self) -> bool:
         """Whether it takes requests or is starting."""
-        return any(host.state in HOPEFUL for host in self.hosts)
+        return any(host.hopeful for host in self.hosts)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -184,7 +225,19 @@ class FleetSnapshot:
     ever_ready: bool = False
     """Whether an instance has been ready since the engine started."""
     stop_by: float | None = None
-    """Set once the service is being stopped: when the last host is killed."""
+    """Set once the service is being ended: when the last host is killed."""
+    wanted: int = 0
+    """Instances that should be ready, those of a trial not among them; 0 while asleep or stopped."""
+    stopped: bool = False
+    """The operator wants none; requests are refused."""
+    release: int = 1
+    """That the instances are of, or will be once the rollout is done."""
+    version: int = 1
+    """Of the configuration that this came from."""
+    rollout: RolloutStatus | None = None
+    """The one under way, else the last one."""
+    trial: TrialStatus | None = None
+    """What is tried out, else what was last."""
 
     @property
     def hosts(self) -> tuple[HostSnapshot, ...]:
@@ -193,29 +246,63 @@ class FleetSnapshot:
 
     @property
     def stopping(self) -> bool:
-        """Whether the service is being stopped."""
+        """Whether the engine is ending."""
         return self.stop_by is not None
 
     @property
+    def asleep(self) -> bool:
+        """No instance is wanted now, and the next request will want one."""
+        return not self.wanted and not self.stopped and not self.stopping
+
+    @property
+    def serving(self) -> tuple[InstanceSnapshot, ...]:
+        """The instances that are, were, or will be among the wanted ones: all but those of a trial."""
+        tried = self.trial.release if self.trial is not None and self.trial.state != "promoted" else None
+        return tuple(instance for instance in self.instances if instance.release != tried)
+
+    @property
     def ready_count(self) -> int:
-        """Instances that are ready."""
-        return sum(instance.state is State.READY for instance in self.instances)
+        """Instances that are ready, without those of a trial."""
+        return sum(instance.state is State.READY for instance in self.serving)
 
     @property
     def admitting_or_starting_count(self) -> int:
-        """Instances with a host that takes requests, or that is starting without having to wait."""
-        return sum(instance.hopeful for instance in self.instances)
+        """Instances with a host that takes requests, or that is starting without having to wait.
+
+        Without those of a trial.
+        """
+        return sum(instance.hopeful for instance in self.serving)
 
     @property
     def next_start_due(self) -> float:
         """Monotonic instant before which no instance can come: compare it with a ticket's deadline.
 
-        0 while one takes requests, is starting, or is stuck (it is about to be ended and started again);
-        infinite if none will ever be started again.
+        0 while one takes requests, is starting, or is stuck (it is about to be ended and started again),
+        while one is about to take the place of one that leaves, and while the service is asleep, because the
+        request itself will wake it; infinite if none will ever be started again, or not before the operator
+        says so.
         """
-        if self.admitting_or_starting_count or any(host.state is State.STUCK for host in self.hosts):
+        if self.stopped:
+            return math.inf
+        hosts = [host for instance in self.serving for host in instance.hosts]
+        if self.asleep or self.admitting_or_starting_count or any(one.state is State.STUCK for one in hosts):
             return 0.0
-        return min((host.next_start for host in self.hosts), default=math.inf)
+        staying = sum(not instance.leaving for instance in self.serving)
+        if staying < self.wanted and not self.stopping:
+            return 0.0
+        return min((host.next_start for host in hosts), default=math.inf)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why no instance is ready; empty if one is."""
+        if self.ready_count:
+            return ()
+        if self.stopped:
+            return ("stopped by the operator: eas-engine start starts it again",)
+        if self.asleep:
+            return ("asleep: scaled to zero, the next request wakes it",)
+        waiting = tuple(f"{one.name}: {one.reason}" for one in self.serving)
+        return waiting or ("no instance was started yet",)
 
     @property
     def threads(self) -> int:

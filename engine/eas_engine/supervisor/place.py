@@ -52,6 +52,21 @@ class NoPlace:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Quarters:
+    """What the execution of a host is told of the place of its instance.
+
+    Attributes:
+        instance: its name.
+        place: where it runs; all hosts of an instance share one.
+        limits: what all of them together may use.
+    """
+
+    instance: str
+    place: Place
+    limits: Limits
+
+
 class Placer(Protocol):
     """Finds places. Each call is synchronous and quick; a place is held from ``place`` to ``leave``."""
 
@@ -60,7 +75,7 @@ class Placer(Protocol):
         ...
 
     def leave(self, instance: str) -> None:
-        """The instance's last process is dead. Idempotent."""
+        """The instance's last process is dead, and there will be no other. Idempotent."""
         ...
 
 

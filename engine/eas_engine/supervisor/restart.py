@@ -5,6 +5,9 @@
 * While no instance was ever ready since the engine started: a processor that *refuses* (it can't be executed,
   imported or constructed, or ``initialize`` raised) ends the engine at once, and so does the third failed
   start of any one host. Once an instance has been ready, the engine tries for ever.
+* The release that a rollout brings, or that is tried out, *fails* under the same conditions, whatever was
+  ready before, and if a host of it is blocked without having been ready, for no other try would follow: then
+  the engine goes back to the release that ran.
 * There is no start timeout: loading a large model may take many minutes, and the only one who could tell a
   slow start from a hanging one is whoever wrote the processor.
 """
@@ -20,7 +23,7 @@ HEALTHY_AFTER = 60.0
 """Seconds of being ready after which earlier deaths are forgotten."""
 
 FAILED_STARTS = 3
-"""So many failed starts of one host end an engine in which nothing was ever ready."""
+"""So many failed starts of one host end a rollout, or an engine in which nothing was ever ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +52,9 @@ class Deaths:
 
 def gives_up(*, ever_ready: bool, refused: bool, failed_starts: int) -> bool:
     """Whether this host's failure ends the engine (exit 4)."""
-    return not ever_ready and (refused or failed_starts >= FAILED_STARTS)
+    return not ever_ready and fails(refused=refused, failed_starts=failed_starts)
+
+
+def fails(*, refused: bool, failed_starts: int, blocked: bool = False) -> bool:
+    """Whether a crashed host tells enough of its release: it can't be started."""
+    return refused or failed_starts >= FAILED_STARTS or (blocked and failed_starts > 0)

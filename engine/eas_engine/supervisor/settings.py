@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from eas_engine.supervisor.control import Hello
 from eas_engine.supervisor.launch import Program
+from eas_engine.supervisor.place import Limits
 
 DEFAULT_THREADS = 5
 """``rpc.worker_threads``, and allspark's own default."""
@@ -86,27 +87,40 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One service, as far as its instances are concerned.
+    """One service, as far as each of its instances is concerned.
 
     Attributes:
         service: its name; instances are called ``<service>-0`` and so on.
-        instances: how many (``metadata.instance``).
         threads: ``rpc.worker_threads`` of service.json; None: the processor's code decides, else 5.
         keepalive_ms: ``rpc.keepalive`` of service.json; None: as above, else 5000.
         enable_sigterm: ``rpc.enable_sigterm``.
         crash_block: ``runtime.enable_crash_block``.
         grace: ``eas.termination_grace_period``, seconds.
+        limits: what one instance may use.
     """
 
     service: str
     program: Program
     processor: Processor
-    instances: int = 1
     threads: int | None = None
     keepalive_ms: int | None = None
     enable_sigterm: bool = False
     crash_block: bool = False
     grace: float = 30.0
+    limits: Limits = field(default_factory=Limits)
+
+
+def start_message(settings: Settings, instance: str, channel: Mapping[str, object]) -> dict[str, object]:
+    """The first message to a host: of which instance it is, what it loads, and how it is joined to us."""
+    return {
+        "type": "start",
+        "service": settings.service,
+        "instance": instance,
+        **asdict(settings.processor),
+        "threads": settings.threads,
+        "keepalive_ms": settings.keepalive_ms,
+        "channel": channel,
+    }
 
 
 def effective_threads(settings: Settings, hello: Hello) -> int:

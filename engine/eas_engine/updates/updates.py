@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from eas_engine.artifacts.fetching.progress import LogProgress
 from eas_engine.artifacts.sources.stopping import StoppedError
@@ -140,6 +140,8 @@ class Updates:
                 entry = self._begin("start", asked.by, self._start)
             case Drain():
                 entry = self._begin("drain", asked.by, self._drain)
+            case _:
+                assert_never(asked)
         return entry.record
 
     def _update(self, asked: Update) -> Entry:

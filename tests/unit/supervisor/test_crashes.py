@@ -20,6 +20,7 @@ from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.observe import Crash, HostSnapshot
 from eas_engine.supervisor.reconcile import Supervisor
+from eas_engine.supervisor.release import Release
 from eas_engine.supervisor.scene import Scenes
 from eas_engine.supervisor.settings import Processor, Settings
 from support.channel import FakeChannels
@@ -39,7 +40,7 @@ class World:
         self.scenes = Scenes(directory / "crashes", "0.1.0")
         self.changed = asyncio.Event()
         self.supervisor = Supervisor(
-            replace(wanted, **more),
+            Release(1, 1, replace(wanted, **more)),
             self.channels,
             clock=self.clock,
             execute=self.hosts,

@@ -20,6 +20,7 @@ from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import FleetSnapshot, Seat
 from eas_engine.supervisor.reconcile import Supervisor
+from eas_engine.supervisor.release import Release
 from eas_engine.supervisor.settings import Batching, Processor, Settings
 from support.channel import FakeChannels
 from support.clock import FakeClock, settle
@@ -31,7 +32,7 @@ SETTINGS = Settings("s", Program("python", Path("/")), Processor("/p/app.py", mo
 class World:
     """A supervisor and everything around it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, instances: int = 1) -> None:
         self.clock = FakeClock()
         self.hosts = FakeHosts()
         self.channels = FakeChannels()
@@ -40,8 +41,9 @@ class World:
         self.output: list[tuple[str, str, str]] = []
         self.warned: list[str] = []
         self.supervisor = Supervisor(
-            settings,
+            Release(1, 1, settings),
             self.channels,
+            instances=instances,
             clock=self.clock,
             execute=self.hosts,
             hooks=Hooks(
@@ -71,9 +73,9 @@ class World:
 
 
 @asynccontextmanager
-async def started(**more: Any) -> AsyncIterator[World]:
+async def started(instances: int = 1, **more: Any) -> AsyncIterator[World]:
     """A running supervisor; at the end its channels' books are in order and no host lives."""
-    world = World(replace(SETTINGS, **more))
+    world = World(replace(SETTINGS, **more), instances)
     world.running = asyncio.ensure_future(world.supervisor.run())
     await settle()
     yield world
@@ -359,8 +361,8 @@ async def test_stop_while_the_start_is_on_its_way() -> None:
 
 async def test_a_host_told_to_leave_before_it_was_executed_never_is() -> None:
     hosts = FakeHosts()
-    around = Surroundings(SETTINGS, FakeChannels(), hosts, FakeClock(), Hooks())
-    host = Host(Seat(0, 0), "s-0", "s-0", around, lambda: None)
+    around = Surroundings(FakeChannels(), hosts, FakeClock(), Hooks())
+    host = Host(Seat(0, 0), Release(1, 1, SETTINGS), around, lambda: None)
     host.begin()
     host.drain(by=2000.0)
     await host.run()

@@ -1,0 +1,105 @@
+"""The hosts of a service in their seats, and the places that their instances have.
+
+A seat's number belongs to one instance, and an instance is of one release, from its first host's execution
+until the last process is dead; so does its place. Where there is none, the host stays as it is and says so,
+and one is looked for again after a while, and whenever an instance has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from eas_engine.supervisor.host import Host
+from eas_engine.supervisor.instance import Surroundings
+from eas_engine.supervisor.lifecycle import LIVE
+from eas_engine.supervisor.observe import InstanceSnapshot, Seat
+from eas_engine.supervisor.place import NoPlace, Placer, Quarters
+from eas_engine.supervisor.release import Release
+
+PLACE_SECONDS = 1.0
+"""Seconds after which a place is looked for again where there was none."""
+
+
+class Seats:
+    """Who sits where.
+
+    Args:
+        surroundings: what all hosts share.
+        placer: says where instances run.
+        changed: called after every change that a plan may depend on.
+    """
+
+    def __init__(self, surroundings: Surroundings, placer: Placer, changed: Callable[[], None]) -> None:
+        self._all = surroundings
+        self._placer = placer
+        self._changed = changed
+        self._hosts: dict[Seat, Host] = {}
+        self._quarters: dict[int, Quarters] = {}
+
+    def __repr__(self) -> str:
+        return f"<Seats {', '.join(f'{host.name} {host.state.value}' for host in self) or 'empty'}>"
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter([self._hosts[seat] for seat in sorted(self._hosts)])
+
+    def __getitem__(self, seat: Seat) -> Host:
+        return self._hosts[seat]
+
+    def named(self, name: str) -> list[Host]:
+        """The host, or the hosts of the instance, of that name."""
+        return [host for host in self if name in (host.name, host.instance)]
+
+    def add(self, seat: Seat, release: Release) -> Host:
+        """A host that isn't started yet, in a free seat."""
+        host = self._hosts[seat] = Host(seat, release, self._all, self._changed)
+        return host
+
+    def ready_to_start(self, seat: Seat, release: Release | None) -> tuple[Host, Quarters] | None:
+        """The host of the seat, and where it may be executed; None while there is no place for its instance.
+
+        In a free seat one is added, of the release of its instance; of ``release`` if it is the first.
+        """
+        mates = [host for host in self if host.seat.instance == seat.instance]
+        release = mates[0].release if mates else release
+        if release is None:
+            return None
+        host = self._hosts.get(seat) or self.add(seat, release)
+        quarters = self._quarters.get(seat.instance)
+        if quarters is None or not any(mate.state in LIVE for mate in mates):
+            limits = host.settings.limits
+            place = self._placer.place(host.instance, limits)
+            if isinstance(place, NoPlace):
+                host.wait_for_place(place.reason, self._all.clock.now() + PLACE_SECONDS)
+                return None
+            quarters = self._quarters[seat.instance] = Quarters(host.instance, place, limits)
+        return host, quarters
+
+    def remove(self, seat: Seat) -> None:
+        """The host has stopped; with the last one of its instance the place is free."""
+        del self._hosts[seat]
+        if not any(host.seat.instance == seat.instance for host in self):
+            self._leave(seat.instance)
+            for host in self:
+                host.look_again()
+        self._changed()
+
+    def leave_all(self) -> None:
+        """No process lives any more, and none will."""
+        for number in tuple(self._quarters):
+            self._leave(number)
+
+    def instances(self) -> tuple[InstanceSnapshot, ...]:
+        """What they are now."""
+        now = self._all.clock.now()
+        groups: dict[int, list[Host]] = {}
+        for host in self:
+            groups.setdefault(host.seat.instance, []).append(host)
+        return tuple(
+            InstanceSnapshot(hosts[0].instance, tuple(host.snapshot() for host in hosts), now)
+            for hosts in groups.values()
+        )
+
+    def _leave(self, number: int) -> None:
+        quarters = self._quarters.pop(number, None)
+        if quarters is not None:
+            self._placer.leave(quarters.instance)
