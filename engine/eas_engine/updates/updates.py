@@ -383,7 +383,7 @@ class Updates:
         while not end.done():
             if asked.objective and (reason := self._all.lanes.broken(number, asked.objective)):
                 self._all.supervisor.dismiss(f"its objective is not met: {reason}")
-            await asyncio.wait([end], timeout=_LOOK)
+            await self.releases.until(end.done, self._clock.now() + _LOOK)
         status = end.result()
         if status.state == "dismissed":
             self._trial = None
