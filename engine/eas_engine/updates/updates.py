@@ -84,6 +84,7 @@ class Updates:
         self.releases = Releases(joined, first)
         self._targets = Targets(joined.history, joined.clock)
         self._tasks: asyncio.TaskGroup | None = None
+        self._preparing = asyncio.Lock()
         self._busy: Entry | None = None  # its preparations or its rollout are under way
         self._trial: Trial | None = None
         self._scaled: Scale | None = None  # during an update; becomes a version when that is over
@@ -337,7 +338,9 @@ class Updates:
             stop=entry.stop,
         )
         try:
-            made = await asyncio.to_thread(hold.enter_context, context)
+            async with self._preparing:  # workspaces are made by one at a time
+                entry.stop.check()
+                made = await asyncio.to_thread(hold.enter_context, context)
             entry.stop.check()
         except BaseException:
             hold.close()

@@ -275,7 +275,7 @@ async def test_a_restart_replaces_every_instance_and_makes_no_version(tmp_path: 
         done = await service.end(service.ask(Restart(by="me")))
 
         assert (done.state, done.version, service.serving) == (DONE, 1, ["one", "one"])
-        assert not before & {host.pid for host in service.hosts.alive}
+        await service.until(lambda: not before & {host.pid for host in service.hosts.alive})
         assert service.states == ["current"]
 
 
