@@ -111,6 +111,10 @@ class ServiceStatus:
     refused_connections: int = 0  # those that were closed unheard
     warnings: tuple[str, ...] = ()  # about the configuration and this machine
     configuration: Mapping[str, object] = field(default_factory=dict)  # effective
+    configuration_version: int = 1  # the number under which it is kept
+    wanted: int = 1  # instances that should be ready
+    rollout: Mapping[str, object] | None = None  # the one under way, else the last one
+    trial: Mapping[str, object] | None = None  # a canary or a shadow, or the last one
 
 
 def document(
@@ -153,6 +157,10 @@ def document(
         "engine": _process(measure([status.pid]), without=measure(pids_of(load.instances))),
         "instances": [_instance(instance, measure(instance.pids)) for instance in load.instances],
         "warnings": list(status.warnings),
+        "configuration_version": status.configuration_version,
+        "wanted": status.wanted,
+        "rollout": None if status.rollout is None else dict(status.rollout),
+        "trial": None if status.trial is None else dict(status.trial),
         "configuration": without_secrets(status.configuration),
     }
 
