@@ -220,7 +220,7 @@ async def test_a_host_that_never_says_hello_is_stopped_at_once(tmp_path: Path) -
 
 
 async def test_stop_in_the_very_moment_of_the_start(tmp_path: Path) -> None:
-    fleet = Fleet(settings(tmp_path, *UP, ["forever", 0], instances=3))
+    fleet = Fleet(settings(tmp_path, *UP, ["forever", 0]), instances=3)
     fleet.running = asyncio.ensure_future(fleet.supervisor.run())
     await asyncio.sleep(0)
     await fleet.supervisor.stop(600)
