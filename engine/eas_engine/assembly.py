@@ -13,7 +13,7 @@ from eas_engine.artifacts.class_path import class_path
 from eas_engine.artifacts.workspace import variables
 from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
-from eas_engine.plane import Plane
+from eas_engine.plane import Plane, PlaneSettings
 from eas_engine.spec import presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.launch import Program
@@ -31,15 +31,28 @@ _CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
     """The data plane of the service."""
+    return Plane(
+        plane_settings(parts),
+        prefix=secrets.token_hex(4),
+        clock=clock,
+        log=logs.log,
+        descriptors=parts.descriptors,
+        access=parts.access,
+    )
+
+
+def plane_settings(parts: Parts) -> PlaneSettings:
+    """What the data plane is told about the service: all of it may change while it runs."""
     service = parts.loaded.spec
     rpc = service.metadata.rpc
-    return Plane(
+    return PlaneSettings(
         Rules(
             service.name,
             parts.token.text if parts.token else "",
             rpc.max_body_size,
             parts.options.any_path,
             rpc.decompressor,
+            service.networking.disable_internet_endpoint,
         ),
         Limits(
             rpc.max_queue_size,
@@ -51,16 +64,18 @@ def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         inflight=rpc.max_inflight_bytes,
         stuck_ms=rpc.stuck_timeout,
         retry=rpc.retry_on_crash,
-        batching=BatchRules(rpc.batch_rows, rpc.max_batch_timeout / 1000, rpc.batch_when_idle)
-        if rpc.batching
-        else None,
-        prefix=secrets.token_hex(4),
-        clock=clock,
-        log=logs.log,
-        descriptors=parts.descriptors,
+        batching=batch_rules(parts),
         io_threads=body_threads(rpc.io_threads, parts.loaded.machine.cpus),
-        access=parts.access,
+        keepalive_given=rpc.keepalive is not None,
     )
+
+
+def batch_rules(parts: Parts) -> BatchRules | None:
+    """By which rules requests of this version leave together; None: each goes alone."""
+    rpc = parts.loaded.spec.metadata.rpc
+    if not rpc.batching:
+        return None
+    return BatchRules(rpc.batch_rows, rpc.max_batch_timeout / 1000, rpc.batch_when_idle)
 
 
 def settings(parts: Parts) -> Settings:

@@ -64,7 +64,7 @@ class Batcher:
         self._look = look
 
     def configure(self, rules: Rules) -> None:
-        """Other rules from now on. Whoever asks next is told by them; the timer of the old ones is stopped."""
+        """Other rules from now on: whoever asks next is told by them. The old ones' timer is stopped."""
         self.rules = rules
         self.pace.resize(rules.max_batch_size)
         self._stop_timer()

@@ -67,8 +67,8 @@ class Log(Protocol):
 class Rules:
     """Which requests are for this service. ``any_path``: all (a processor that was started by hand).
 
-    ``decompressor``: what their bodies are compressed with (``codecs``); empty: nothing. ``local_only``: whose
-    address is neither loopback nor private nor link-local is refused (``disable_internet_endpoint``).
+    ``decompressor``: what their bodies are compressed with (``codecs``); empty: nothing. ``local_only``: who
+    may call at all are loopback, private and link-local addresses (``networking.disable_internet_endpoint``).
     """
 
     name: str
@@ -155,7 +155,7 @@ class Front:
             connection.screen_anew(local_only=rules.local_only)
 
     def lead(self, submit: Callable[[Ticket], None], look: Callable[[], None]) -> None:
-        """Where tickets go whose bodies are complete, from now on, and who takes the answers that are here."""
+        """Where tickets with complete bodies go from now on, and who takes the answers that are here."""
         self._enter, self._look = submit, look
         if not self._decompressor:
             self.submit = submit

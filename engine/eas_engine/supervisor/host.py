@@ -31,7 +31,12 @@ from eas_engine.supervisor.life import Life
 from eas_engine.supervisor.lifecycle import Event, IllegalEvent, State, advance
 from eas_engine.supervisor.observe import Crash, HostSnapshot, Seat
 from eas_engine.supervisor.restart import Deaths
-from eas_engine.supervisor.settings import effective_keepalive, effective_threads, lacks_batch_call
+from eas_engine.supervisor.settings import (
+    Batching,
+    effective_keepalive,
+    effective_threads,
+    lacks_batch_call,
+)
 
 DUMP_SECONDS = 5.0
 """Seconds that a host gets to write the stacks of its threads."""
@@ -143,6 +148,15 @@ class Host:
         if before is not State.DRAINING and self._life is not None:
             self._leave(self._life, before)
         self._tell()
+
+    def tell_batching(self, batching: Batching) -> None:
+        """Other settings of ``rpc.batching``, for the batches that begin from now on.
+
+        Without effect on a host that isn't running, or that doesn't batch; those that start later have them
+        from the start message.
+        """
+        if self._life is not None:
+            self._life.running.send({"type": "batching", "batching": asdict(batching)})
 
     def condemn(self, why: Condemned, by: float) -> None:
         """It can't go on: it takes nothing new, is dead by ``by`` at the latest, and that is a crash.

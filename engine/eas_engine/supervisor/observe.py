@@ -185,6 +185,10 @@ class FleetSnapshot:
     """Whether an instance has been ready since the engine started."""
     stop_by: float | None = None
     """Set once the service is being stopped: when the last host is killed."""
+    asleep: bool = False
+    """There is no instance because nobody has come for a while; the next request brings one back."""
+    stopped: bool = False
+    """An operator wants no instance, though the engine goes on."""
 
     @property
     def hosts(self) -> tuple[HostSnapshot, ...]:

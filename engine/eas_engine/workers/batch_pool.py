@@ -67,14 +67,18 @@ class BatchPool(Pool):
             self.heir(tickets)
             return
         self._backlog.put_back(tickets)
-        self.serve()
+        self._no_room = False
+        self._deal()
         for pool in self.besides:
             pool.serve()
 
     def serve(self) -> None:
-        """Hand out what is to go now, whatever was found before."""
+        """Somebody may wait, or be judged by other rules than before: look at the end of the turn."""
         self._no_room = False
-        self._deal()
+        if len(self._line) >= self.batcher.pace.full:
+            self._deal()
+        elif self._line and not self._armed:
+            self._arm()
 
     def configure(self, rules: Rules) -> None:
         """Other rules from now on; those who wait already are judged by them."""

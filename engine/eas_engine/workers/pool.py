@@ -3,9 +3,9 @@
 Every free thread of any host comes before work *ahead* on one host. When a host was given work ahead and then
 turns slow while another host has a free thread, what it hasn't begun is taken back and handed out again.
 
-Where a service has more lanes than one (``lanes``), pools know of each other by three attributes, which cost
-nothing on the path of a request: ``besides`` are pools that take from the same line, ``heir`` takes what comes
-back to a pool whose hosts serve no more, ``died`` is told what a dead host had begun.
+Where a service has more lanes than one (``lanes``), pools know of each other by three attributes, which
+cost nothing on the path of a request: ``besides`` are pools that take from the same line, ``heir`` takes what
+comes back to a pool whose hosts serve no more, ``died`` is told what a dead host had begun.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Quarantine:
         self.hosts = 1
         """How many they have, dead ones included."""
         self.accepting = True
-        """Whether there will be suspects; without it those that there are get their second try, and no more."""
+        """Whether there will be suspects; without it only those that there are get their second try."""
         self._loop, self._clock, self._counters, self._log = loop, clock, counters, log
         self._cell: Cell | None = None
         self._convictions = Convictions()
