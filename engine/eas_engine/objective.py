@@ -9,8 +9,8 @@ The rule
 *It holds* only when there were enough requests for the claim; few prove nothing, however well they went.
 
 * A share of s needs ``3 / s`` requests: if that many went well, a share of s is ruled out with 95 %
-  confidence ("rule of three"). 1 % needs 300. The p99 is the same claim about the slowest 1 %, so it needs 300
-  that were measured; no claim is made with fewer than ``LEAST`` (50).
+  confidence ("rule of three"). 1 % needs 300. The p99 is the same claim about the slowest 1 %, so it needs
+  300 that were measured; no claim is made with fewer than ``LEAST`` (50).
 * A multiple needs as many of the other requests, for both figures come from samples. A share that the others
   have less than ``FLOOR`` of (0.5 %) counts as ``FLOOR``: twice nothing would be nothing.
 

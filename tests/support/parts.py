@@ -86,6 +86,7 @@ class Parts:
         retry: bool = False,
         batching: BatchRules | None = None,
         decompressor: str = "",
+        local_only: bool = False,
     ) -> None:
         self.loop = FakeLoop()
         self.threads = FakeThreads(self.loop)
@@ -111,7 +112,7 @@ class Parts:
         )
         self.lanes = Lanes(self.ground, batching, retry=retry, log=self.log)
         self.front = Front(
-            Rules("digits", token, max_body, any_path, decompressor),
+            Rules("digits", token, max_body, any_path, decompressor, local_only),
             gate=self.gate,
             bodies=self.bodies,
             counters=self.counters,
