@@ -40,6 +40,7 @@ COMPILED = (
     "eas_engine/gateway/http.py",
     "eas_engine/gateway/inflating.py",
     "eas_engine/gateway/reply.py",
+    "eas_engine/gateway/screen.py",
     "eas_engine/gateway/upload.py",
     "eas_engine/telemetry/counters.py",
     "eas_engine/workers/answers.py",

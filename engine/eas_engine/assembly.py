@@ -13,7 +13,7 @@ from eas_engine.artifacts.class_path import class_path
 from eas_engine.artifacts.workspace import variables
 from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
-from eas_engine.plane import Plane
+from eas_engine.plane import Plane, PlaneSettings
 from eas_engine.spec import presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.launch import Program
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from eas_engine.clock import Clock
     from eas_engine.configuration import Configured
+    from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
+    from eas_engine.state import Token
     from eas_engine.telemetry.logs import Logs
 
 
@@ -34,16 +36,28 @@ _CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
     """The data plane of the service."""
-    loaded = parts.first.loaded
-    service = loaded.spec
-    rpc = service.metadata.rpc
     return Plane(
+        plane_settings(parts.first, parts.token, parts.options),
+        prefix=secrets.token_hex(4),
+        clock=clock,
+        log=logs.log,
+        descriptors=parts.descriptors,
+        access=parts.access,
+    )
+
+
+def plane_settings(of: Configured, token: Token | None, options: ServeOptions) -> PlaneSettings:
+    """What the data plane is told about a version: all of it may change while it runs."""
+    service = of.loaded.spec
+    rpc = service.metadata.rpc
+    return PlaneSettings(
         Rules(
             service.name,
-            parts.token.text if parts.token else "",
+            token.text if token else "",
             rpc.max_body_size,
-            parts.options.any_path,
+            options.any_path,
             rpc.decompressor,
+            service.networking.disable_internet_endpoint,
         ),
         Limits(
             rpc.max_queue_size,
@@ -55,16 +69,18 @@ def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
         inflight=rpc.max_inflight_bytes,
         stuck_ms=rpc.stuck_timeout,
         retry=rpc.retry_on_crash,
-        batching=BatchRules(rpc.batch_rows, rpc.max_batch_timeout / 1000, rpc.batch_when_idle)
-        if rpc.batching
-        else None,
-        prefix=secrets.token_hex(4),
-        clock=clock,
-        log=logs.log,
-        descriptors=parts.descriptors,
-        io_threads=body_threads(rpc.io_threads, loaded.machine.cpus),
-        access=parts.access,
+        batching=batch_rules(of),
+        io_threads=body_threads(rpc.io_threads, of.loaded.machine.cpus),
+        keepalive_given=rpc.keepalive is not None,
     )
+
+
+def batch_rules(of: Configured) -> BatchRules | None:
+    """By which rules requests of a version leave together; None: each goes alone."""
+    rpc = of.loaded.spec.metadata.rpc
+    if not rpc.batching:
+        return None
+    return BatchRules(rpc.batch_rows, rpc.max_batch_timeout / 1000, rpc.batch_when_idle)
 
 
 def settings(of: Configured, sdk: Path) -> Settings:

@@ -201,6 +201,12 @@ class NotReady(Refusal):
     status, code, text, retryable = 503, "no_instance", "no healthy upstream", True
 
 
+class ServiceStopped(Refusal):
+    """An operator stopped the service (``eas-engine stop``); it may be started again."""
+
+    status, code, text, retryable = 503, "service_stopped", "the service is stopped", True
+
+
 class Draining(Refusal):
     """The engine is shutting down."""
 

@@ -21,18 +21,14 @@ def load(
 
     Only reads, so that the admin thread may call it: what it sees may be a moment apart, never torn.
     """
-    links = tuple(plane.pool.links)
-    busy = {link.name: link.busy() for link in links}
-    begun = sum(link.begun() for link in links)
-    quarantine = plane.pool.quarantine
-    suspects = quarantine.count() if quarantine is not None else 0
-    waiting = len(quarantine.line) if quarantine is not None else 0
+    busy = {link.name: link.busy() for link in plane.lanes.links()}
+    quarantine = plane.lanes.quarantine
     return Load(
         ready=fleet.ready_count > 0,
-        queue_depth=max(0, len(plane.backlog) + waiting + plane.pool.handed_out() - begun),
+        queue_depth=plane.lanes.waiting(),
         queue_capacity=plane.gate.capacity,
         in_flight=plane.gate.count,
-        suspects=suspects,
+        suspects=quarantine.count() if quarantine is not None else 0,
         body_bytes=plane.bodies.budget.used,
         body_capacity=plane.bodies.budget.limit,
         unread_bytes=plane.front.unread.total,

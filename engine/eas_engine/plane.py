@@ -1,4 +1,4 @@
-"""The data plane of one service: gate, backlog, pool and gateway, joined.
+"""The data plane of one service: gate, lanes and gateway, joined.
 
 Everything here lives on one loop and is mutated only from it. The control plane (``supervisor``) knows it as
 a maker of channels; it tells the plane what the fleet is like, and the plane tells it which host is stuck.
@@ -9,23 +9,17 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from eas_engine.admission.backlog import Backlog
 from eas_engine.admission.gate import Fleet, Gate, Limits
-from eas_engine.batching.batcher import Batcher
-from eas_engine.errors import Draining, InstanceCrashed
+from eas_engine.errors import Draining, InstanceCrashed, ServiceStopped
 from eas_engine.gateway.front import Front, Log, Rules
 from eas_engine.gateway.threads import IoThreads
 from eas_engine.request import UNKNOWN
 from eas_engine.telemetry.counters import Counters
-from eas_engine.workers.batch_link import BatchLink
-from eas_engine.workers.batch_pool import BatchPool
 from eas_engine.workers.bodies import Bodies
-from eas_engine.workers.link import Link
-from eas_engine.workers.pool import Pool
-from eas_engine.workers.quarantine import Quarantine
+from eas_engine.workers.lane import Ground, Kind
+from eas_engine.workers.lanes import Lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,11 +30,40 @@ if TYPE_CHECKING:
     from eas_engine.gateway.access import AccessLog
     from eas_engine.request import Ticket
     from eas_engine.supervisor.observe import FleetSnapshot
+    from eas_engine.telemetry.comparison import Comparison, ShadowComparison
+    from eas_engine.workers.link import Link
 
 _TICK = 1.0
 _OFTEN = 0.05
 _TOO_LATE = "the service has ended before it came to this request"
 _LAST_MOMENT = 0.5  # seconds for clients to close connections that the engine has ended
+
+
+@dataclass(frozen=True)
+class PlaneSettings:
+    """Everything that can be changed at once, without another process.
+
+    Attributes:
+        rules: which requests are for the service, and who may call.
+        limits: what one instance takes; ``threads`` counts until an instance has said its own number.
+        inflight: bytes of all bodies (``rpc.max_inflight_bytes``).
+        stuck_ms: ``rpc.stuck_timeout``; None: ten times the keepalive.
+        retry: ``rpc.retry_on_crash``.
+        batching: by which rules requests leave together. Whether they do at all is settled when a lane is
+            made: one that batches goes on by its last rules when this is None, and one that doesn't ignores
+            this.
+        io_threads: that inflate bodies, and as many that compress answers.
+        keepalive_given: ``limits.keepalive`` was set; else a processor's own (``Plane.keep_alive``) counts.
+    """
+
+    rules: Rules
+    limits: Limits
+    inflight: int
+    stuck_ms: int | None = None
+    retry: bool = False
+    batching: BatchRules | None = None
+    io_threads: int = 1
+    keepalive_given: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,42 +79,45 @@ class Plane:
 
     def __init__(
         self,
-        rules: Rules,
-        limits: Limits,
+        settings: PlaneSettings,
         *,
-        inflight: int,
-        stuck_ms: int | None,
-        retry: bool = False,
-        batching: BatchRules | None = None,
         prefix: str,
         clock: Clock,
         log: Log,
         descriptors: int,
-        io_threads: int = 1,
         access: AccessLog | None = None,
     ) -> None:
         """``descriptors``: how many the process may have (``gateway.room``)."""
         loop = asyncio.get_running_loop()
-        self._loop, self._clock, self._prefix = loop, clock, prefix
-        self._stuck_ms = stuck_ms
+        self._clock, self._settings = clock, settings
+        self._reports: Reports | None = None
+        self._processors_keepalive: float | None = None
+        self._slept = False
+        self.on_wake: Callable[[], None] = lambda: None
+        """Called when a request was admitted while the service was asleep."""
         self.counters = Counters()
-        self.bodies = Bodies(inflight)
-        self.backlog = Backlog()
-        self.pool, self._link = self._without_batches() if batching is None else self._with_batches(batching)
-        if retry:
-            self.pool.quarantine = Quarantine(
-                self.pool, loop=loop, clock=clock.now, counters=self.counters, log=log
-            )
-        self.gate = Gate(limits, loop=loop, clock=clock.now, refuse=self._refuse)
-        self.io_threads = IoThreads(io_threads, loop)
-        self.answer_threads = IoThreads(io_threads, loop)
-        self.front = Front(
-            rules,
+        self.bodies = Bodies(settings.inflight)
+        self.gate = Gate(settings.limits, loop=loop, clock=clock.now, refuse=self._refuse)
+        self.gate.on_wake = self._wake
+        ground = Ground(
             gate=self.gate,
             bodies=self.bodies,
             counters=self.counters,
-            submit=self.pool.submit,
-            look=self.pool.look,
+            loop=loop,
+            clock=clock.now,
+            request_prefix=prefix,
+            broken=self._broken,
+        )
+        self.lanes = Lanes(ground, settings.batching, retry=settings.retry, log=log)
+        self.io_threads = IoThreads(settings.io_threads, loop)
+        self.answer_threads = IoThreads(settings.io_threads, loop)
+        self.front = Front(
+            settings.rules,
+            gate=self.gate,
+            bodies=self.bodies,
+            counters=self.counters,
+            submit=self.lanes.main.pool.submit,
+            look=self.lanes.main.pool.look,
             loop=loop,
             log=log,
             request_prefix=prefix,
@@ -100,10 +126,28 @@ class Plane:
             descriptors=descriptors,
             access=access,
         )
-        self._reports: Reports | None = None
+        self.lanes.lead = self.front.lead
 
     def __repr__(self) -> str:
-        return f"<Plane {self.front!r} {self.pool!r}>"
+        return f"<Plane {self.front!r} {self.lanes!r}>"
+
+    @property
+    def settings(self) -> PlaneSettings:
+        """In force now."""
+        return self._settings
+
+    def configure(self, settings: PlaneSettings) -> None:
+        """Other settings from now on. Hosts aren't touched, and requests that are in keep their deadlines."""
+        self._settings = settings
+        self.bodies.budget.configure(settings.inflight)
+        self.front.configure(settings.rules)
+        self.gate.configure(
+            replace(settings.limits, threads=self.gate.limits.threads, keepalive=self._keepalive())
+        )
+        self.lanes.retry(on=settings.retry)
+        self.lanes.configure(settings.batching)
+        self.io_threads.configure(settings.io_threads)
+        self.answer_threads.configure(settings.io_threads)
 
     # -- for the supervisor
 
@@ -111,41 +155,72 @@ class Plane:
         """Whom to tell about hosts."""
         self._reports = reports
 
-    def channel(self, name: str, release: int = 1) -> Link:
-        """The data plane's side of a new host, of the release with that number: one line for all of them."""
-        link = self._link(
-            name,
-            pool=self.pool,
-            gate=self.gate,
-            bodies=self.bodies,
-            counters=self.counters,
-            loop=self._loop,
-            clock=self._clock.now,
-            request_prefix=self._prefix,
-            broken=self._broken,
-        )
-        self.pool.add(link)
-        return link
+    def channel(self, name: str, release: int = 0) -> Link:
+        """The data plane's side of a new host of that release."""
+        return self.lanes.link(name, release)
 
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
+        self.front.room.configure(len(fleet.hosts))
+        shadows = self.lanes.see(frozenset(host.name for host in fleet.hosts))
+        if shadows:  # what they hold is no place for a request
+            serving = (one for one in fleet.instances if not any(host.name in shadows for host in one.hosts))
+            fleet = replace(fleet, instances=tuple(serving))
         due = fleet.next_start_due
-        if self.pool.quarantine is not None:
-            self.pool.quarantine.hosts = len(fleet.hosts)
-        self.front.room.configure(sum(len(instance.hosts) for instance in fleet.instances))
+        self._slept = self._slept or fleet.asleep
         self.gate.configure(replace(self.gate.limits, threads=fleet.threads))
         self.gate.observe(
             Fleet(
                 live=fleet.admitting_or_starting_count,
-                ever_ready=fleet.ever_ready,
+                ever_ready=fleet.ever_ready or self._slept,
                 next_start=due if 0.0 < due < math.inf else None,
                 hopeless="no instance will be started again" if math.isinf(due) else "",
+                asleep=fleet.asleep,
+                stopped=fleet.stopped,
             )
         )
+        self.lanes.settle()
+        if fleet.stopped and not self.lanes.links():
+            self._end_all(ServiceStopped())
 
     def keep_alive(self, milliseconds: int) -> None:
-        """The effective ``rpc.keepalive`` is known."""
-        self.gate.configure(replace(self.gate.limits, keepalive=milliseconds / 1000))
+        """The effective ``rpc.keepalive`` of a host is known: the processor's own, where none was set."""
+        self._processors_keepalive = milliseconds / 1000
+        self.gate.configure(replace(self.gate.limits, keepalive=self._keepalive()))
+
+    # -- for several releases: see ``workers.lanes``
+
+    def open_lane(self, release: int, kind: Kind, batching: BatchRules | None) -> None:
+        """Hosts of this release, made from now on, get a lane of their own.
+
+        Raises:
+            ValueError: it has hosts already, another one is being tried out, or the share is none.
+        """
+        self.lanes.open(release, kind, batching)
+
+    def merge_lane(self, release: int) -> None:
+        """Its hosts and who waits for them join main, or take from main's line if only one of them batches.
+
+        Raises:
+            LookupError: it has no lane.
+        """
+        self.lanes.merge(release)
+
+    def close_lane(self, release: int) -> None:
+        """Its hosts, which are about to leave, get nothing new; who waits for them goes to main.
+
+        Raises:
+            LookupError: it has no lane.
+        """
+        self.lanes.close(release)
+
+    def comparison(self, release: int) -> Comparison | ShadowComparison:
+        """How the release that is being tried out does.
+
+        Raises:
+            LookupError: it isn't, or not any more.
+        """
+        return self.lanes.comparison(release)
 
     # -- its own life
 
@@ -159,10 +234,14 @@ class Plane:
                 ticked = self._clock.now()
                 self.front.tick()
 
+    def pause(self, *, paused: bool) -> None:
+        """Whether an operator wants nobody to be admitted; connections, hosts and who is in stay."""
+        self.gate.pause(paused=paused)
+
     def drain(self) -> None:
         """Refuse whoever comes from now on; connections end behind the answers that they wait for."""
         self.gate.drain()
-        self.pool.drain()
+        self.lanes.drain()
         self.front.closing = True
 
     async def wait_empty(self) -> None:
@@ -179,11 +258,8 @@ class Plane:
         sees a clean end without an answer, which says that it wasn't begun, instead of a reset.
         """
         self.front.closing = True
-        for ticket in self.gate.deadlines.tickets():
-            begun = ticket.begun == UNKNOWN
-            self._refuse(ticket, InstanceCrashed() if begun else Draining(_TOO_LATE), self._clock.now())
-        if self.pool.quarantine is not None:
-            self.pool.quarantine.close()
+        self._end_all(Draining(_TOO_LATE))
+        self.lanes.shut()
         for connection in tuple(self.front.connections):
             connection.hang_up()
         until = self._clock.now() + _LAST_MOMENT
@@ -194,26 +270,33 @@ class Plane:
         self.gate.deadlines.close()
         self.io_threads.close()
         self.answer_threads.close()
-        self.pool.close()
         self.bodies.close()
 
-    def _without_batches(self) -> tuple[Pool, Callable[..., Link]]:
-        return Pool(self.backlog, self._loop), Link
-
-    def _with_batches(self, rules: BatchRules) -> tuple[Pool, Callable[..., Link]]:
-        batcher = Batcher(self.backlog, rules, loop=self._loop, clock=self._clock.now, counters=self.counters)
-        return BatchPool(self.backlog, self._loop, batcher), partial(BatchLink, pace=batcher.pace)
+    def _keepalive(self) -> float:
+        settings = self._settings
+        if settings.keepalive_given or self._processors_keepalive is None:
+            return settings.limits.keepalive
+        return self._processors_keepalive
 
     def _stuck_seconds(self) -> float:
-        if self._stuck_ms is not None:
-            return self._stuck_ms / 1000
+        if self._settings.stuck_ms is not None:
+            return self._settings.stuck_ms / 1000
         return 10 * self.gate.keepalive
 
     def _look_for_stuck_calls(self) -> None:
         now, longest = self._clock.now(), self._stuck_seconds()
-        for link in tuple(self.pool.links):
+        for link in self.lanes.links():
             if link.find_stuck(now, longest) and self._reports is not None:
                 self._reports.stuck(link.name)
+
+    def _end_all(self, refusal: Refusal) -> None:
+        """Nobody will come to whoever is in."""
+        for ticket in self.gate.deadlines.tickets():
+            begun = ticket.begun == UNKNOWN
+            self._refuse(ticket, InstanceCrashed() if begun else refusal, self._clock.now())
+
+    def _wake(self) -> None:
+        self.on_wake()
 
     def _refuse(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         self.front.expire(ticket, refusal, now)

@@ -2,10 +2,12 @@
 
 ``serve`` is what the command line calls. Everything that can be checked before anything starts has been
 (``prepare``); here the data plane (``plane``) and the control plane (``supervisor``), which don't know each
-other, are joined on one loop; the admin plane has a thread of its own and only reads.
+other, are joined on one loop; changes come through ``updates``. The admin plane has a thread of its own and
+asks ``operators``.
 
 The end: the first SIGTERM or SIGINT refuses new requests (503), finishes what is in flight and queued within
-``eas.termination_grace_period``, and exits with 0; a second signal ends at once.
+``eas.termination_grace_period``, and exits with 0; a second signal ends at once. SIGHUP reads service.json
+again and updates the service to it; SIGUSR1 opens the access log anew.
 """
 
 from __future__ import annotations
@@ -18,28 +20,38 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from eas_engine import __version__, assembly, overview
+from eas_engine import __version__, assembly
 from eas_engine.announce import announce
+from eas_engine.artifacts.resolve import Places
 from eas_engine.clock import Clock, SystemClock, wait_until
+from eas_engine.errors import StartError
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.entrance import Entrance
 from eas_engine.gateway.listen import raise_descriptor_limit
 from eas_engine.gateway.room import share_of_admin
+from eas_engine.notes import Notes
+from eas_engine.operations import Update
+from eas_engine.operators import Operators, Running
 from eas_engine.plane import Reports
 from eas_engine.prepare import Parts, prepare, reachable
-from eas_engine.spec.loops import has_gil, loops
+from eas_engine.spec.load import read_text
 from eas_engine.state import EngineRecord
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.reconcile import Supervisor
-from eas_engine.supervisor.release import Release
+from eas_engine.supervisor.release import Release, RolloutStatus, TrialStatus
 from eas_engine.supervisor.scene import Scenes
-from eas_engine.telemetry.batches import batches
 from eas_engine.telemetry.logs import Logs, StderrLogs
 from eas_engine.telemetry.metrics import Metrics, service_labels
-from eas_engine.telemetry.status import Cleared, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Window
+from eas_engine.updates.joined import Joined
+from eas_engine.updates.planes import PlaneLanes
+from eas_engine.updates.releases import strategy
+from eas_engine.updates.updates import Updates
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eas_engine.configuration import Configured
     from eas_engine.options import ServeOptions
     from eas_engine.supervisor.observe import FleetSnapshot
 
@@ -60,49 +72,33 @@ def serve(options: ServeOptions) -> int:
 
 
 class Engine:
-    """One service while it runs. Also what the admin plane reads (``gateway.admin.AdminSource``)."""
+    """One service while it runs."""
 
     def __init__(self, parts: Parts, logs: Logs, clock: Clock) -> None:
         self._parts, self._logs, self._clock = parts, logs, clock
         self._started = clock.now()
         self._stop = asyncio.Event()
-        self._fleet: FleetSnapshot | None = None
+        self._token = parts.token
         self._stopping = False
         self._signals = 0
 
     async def run(self) -> int:
         """From the first host to the last answer; the exit status."""
         self._loop = asyncio.get_running_loop()
+        first = self._parts.first
+        self._notes = Notes(self._parts.state.path, self._logs, self._clock)
         self._plane = assembly.plane(self._parts, self._logs, self._clock)
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
-        self._supervisor = Supervisor(
-            Release(1, self._parts.first.version, assembly.settings(self._parts.first, self._parts.sdk)),
-            self._plane.channel,
-            instances=self._parts.first.loaded.spec.start_count,
-            clock=self._clock,
-            hooks=Hooks(
-                log=self._logs.log.info,
-                warn=self._logs.log.warning,
-                output=lambda instance, stream, line: self._logs.output(instance, [line], stream),
-                on_change=self._changed,
-                on_properties=self._plane.keep_alive,
-            ),
-            scenes=self._scenes,
-        )
+        self._supervisor = self._supervise(first)
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
-        service = self._parts.first.loaded.spec
-        self._metrics = Metrics(
-            self._plane.counters,
-            self.load,
-            self._window,
-            version=__version__,
-            labels=service_labels(service.name, service.metadata.workspace_id, service.labels),
-        )
+        self._updates = Updates(self._joined(), first)
+        self._operators = Operators(self._running())
+        self._metrics = self._labelled(first)
         self._watch_signals()
         options = self._parts.options
         admin = AdminServer(
-            self,
+            self._operators,
             options.admin_host,
             options.admin_port,
             self._parts.state.admin_token().text,
@@ -110,7 +106,6 @@ class Engine:
             instead="EAS_ADMIN_PORT" if options.any_path else "",
         )
         self._admin_port = admin.start()
-        self._admin_url = f"http://{reachable(options.admin_host)}:{self._admin_port}"
         try:
             return await self._serve()
         finally:
@@ -119,13 +114,14 @@ class Engine:
     async def _serve(self) -> int:
         entrance = Entrance(self._parts.listener, self._plane.front, self._clock)
         await entrance.open()
-        record = self._publish()
+        self._publish(self._parts.first)
         async with asyncio.TaskGroup() as tasks:
             background = [
-                tasks.create_task(one) for one in (self._plane.tick(), self._window.run(), entrance.run())
+                tasks.create_task(one)
+                for one in (self._plane.tick(), self._window.run(), entrance.run(), self._updates.run())
             ]
             supervision = tasks.create_task(self._supervisor.run())
-            ready = tasks.create_task(self._when_ready(record))
+            ready = tasks.create_task(self._when_ready())
             ending = tasks.create_task(self._end_when_told())
             try:
                 await supervision
@@ -138,12 +134,144 @@ class Engine:
         self._logs.log.info("stopped")
         return 0
 
-    # -- the end
+    # -- its parts
+
+    def _supervise(self, first: Configured) -> Supervisor:
+        return Supervisor(
+            self._release(1, first),
+            self._plane.channel,
+            instances=first.loaded.spec.start_count,
+            clock=self._clock,
+            hooks=Hooks(
+                log=self._notes.info,
+                warn=self._notes.warning,
+                output=self._notes.output,
+                on_change=self._changed,
+                on_properties=self._plane.keep_alive,
+                on_rollout=self._rolled_out,
+                on_trial=self._tried_out,
+            ),
+            scenes=self._scenes,
+        )
+
+    def _joined(self) -> Joined:
+        return Joined(
+            supervisor=self._supervisor,
+            lanes=PlaneLanes(self._plane),
+            history=self._parts.history,
+            events=self._notes.events,
+            logs=self._logs,
+            clock=self._clock,
+            release=self._release,
+            places=self._places,
+            adopt=self._adopt,
+        )
+
+    def _running(self) -> Running:
+        return Running(
+            parts=self._parts,
+            plane=self._plane,
+            supervisor=self._supervisor,
+            updates=self._updates,
+            window=self._window,
+            scenes=self._scenes,
+            events=self._notes.events,
+            tail=self._notes.tail,
+            logs=self._logs,
+            clock=self._clock,
+            started=self._started,
+            metrics=lambda: self._metrics,
+            stopping=lambda: self._stopping,
+            is_open=lambda: self._token is None,
+            admin_url=self._admin_url,
+        )
+
+    def _release(self, number: int, of: Configured) -> Release:
+        return Release(number, of.version, assembly.settings(of, self._parts.sdk))
+
+    def _places(self, in_use: tuple[Path, ...]) -> Places:
+        options = self._parts.options
+        return Places(
+            self._parts.root, self._parts.state.path, options.any_path, options.cache_size, in_use=in_use
+        )
+
+    def _labelled(self, of: Configured) -> Metrics:
+        service = of.loaded.spec
+        return Metrics(
+            self._plane.counters,
+            self._operators.load,
+            self._window,
+            version=__version__,
+            labels=service_labels(service.name, service.metadata.workspace_id, service.labels),
+        )
+
+    # -- what holds
+
+    def _adopt(self, of: Configured) -> None:
+        """A configuration holds from now on: what needs no new process applies."""
+        service, state = of.loaded.spec, self._parts.state
+        self._token = state.token(service.token, generate=service.generate_token)
+        if self._token is not None:
+            self._logs.hide(self._token.text)
+        self._logs.describe(service.name, service.metadata.workspace_id, service.labels)
+        self._plane.configure(assembly.plane_settings(of, self._token, self._parts.options))
+        self._supervisor.adjust(self._release(0, of), strategy(service))
+        self._metrics = self._labelled(of)
+        self._publish(of)
+
+    def _changed(self, fleet: FleetSnapshot) -> None:
+        self._plane.observe(fleet)
+        self._updates.observe(fleet)
+
+    def _rolled_out(self, status: RolloutStatus) -> None:
+        self._updates.releases.on_rollout(status)
+
+    def _tried_out(self, status: TrialStatus) -> None:
+        self._updates.releases.on_trial(status)
+
+    def _admin_url(self) -> str:
+        return f"http://{reachable(self._parts.options.admin_host)}:{self._admin_port}"
+
+    def _publish(self, of: Configured) -> None:
+        parts, options = self._parts, self._parts.options
+        self._record = EngineRecord(
+            name=of.loaded.spec.name,
+            pid=os.getpid(),
+            version=__version__,
+            started=self._clock.wall(),
+            host=options.host,
+            port=parts.port,
+            admin_host=options.admin_host,
+            admin_port=self._admin_port,
+            url=parts.url,
+            admin_url=self._admin_url(),
+            config=str(of.loaded.source.absolute()),
+            admin_token_file=str(parts.state.admin_token().file),
+            token_file=str(self._token.file) if self._token else None,
+            workspace_id=of.loaded.spec.metadata.workspace_id,
+        )
+        parts.state.publish(self._record)
+
+    # -- the beginning
+
+    async def _when_ready(self) -> None:
+        await self._supervisor.wait_ready()
+        self._updates.started()
+        if self._parts.options.announce:
+            spec = self._parts.first.loaded.spec
+            data, codec = "" if spec.processor else "hello", spec.metadata.rpc.decompressor
+            announce(self._record, self._parts.token, data=data, codec=codec or "")
+        gc.collect()
+        gc.freeze()  # what is here now stays; collections need not walk it again
+        gc.set_threshold(50_000, 50, 100)  # tickets die by their reference count
+
+    # -- signals, and the end
 
     def _watch_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled, number)
         self._loop.add_signal_handler(signal.SIGUSR1, self._reopen)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reread)
 
     def _reopen(self) -> None:
         """Logs were rotated. Without an access log it is no reason to end, which the signal would be."""
@@ -155,6 +283,19 @@ class Engine:
         except OSError as error:
             self._logs.log.warning("the access log could not be opened anew", reason=error.strerror)
 
+    def _reread(self) -> None:
+        """Update to what the file says now; one that can't be taken changes nothing."""
+        options = self._parts.options
+        try:
+            text = read_text(options.config)
+            source = str(options.config.absolute())
+            asked = Update(by="SIGHUP", text=text, source=source, overrides=options.overrides)
+            operation = self._updates.change(asked)
+        except StartError as error:
+            self._logs.log.warning("SIGHUP: refused, and nothing was changed", reason=str(error))
+        else:
+            self._logs.log.info("SIGHUP: the file was read again", operation=operation.number)
+
     def _signalled(self, number: int) -> None:
         self._signals += 1
         if self._signals > 1:
@@ -165,107 +306,9 @@ class Engine:
     async def _end_when_told(self) -> None:
         await self._stop.wait()
         self._stopping = True
-        grace = self._parts.first.loaded.spec.metadata.eas.termination_grace_period
+        grace = self._updates.current.loaded.spec.metadata.eas.termination_grace_period
         until = self._clock.now() + grace
         self._plane.drain()
         if not await wait_until(self._clock, until, self._plane.wait_empty()):
             self._logs.log.warning("the grace period is over", unanswered=self._plane.gate.count)
         await self._supervisor.stop(max(0.0, until - self._clock.now()))
-
-    # -- the beginning
-
-    def _publish(self) -> EngineRecord:
-        parts, options = self._parts, self._parts.options
-        record = EngineRecord(
-            name=parts.first.loaded.spec.name,
-            pid=os.getpid(),
-            version=__version__,
-            started=self._clock.wall(),
-            host=options.host,
-            port=parts.port,
-            admin_host=options.admin_host,
-            admin_port=self._admin_port,
-            url=parts.url,
-            admin_url=self._admin_url,
-            config=str(parts.first.loaded.source.absolute()),
-            admin_token_file=str(parts.state.admin_token().file),
-            token_file=str(parts.token.file) if parts.token else None,
-            workspace_id=parts.first.loaded.spec.metadata.workspace_id,
-        )
-        parts.state.publish(record)
-        return record
-
-    async def _when_ready(self, record: EngineRecord) -> None:
-        await self._supervisor.wait_ready()
-        if self._parts.options.announce:
-            spec = self._parts.first.loaded.spec
-            data, codec = "" if spec.processor else "hello", spec.metadata.rpc.decompressor
-            announce(record, self._parts.token, data=data, codec=codec or "")
-        gc.collect()
-        gc.freeze()  # what is here now stays; collections need not walk it again
-        gc.set_threshold(50_000, 50, 100)  # tickets die by their reference count
-
-    # -- what others see (gateway.admin.AdminSource)
-
-    def _changed(self, fleet: FleetSnapshot) -> None:
-        self._fleet = fleet
-        self._plane.observe(fleet)
-
-    def heartbeat_age(self) -> float:
-        """Seconds since the loop last came round."""
-        return self._window.heartbeat_age
-
-    def readiness(self) -> Readiness:
-        """Whether an instance is ready, and if not, why."""
-        fleet = self._fleet
-        if self._stopping:
-            return Readiness(ready=False, reasons=("the engine is shutting down",))
-        if fleet is None:
-            return Readiness(ready=False, reasons=("no instance was started yet",))
-        return Readiness(ready=fleet.ready_count > 0, reasons=fleet.reasons)
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type."""
-        return self._metrics.render(accept)
-
-    def load(self) -> Load:
-        """How full the service is; safe from the admin thread."""
-        return overview.load(self._supervisor.snapshot(), self._plane)
-
-    async def clear_crashes(self, scene: str | None) -> Cleared:
-        """Delete what was kept of one crash, or of all, and start the instances again that they block."""
-        restarted = await self._supervisor.clear(scene)
-        deleted = await asyncio.to_thread(self._scenes.clear, scene)
-        self._logs.log.info("crashes_cleared", deleted=deleted, restarted=restarted)
-        return Cleared(tuple(deleted), tuple(restarted))
-
-    async def status(self) -> ServiceStatus:
-        """Everything that ``/api/v1/service`` tells."""
-        parts, service = self._parts, self._parts.first.loaded.spec
-        here = loops(service.metadata.rpc.io_threads, gil=has_gil())
-        return ServiceStatus(
-            name=service.name,
-            version=__version__,
-            pid=os.getpid(),
-            uptime=self._clock.now() - self._started,
-            url=parts.url,
-            admin_url=self._admin_url,
-            load=overview.load(self._supervisor.snapshot(), self._plane, self._supervisor.last_lines),
-            readiness=self.readiness(),
-            rates=self._window.rates(),
-            lag=self._window.lag,
-            lag_max=self._window.lag_max,
-            workspace_id=service.metadata.workspace_id,
-            labels=dict(service.labels),
-            open=parts.token is None,
-            io_threads_requested=here.requested,
-            io_threads_effective=here.effective,
-            io_threads_reason=here.reason,
-            body_threads=self._plane.io_threads.count,
-            statuses=dict(self._plane.counters.statuses),
-            batches=batches(self._plane.counters) if service.metadata.rpc.batching else None,
-            closed_for_room=self._plane.counters.closed_for_room,
-            refused_connections=self._plane.counters.refused_connections,
-            warnings=parts.first.warnings,
-            configuration=service.model_dump(mode="json", by_alias=True),
-        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -315,7 +316,8 @@ class Fleet(RuleBasedStateMachine):
     @rule(strategy=st.sampled_from(STRATEGIES), grace=st.sampled_from([0.0, 5.0, 30.0]))
     def adjust(self, strategy: Strategy, grace: float) -> None:
         self.watch.strategy, self.watch.secure = strategy, False
-        self.supervisor.adjust(strategy=strategy, grace=grace)
+        like = Release(1, 1, replace(SETTINGS, grace=grace))
+        self.supervisor.adjust(like, strategy)
         self.do(settle())
 
     # -- what holds at all times

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from eas_engine.admission.backlog import Backlog
@@ -13,10 +12,10 @@ from eas_engine.errors import InstanceCrashed, Refusal
 from eas_engine.gateway.front import Front, Rules
 from eas_engine.request import Body, Client, Ticket
 from eas_engine.telemetry.counters import Counters
-from eas_engine.workers.batch_link import BatchLink
 from eas_engine.workers.batch_pool import BatchPool
 from eas_engine.workers.bodies import Bodies
-from eas_engine.workers.link import Link
+from eas_engine.workers.lane import Ground
+from eas_engine.workers.lanes import Lanes
 from eas_engine.workers.pool import Pool
 from eas_engine.workers.quarantine import Quarantine
 from support.loop import FakeLoop
@@ -87,21 +86,14 @@ class Parts:
         retry: bool = False,
         batching: BatchRules | None = None,
         decompressor: str = "",
+        local_only: bool = False,
     ) -> None:
         self.loop = FakeLoop()
         self.threads = FakeThreads(self.loop)
         self.answer_threads = FakeThreads(self.loop)
         self.counters = Counters()
         self.bodies = Bodies(memory)
-        self.backlog = Backlog()
         loop: Any = self.loop
-        self.batcher: Batcher | None = None
-        self.pool = Pool(self.backlog, loop)
-        if batching is not None:
-            self.batcher = Batcher(
-                self.backlog, batching, loop=loop, clock=self.loop.time, counters=self.counters
-            )
-            self.pool = BatchPool(self.backlog, loop, self.batcher)
         self.gate = Gate(
             Limits(queue, threads, rate, keepalive, batching.max_batch_size if batching else 1),
             loop=loop,
@@ -109,12 +101,18 @@ class Parts:
             refuse=self._refuse,
         )
         self.log = Lines()
-        if retry:
-            self.pool.quarantine = Quarantine(
-                self.pool, loop=loop, clock=self.loop.time, counters=self.counters, log=self.log
-            )
+        self.ground = Ground(
+            gate=self.gate,
+            bodies=self.bodies,
+            counters=self.counters,
+            loop=loop,
+            clock=self.loop.time,
+            request_prefix="test",
+            broken=lambda name, why: self.broken.append((name, why)),
+        )
+        self.lanes = Lanes(self.ground, batching, retry=retry, log=self.log)
         self.front = Front(
-            Rules("digits", token, max_body, any_path, decompressor),
+            Rules("digits", token, max_body, any_path, decompressor, local_only),
             gate=self.gate,
             bodies=self.bodies,
             counters=self.counters,
@@ -126,6 +124,7 @@ class Parts:
             threads=self.threads,
             answer_threads=self.answer_threads,
         )
+        self.lanes.lead = self.front.lead
         self.broken: list[tuple[str, str]] = []
         self.hosts: list[WireHost] = []
         self.gate.observe(Fleet(live=1, ever_ready=True))
@@ -133,26 +132,28 @@ class Parts:
     def _refuse(self, ticket: Ticket, refusal: Refusal, now: float) -> None:
         self.front.expire(ticket, refusal, now)
 
-    def host(self, threads: int = 2, *, opened: bool = True) -> WireHost:
+    @property
+    def pool(self) -> Pool:
+        """The main lane's."""
+        return self.lanes.main.pool
+
+    @property
+    def backlog(self) -> Backlog:
+        """The main lane's."""
+        return self.lanes.main.backlog
+
+    @property
+    def batcher(self) -> Batcher | None:
+        """The main lane's."""
+        return self.pool.batcher if isinstance(self.pool, BatchPool) else None
+
+    def host(self, threads: int = 2, *, opened: bool = True, release: int = 0) -> WireHost:
         """One more host, ready for work."""
-        loop: Any = self.loop
-        make = Link if self.batcher is None else partial(BatchLink, pace=self.batcher.pace)
-        link = make(
-            f"digits-{len(self.hosts)}",
-            pool=self.pool,
-            gate=self.gate,
-            bodies=self.bodies,
-            counters=self.counters,
-            loop=loop,
-            clock=self.loop.time,
-            request_prefix="test",
-            broken=lambda name, why: self.broken.append((name, why)),
-        )
-        self.pool.add(link)
-        host = WireHost(link)
+        host = WireHost(self.lanes.link(f"digits-{len(self.hosts)}", release))
         self.hosts.append(host)
         if opened:
-            link.open(threads)
+            host.link.open(threads)
+            self.lanes.settle()
         return host
 
     def ask(self, body: bytes = b"") -> tuple[Asker, Ticket | Refusal]:
@@ -173,7 +174,7 @@ class Parts:
         place[:] = body
         ticket.body = place
         ticket.queued = self.loop.now
-        self.pool.submit(ticket)
+        self.front._enter(ticket)
 
     def gone(self, asker: Asker, ticket: Ticket) -> None:
         """The client leaves."""
@@ -185,12 +186,13 @@ class Parts:
         self.hosts.remove(host)
         host.die()
         host.link.lost(crash)
+        self.lanes.settle()
 
     @property
     def quarantine(self) -> Quarantine:
         """Where suspects are; only with `retry`."""
-        assert self.pool.quarantine is not None
-        return self.pool.quarantine
+        assert self.lanes.quarantine is not None
+        return self.lanes.quarantine
 
     def serve_all(self) -> None:
         """Every host answers what it gets until nothing waits."""
@@ -218,5 +220,5 @@ class Parts:
         for host in tuple(self.hosts):
             self.kill(host)
         self.gate.deadlines.close()
-        self.pool.close()
+        self.lanes.shut()
         self.bodies.close()

@@ -66,8 +66,8 @@ class Answer:
 class Browser:
     """A client of ``parts.front``, and its transport."""
 
-    def __init__(self, parts: Parts, *, reads: bool = True) -> None:
-        self.parts, self.reads = parts, reads
+    def __init__(self, parts: Parts, *, reads: bool = True, peer: object = ("192.0.2.7", 50_000)) -> None:
+        self.parts, self.reads, self.peer = parts, reads, peer
         self.unsent = bytearray()  # written by the connection, not read by the client
         self.got = bytearray()
         self.sending = b""  # sent by the client, not read by the connection
@@ -162,7 +162,7 @@ class Browser:
             self._lose()
 
     def get_extra_info(self, name: str) -> Any:
-        return ("192.0.2.7", 50_000) if name == "peername" else None
+        return self.peer if name == "peername" else None
 
     def get_write_buffer_size(self) -> int:
         return len(self.unsent)

@@ -25,6 +25,11 @@ class Budget:
     def __repr__(self) -> str:
         return f"<Budget {self.used} of {self.limit} bytes, {len(self.waiting)} waiting>"
 
+    def configure(self, limit: int) -> None:
+        """Another limit from now on. What is over a lower one waits until nothing else is in use."""
+        self.limit = limit
+        self._admit()
+
     def take(self, who: object, size: int, resume: Callable[[], None], *, held: int = 0) -> bool:
         """Reserve `size` bytes. False: there is no room yet; `resume` is called once they are reserved.
 
@@ -32,7 +37,7 @@ class Budget:
         by bodies that wait to grow, they would wait for one another for ever: then the first of them is
         favoured and goes over the limit, until it says ``forget``. So False may come after `resume`.
         """
-        if not size or who is self._favoured or (not self.waiting and self.used + size <= self.limit):
+        if not size or who is self._favoured or (not self.waiting and self._fits(size)):
             self.used += size
             return True
         self.waiting[who] = (size, resume, held)
@@ -62,13 +67,16 @@ class Budget:
     def _admit(self) -> None:
         while self.waiting:
             who, (size, _, _) = next(iter(self.waiting.items()))
-            if self.used + size <= self.limit:
+            if self._fits(size):
                 self._let(who)
             elif self._stuck():
                 self._favoured = self._first_growing()
                 self._let(self._favoured)
             else:
                 return
+
+    def _fits(self, size: int) -> bool:
+        return self.used + size <= self.limit or not self.used
 
     def _stuck(self) -> bool:
         held = sum(held for _, _, held in self.waiting.values())

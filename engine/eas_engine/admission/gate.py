@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from eas_engine.admission.deadlines import Deadlines
 from eas_engine.admission.rate import TokenBucket
-from eas_engine.errors import DeadlineExceeded, Draining, NotReady, QueueFull, RateLimited, Refusal
+from eas_engine.errors import (
+    DeadlineExceeded,
+    Draining,
+    NotReady,
+    QueueFull,
+    RateLimited,
+    Refusal,
+    ServiceStopped,
+)
 from eas_engine.request import UNKNOWN, Client, Ticket
 
 if TYPE_CHECKING:
@@ -45,17 +53,20 @@ class Fleet:
 
     ``live``: how many admit or start. ``ever_ready``: one has been ready since the engine started.
     ``next_start``: when none is live, the instant of the next start (None: some instance is live, or none
-    will be).
+    will be). ``asleep``: there is none because nobody came for a while, and the next request brings one back;
+    until it is there, requests wait, as many as for one instance. ``stopped``: an operator wants none.
     """
 
     live: int = 1
     ever_ready: bool = False
     next_start: float | None = None
     hopeless: str = ""
+    asleep: bool = False
+    stopped: bool = False
 
 
 class Gate:
-    """Admission of one service."""
+    """Admission of one service. ``on_wake`` is called behind the first admission while it is asleep."""
 
     def __init__(
         self,
@@ -67,8 +78,11 @@ class Gate:
     ) -> None:
         self.count = 0
         self.number = 0
-        self.draining = False
+        self.draining = self.paused = False
         self._open = self._usual = False
+        self.on_wake: Callable[[], None] | None = None
+        self._wakes = False  # the next request that is admitted must be told
+        self._loop = loop
         self._left: set[Ticket] = set()  # inside a host still, but their places are free already
         self.fleet = Fleet()
         self._clock = clock
@@ -95,15 +109,20 @@ class Gate:
     def observe(self, fleet: Fleet) -> None:
         """The instances have changed."""
         self.fleet = fleet
-        self._open = (
-            fleet.ever_ready and fleet.next_start is None and not fleet.hopeless and not self.draining
-        )
+        awake = fleet.ever_ready and fleet.next_start is None and not fleet.hopeless
+        self._open = (awake or fleet.asleep) and not (fleet.stopped or self.paused or self.draining)
+        self._wakes = self._open and fleet.asleep
         self._resize()
 
     def drain(self) -> None:
         """Refuse whoever comes from now on: the engine is shutting down."""
         self.draining = True
         self._open = self._usual = False
+
+    def pause(self, *, paused: bool) -> None:
+        """Refuse whoever comes, until told otherwise: an operator wants it so."""
+        self.paused = paused
+        self.observe(self.fleet)
 
     def admit(self, client: Client, head: bytes, first: float, now: float) -> Ticket | Refusal:
         """A ticket with a place, or why not. `first`: when the request's first byte came, 0.0 for now."""
@@ -114,6 +133,9 @@ class Gate:
             refusal = self._refusal(arrived + self.keepalive, now)
             if refusal is not None:
                 return refusal
+            if self._wakes:
+                self._wakes = False
+                self._loop.call_soon(self._wake)
         self.count += 1
         self.number += 1
         ticket = Ticket(client, head, self.number, arrived, arrived + self.keepalive)
@@ -158,6 +180,10 @@ class Gate:
         else:
             self.count -= 1
 
+    def _wake(self) -> None:
+        if self.on_wake is not None:
+            self.on_wake()
+
     def _expire(self, ticket: Ticket, now: float) -> None:
         self._refuse(ticket, DeadlineExceeded(), now)
 
@@ -181,6 +207,10 @@ class Gate:
         fleet = self.fleet
         if self.draining:
             return Draining()
+        if fleet.stopped:
+            return ServiceStopped()
+        if self.paused:
+            return ServiceStopped("the service takes nothing new")
         if not fleet.ever_ready:
             return NotReady()
         if fleet.hopeless:
@@ -192,7 +222,7 @@ class Gate:
     def _resize(self) -> None:
         limits, instances = self.limits, max(1, self.fleet.live)
         self.capacity = (limits.queue + limits.threads * limits.batch) * instances
-        self._usual = self._open and not limits.rate
+        self._usual = self._open and not limits.rate and not self._wakes
         if not limits.rate:
             self._bucket = None
             return

@@ -63,6 +63,12 @@ class Batcher:
         """Whom to call when it is time to ask for a batch."""
         self._look = look
 
+    def configure(self, rules: Rules) -> None:
+        """Other rules from now on: whoever asks next is told by them. The old ones' timer is stopped."""
+        self.rules = rules
+        self.pace.resize(rules.max_batch_size)
+        self._stop_timer()
+
     def take(self, hosts: Hosts, most: int) -> Batch | None:
         """The next batch, of `most` requests at most, out of the line; None: not now."""
         now = self._clock()

@@ -32,6 +32,11 @@ class Pace:
     def __repr__(self) -> str:
         return f"<Pace {self.rows:.2f} rows a request, {self.full} in a full batch of {self.seconds} s>"
 
+    def resize(self, max_batch_size: int) -> None:
+        """So many rows fill a batch from now on."""
+        self._most = max_batch_size
+        self.full = requests_in_full(max_batch_size, self.rows)
+
     def learn(self, requests: int, rows: int, seconds: float) -> None:
         """A batch of so many requests (at least one) with so many rows, padding left out, took so long."""
         last = max(1.0, rows / requests)

@@ -53,7 +53,8 @@ class AccessLog:
         except OSError as error:
             raise ConfigurationError(f"--access-log {place}: {error.strerror}") from None
         self._writer = LineWriter(self._fd, lost=_LOST)
-        self._hidden = {token, quote(token, safe="")} if len(token) >= _HIDDEN_MINIMUM else set()
+        self._hidden: set[str] = set()
+        self.hide(token)
 
     def __repr__(self) -> str:
         return f"<AccessLog {self._path or 'stdout'} {self._writer!r}>"
@@ -68,6 +69,11 @@ class AccessLog:
         written = self._writer.close(_LAST_MOMENT)
         if self._path is not None and written:  # else the thread still uses the descriptor
             os.close(self._fd)
+
+    def hide(self, token: str) -> None:
+        """This is the service's token, too: lines to come are without it, and without those before."""
+        if len(token) >= _HIDDEN_MINIMUM:
+            self._hidden |= {token, quote(token, safe="")}
 
     def reopen(self) -> None:
         """Go on in a file of the same name: a new one, if the old one was moved away.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from eas_engine.gateway.callers import is_ours
 from eas_engine.gateway.head import CHUNKED
 from eas_engine.request import Client
 
@@ -42,6 +43,7 @@ class Ending(Client):
 
     __slots__ = (
         "_first",
+        "_foreign",
         "_front",
         "_head",
         "_left",
@@ -76,6 +78,7 @@ class Ending(Client):
         self._short = 0  # ... when it has fewer bytes than this
         self._tail = b""
         self._pipelines = False  # it has sent a request before it had the answer to the one before
+        self._foreign = False  # may not call (`networking.disable_internet_endpoint`)
         self._first = 0.0  # when the first byte of the request being read came
         self._ticket: Ticket | None = None
         self._upload: Upload | None = None
@@ -168,6 +171,11 @@ class Ending(Client):
         """The engine ends an idle connection: half-close and linger, in case a request is on its way."""
         if self._state == HEAD:
             self._close_gently()
+
+    def screen_anew(self, *, local_only: bool) -> None:
+        """Other rules from now on: the next head is looked at, whatever this client sent before."""
+        self._raw = b""
+        self._foreign = local_only and not is_ours(self._transport.get_extra_info("peername"))
 
     def dismiss(self) -> None:
         """End the connection now: somebody else needs its descriptor."""

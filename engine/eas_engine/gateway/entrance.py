@@ -86,25 +86,25 @@ class Entrance:
         # Each is a descriptor before `Room` can count it, so where those are few they are taken one by one.
         for _ in range(min(_AT_ONCE, max(1, self._front.room.limit // 8))):
             try:
-                client, _address = self._listener.accept()
+                client, address = self._listener.accept()
             except OSError as error:  # nobody is there, or gone again
                 if error.errno in _SHORT:  # no descriptor, no memory: until the next look, instead of in vain
                     self._loop.remove_reader(self._listener.fileno())
                 return
-            if not self._turn_away(client):
+            if not self._turn_away(client, address):
                 client.setblocking(False)
                 task = self._loop.create_task(self._welcome(client))
                 self._welcomes.add(task)
                 task.add_done_callback(self._welcomes.discard)
 
-    def _turn_away(self, client: socket.socket) -> bool:
+    def _turn_away(self, client: socket.socket, address: object) -> bool:
         """Answer and close, if that is all there is to do with it."""
         front = self._front
         if not front.gate.full or front.access is not None:  # what is logged goes by way of a connection
             return False
         try:
             count = client.recv_into(front.head_buffer, 0, _PEEK)
-            answer = front.turn_away(front.head_buffer[:count].tobytes())
+            answer = front.turn_away(front.head_buffer[:count].tobytes(), address)
             if answer is None:
                 return False
             client.recv_into(front.head_buffer, count)  # closing a socket with unread bytes would reset it

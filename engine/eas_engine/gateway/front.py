@@ -8,13 +8,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eas_engine.admission.gate import QUEUE_FULL
-from eas_engine.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, Refusal, Unauthorized
 from eas_engine.gateway import head as heads
-from eas_engine.gateway.auth import Verifier
+from eas_engine.gateway.callers import is_ours
 from eas_engine.gateway.compressing import Compression
 from eas_engine.gateway.http import Connection
 from eas_engine.gateway.reply import IDLE_ANNOUNCED, Replies
 from eas_engine.gateway.room import Room
+from eas_engine.gateway.screen import Screen
 from eas_engine.gateway.unread import Unread
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from eas_engine.admission.budget import Budget
     from eas_engine.admission.gate import Gate
+    from eas_engine.errors import Refusal
     from eas_engine.gateway.access import AccessLog
     from eas_engine.gateway.head import Head
     from eas_engine.gateway.threads import Threads
@@ -33,7 +34,6 @@ _BUFFER: Final = 64 * 1024
 _HEAD_BUFFER: Final = 8 * 1024
 """What is read at once while a head is expected: what comes along of a large body is copied."""
 _IDLE_SECONDS: Final = IDLE_ANNOUNCED + 5
-_METHODS: Final = frozenset({b"POST", b"GET", b"HEAD"})
 _LOGGED_A_SECOND: Final = 10
 _LOOK_EVERY: Final = 4
 _REMEMBERED: Final = 256
@@ -67,7 +67,8 @@ class Log(Protocol):
 class Rules:
     """Which requests are for this service. ``any_path``: all (a processor that was started by hand).
 
-    ``decompressor``: what their bodies are compressed with (``codecs``); empty: nothing.
+    ``decompressor``: what their bodies are compressed with (``codecs``); empty: nothing. ``local_only``: who
+    may call at all are loopback, private and link-local addresses (``networking.disable_internet_endpoint``).
     """
 
     name: str
@@ -75,6 +76,7 @@ class Rules:
     max_body: int
     any_path: bool = False
     decompressor: str = ""
+    local_only: bool = False
 
     @property
     def path(self) -> bytes:
@@ -110,41 +112,65 @@ class Front:
         self.gate = gate
         self.bodies, self.budget = bodies, bodies.budget
         self.counters = counters
-        self.submit = submit
-        if rules.decompressor:
-            self._inflate(rules.decompressor, threads)
-        self.compression = Compression(answer_threads, counters)
+        self.submit = self._enter = submit
         self._look = look
+        self._threads = threads
+        self.compression = Compression(answer_threads, counters)
         self.turned_away = 0  # requests that were refused at the gate
         self.loop = loop
-        self.max_body = min(rules.max_body, self.budget.limit)
         self.replies = Replies(request_prefix)
         self.buffer = memoryview(bytearray(_BUFFER))
         self.head_buffer = self.buffer[:_HEAD_BUFFER]
         self.closing = False  # every answer says Connection: close
         self.connections: set[Connection] = set()
         self._known: dict[bytes, Head] = {}
-        self._any_path = rules.any_path
-        self._path = rules.path
-        self._below = rules.path + b"/"
-        self._verifier = Verifier(rules.token, b"" if rules.any_path else rules.path)
+        self._decompressor = ""
         self._log = log
         self._logged = 0
         self.room = Room(descriptors, counters, log)
         self.access = access
         self.unread = Unread(self.budget.limit, counters)
         self._cut = 0
+        self.configure(rules)
 
     def __repr__(self) -> str:
-        return f"<Front {self._path!r} {len(self.connections)} connections, {self.gate!r}>"
+        return f"<Front {self._screen!r} {len(self.connections)} connections, {self.gate!r}>"
 
-    def _inflate(self, codec: str, threads: Threads) -> None:
-        """From now on bodies are inflated before they are submitted."""
+    def configure(self, rules: Rules) -> None:
+        """Other rules, or another budget, from now on: no head that was let in before is known any more.
+
+        Whoever was admitted stays. A body is inflated, or isn't, as is the rule when its last byte comes.
+        """
+        self.max_body = min(rules.max_body, self.budget.limit)
+        self.unread.limit = self.budget.limit
+        self._screen = Screen(rules, self.max_body)
+        if self.access is not None:
+            self.access.hide(rules.token)
+        if rules.decompressor != self._decompressor:
+            self._decompressor = rules.decompressor
+            self.submit = self._inflated(rules.decompressor) if rules.decompressor else self._enter
+        self.local_only = rules.local_only
+        self._known.clear()
+        for connection in self.connections:
+            connection.screen_anew(local_only=rules.local_only)
+
+    def lead(self, submit: Callable[[Ticket], None], look: Callable[[], None]) -> None:
+        """Where tickets with complete bodies go from now on, and who takes the answers that are here."""
+        self._enter, self._look = submit, look
+        if not self._decompressor:
+            self.submit = submit
+
+    def _pass_on(self, ticket: Ticket) -> None:
+        """The ticket's body is inflated."""
+        self._enter(ticket)
+
+    def _inflated(self, codec: str) -> Callable[[Ticket], None]:
+        """What inflates bodies and then submits them."""
         # The library of the codecs is for services that have one: 5 ms of every other start.
         from eas_engine.gateway.codecs import CODECS  # noqa: PLC0415
         from eas_engine.gateway.inflating import Inflation  # noqa: PLC0415
 
-        self.submit = Inflation(CODECS[codec], self, threads, self.submit).submit
+        return Inflation(CODECS[codec], self, self._threads, self._pass_on).submit
 
     def connection(self) -> Any:
         """The protocol for a client that has just connected; what a loop's ``create_server`` calls.
@@ -154,41 +180,26 @@ class Front:
         """
         return Connection(self)
 
-    def read_head(self, raw: bytes) -> tuple[Head, Refusal | None]:
+    def read_head(self, raw: bytes, *, foreign: bool = False) -> tuple[Head, Refusal | None]:
         """Parse and screen a head, unless another connection has sent the very same lately.
 
         Only heads that passed are remembered, so nobody without the token can crowd them out; and not those
-        that won't come again (a signature, an id of the client's).
+        that won't come again (a signature, an id of the client's). ``foreign``: its sender may not call.
 
         Raises:
             Refusal: it can't be read.
         """
         known = self._known.get(raw)
-        if known is not None:
+        if known is not None and not foreign:
             return known, None
         head = heads.parse(raw[:-4])
-        refusal = self._screen(head)
+        refusal = self._screen.refusal(head, foreign=foreign)
         signed = head.authorization is not None and head.authorization.startswith(b"EAS ")
         if not (refusal or signed or head.request_id or len(raw) > _REMEMBERED_SIZE):
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[raw] = head
         return head, refusal
-
-    def _screen(self, head: Head) -> Refusal | None:
-        """The refusals that depend on the head alone, in the order of the design: 404 405 401 413."""
-        path = head.path
-        if not (path == self._path or path.startswith(self._below) or self._any_path):
-            return NotFound()
-        if head.method not in _METHODS:
-            return MethodNotAllowed()
-        if not self._verifier.allows(head):
-            return Unauthorized()
-        if head.length > self.max_body:
-            return BodyTooLarge()
-        if head.length and head.method != b"POST":
-            return BadRequest("only a POST may have a body")
-        return None
 
     def opened(self, connection: Connection) -> None:
         """A client has connected."""
@@ -203,14 +214,16 @@ class Front:
         self.connections.discard(connection)
         self.counters.connections -= 1
 
-    def turn_away(self, data: bytes) -> bytes | None:
+    def turn_away(self, data: bytes, address: object) -> bytes | None:
         """The whole 450 for a client that isn't a connection yet, and whose whole request is `data`.
 
-        None: it must become a connection. Call it only while the gate is full.
+        None: it must become a connection. Call it only while the gate is full. `address`: the client's.
         """
         end = data.find(b"\r\n\r\n") + 4
         head = self._known.get(data[:end])
         if head is None or not head.plain or len(data) - end != head.length:
+            return None
+        if self.local_only and not is_ours(address):
             return None
         now = monotonic()
         self.counters.accepted += 1

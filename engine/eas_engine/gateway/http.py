@@ -62,6 +62,8 @@ class Connection(Answering):
         self._transport = transport
         self._write = transport.write
         self.active = monotonic()
+        if self._front.local_only:
+            self.screen_anew(local_only=True)
         self._front.opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -172,7 +174,7 @@ class Connection(Answering):
         """Parse and screen a head that wasn't seen on this connection before; False: it was refused."""
         raw = raw.lstrip(b"\r\n")
         try:
-            head, refused = self._front.read_head(raw)
+            head, refused = self._front.read_head(raw, foreign=self._foreign)
         except Refusal as malformed:
             self._reject(malformed, None, behind, now)
             return False

@@ -33,11 +33,18 @@ class IoThreads:
         self.count = count
         self._loop = loop
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._threads: list[Thread] = []
+        self._threads = 0  # that were started and not told to end
         self._open = 0  # pieces of work that haven't been told yet
 
     def __repr__(self) -> str:
-        return f"<IoThreads {self._open} at work, {len(self._threads)} of {self.count} started>"
+        return f"<IoThreads {self._open} at work, {self._threads} of {self.count} started>"
+
+    def configure(self, count: int) -> None:
+        """At most so many from now on; surplus ones end when they have done what waits now."""
+        self.count = count
+        for _ in range(self._threads - count):
+            self._threads -= 1
+            self._jobs.put(None)
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """See ``Threads``."""
@@ -47,10 +54,9 @@ class IoThreads:
             done(result)
 
         self._open += 1
-        if len(self._threads) < min(self._open, self.count):
-            thread = Thread(target=self._serve, name=f"eas-io_{len(self._threads)}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        if self._threads < min(self._open, self.count):
+            Thread(target=self._serve, name=f"eas-io_{self._threads}", daemon=True).start()
+            self._threads += 1
         self._jobs.put((work, told))
 
     def _serve(self) -> None:
@@ -70,5 +76,5 @@ class IoThreads:
         with contextlib.suppress(Empty):
             while True:
                 self._jobs.get_nowait()
-        for _ in self._threads:
+        for _ in range(self._threads):
             self._jobs.put(None)

@@ -64,6 +64,7 @@ IN_EFFECT: Final = frozenset(
         "metadata.rpc.batch_padding",
         "metadata.rpc.batch_sizes",
         "metadata.eas.termination_grace_period",
+        "networking.disable_internet_endpoint",
     }
 )
 
@@ -91,7 +92,6 @@ LATER: Final = (
     Later("containers", "refuse", "containers are not run"),
     Later("storage", "refuse", "nothing is mounted, and the processor would not find its files"),
     Later("features"),
-    Later("networking.disable_internet_endpoint", "refuse", "callers from everywhere would be answered"),
     Later("metadata.cpu"),
     Later("metadata.memory", "refuse", "an instance's memory would not be limited"),
     Later("metadata.gpu"),

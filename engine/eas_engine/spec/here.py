@@ -214,6 +214,12 @@ def _grace(spec: ServiceSpec, _: Machine) -> str:
     return f"a leaving instance that isn't empty after {grace} s is killed"
 
 
+def _callers(spec: ServiceSpec, _: Machine) -> str:
+    if spec.networking.disable_internet_endpoint:
+        return "callers whose address isn't loopback, private or link-local get 403"
+    return "callers with any address are answered"
+
+
 def _container(spec: ServiceSpec, machine: Machine) -> str:
     if not spec.containers:
         return "none"
@@ -262,6 +268,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "storage": _storage,
         "processor_entry": _entry,
         "cloud.computing.instance_type": _instance_type,
+        "networking.disable_internet_endpoint": _callers,
         "metadata.instance": _instances,
         "metadata.cpu": _cpu,
         "metadata.memory": _memory,

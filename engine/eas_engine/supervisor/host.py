@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from eas_engine.clock import wait_any, wait_until
 from eas_engine.errors import InstanceCrashed
@@ -181,6 +181,16 @@ class Host:
         if before is not State.DRAINING and self._life is not None:
             self._leave(self._life, before)
         self._tell()
+
+    def adjust(self, release: Release) -> None:
+        """Its own release, with other settings of those that need no new process.
+
+        One that runs is told how batches are made from now on; the next one finds it in its start message.
+        """
+        before, self.release = self.release.settings.processor.batching, release
+        batching = release.settings.processor.batching
+        if batching is not None and batching != before and self._life is not None:
+            self._life.running.send({"type": "batching", "batching": asdict(batching)})
 
     def condemn(self, why: Condemned, by: float) -> None:
         """It can't go on: it takes nothing new, is dead by ``by`` at the latest, and that is a crash.

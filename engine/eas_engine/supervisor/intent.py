@@ -22,6 +22,7 @@ from eas_engine.supervisor.observe import InstanceSnapshot
 from eas_engine.supervisor.plan import Policy, Tried
 from eas_engine.supervisor.release import Release, RolloutStatus, Strategy, TrialStatus
 from eas_engine.supervisor.rollout import Course
+from eas_engine.supervisor.settings import without_new_processes
 
 
 class Intent:
@@ -169,15 +170,10 @@ class Intent:
         self._end_trial(trial, "dismissed", reason, lines)
         return True
 
-    def adjust(self, change: Callable[[Release], Release], strategy: Strategy | None) -> None:
-        """What needs no new process is other than it was, in every release."""
-        self.running = change(self.running)
-        if self.rollout:
-            self.rollout.release = change(self.rollout.release)
-            self.rollout.source = change(self.rollout.source)
-        if self.trial:
-            self.trial.release = change(self.trial.release)
-        self.strategy = strategy or self.strategy
+    def adjust(self, like: Release, strategy: Strategy) -> None:
+        """What needs no new process is as in ``like``, in what runs; a trial stays as it is."""
+        self.running = adjusted(self.running, like)
+        self.strategy = strategy
 
     # -- what is
 
@@ -256,19 +252,10 @@ class Intent:
             self.trial.since = self._clock.now()
 
 
-def adjusted(
-    release: Release, *, grace: float | None, crash_block: bool | None, enable_sigterm: bool | None
-) -> Release:
-    """The release with other settings of those that need no new process; None leaves one as it is."""
-    before = release.settings
+def adjusted(release: Release, like: Release) -> Release:
+    """The release with what of another's settings needs no new process, and under its version."""
     return replace(
-        release,
-        settings=replace(
-            before,
-            grace=before.grace if grace is None else grace,
-            crash_block=before.crash_block if crash_block is None else crash_block,
-            enable_sigterm=before.enable_sigterm if enable_sigterm is None else enable_sigterm,
-        ),
+        release, version=like.version, settings=without_new_processes(release.settings, like.settings)
     )
 
 

@@ -36,7 +36,7 @@ from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.changes import Rollout, Trial
 from eas_engine.supervisor.host import DUMP_SECONDS, LAST_STEPS, Host
 from eas_engine.supervisor.instance import Channel, Hooks, Surroundings
-from eas_engine.supervisor.intent import Intent, adjusted
+from eas_engine.supervisor.intent import Intent
 from eas_engine.supervisor.launch import Execute, execute
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import Crash, FleetSnapshot, HostSnapshot, Seat
@@ -221,25 +221,16 @@ class Supervisor:
         self._changed()
         return bool(meant)
 
-    def adjust(
-        self,
-        *,
-        grace: float | None = None,
-        crash_block: bool | None = None,
-        enable_sigterm: bool | None = None,
-        strategy: Strategy | None = None,
-    ) -> None:
-        """What needs no new process is other than it was, at once and for every release; None: as it was.
+    def adjust(self, like: Release, strategy: Strategy) -> None:
+        """What needs no new process is as in ``like`` from now on, its version's number included.
 
-        Instances that are leaving already keep the time that they were given.
+        Living hosts are told; what is tried out stays as it is. Instances that are leaving already keep the
+        time that they were given.
         """
-
-        def change(release: Release) -> Release:
-            return adjusted(release, grace=grace, crash_block=crash_block, enable_sigterm=enable_sigterm)
-
-        self._intent.adjust(change, strategy)
+        self._intent.adjust(like, strategy)
         for host in self._seats:
-            host.release = change(host.release)
+            if host.release.number == self._intent.running.number:
+                host.adjust(self._intent.running)
         self._changed()
 
     # -- for operators

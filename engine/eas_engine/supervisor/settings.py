@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from eas_engine.supervisor.control import Hello
@@ -121,6 +121,28 @@ def start_message(settings: Settings, instance: str, channel: Mapping[str, objec
         "keepalive_ms": settings.keepalive_ms,
         "channel": channel,
     }
+
+
+def without_new_processes(settings: Settings, like: Settings) -> Settings:
+    """The settings with what of others' needs no new process.
+
+    How batches are made is for those who make any; the rest of it is for hosts that start from now on.
+    """
+    ours, theirs = settings.processor, like.processor
+    processor = replace(
+        ours,
+        warm_up_count=theirs.warm_up_count,
+        batching=theirs.batching if ours.batching and theirs.batching else ours.batching,
+    )
+    return replace(
+        settings,
+        processor=processor,
+        program=replace(settings.program, core_files=like.program.core_files),
+        keepalive_ms=like.keepalive_ms,
+        enable_sigterm=like.enable_sigterm,
+        crash_block=like.crash_block,
+        grace=like.grace,
+    )
 
 
 def effective_threads(settings: Settings, hello: Hello) -> int:

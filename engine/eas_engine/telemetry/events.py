@@ -44,9 +44,19 @@ class Events:
         return f"<Events {self._number} so far>"
 
     def tell(
-        self, kind: str, text: str, *, by: str = "", before: object = None, after: object = None
+        self,
+        kind: str,
+        text: str,
+        *,
+        by: str = "",
+        before: object = None,
+        after: object = None,
+        logged: bool = False,
     ) -> None:
-        """Something happened. ``before`` and ``after`` are JSON-able, and without secrets."""
+        """Something happened. ``before`` and ``after`` are JSON-able, and without secrets.
+
+        ``logged``: the log has it already.
+        """
         self._number += 1
         event = Event(
             number=self._number,
@@ -58,7 +68,7 @@ class Events:
             after=after,
         )
         self._events.append(event)
-        if self._log is not None:
+        if self._log is not None and not logged:
             self._log(text, event_kind=kind, **({"by": by} if by else {}))
         if self._file is not None:
             self._append(self._file, event)

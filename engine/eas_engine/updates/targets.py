@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eas_engine.configuration import Checked, Configured, read
+from eas_engine.objective import parse
 from eas_engine.operations import Effect, Plan, RefusedError, Update, Version
 from eas_engine.spec import ConfigurationError
 
@@ -117,6 +118,14 @@ def refuse_what_cannot_be(target: Target, asked: Update) -> None:
         raise RefusedError(f"nothing that a {tried} could try out: this change needs no new processes")
     if asked.objective and asked.canary is None:
         raise RefusedError("an objective (--slo) needs a canary (--canary 10%)")
+    for share in (asked.canary, asked.shadow):
+        if share is not None and not 0 < share < 1:
+            raise RefusedError(f"a share of {share:.4g}: expected more than 0% and less than 100%")
+    try:
+        if asked.objective:
+            parse(asked.objective)
+    except ValueError as error:
+        raise RefusedError(f"--slo: {error}") from None
 
 
 def _merged(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

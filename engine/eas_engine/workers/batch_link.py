@@ -14,7 +14,7 @@ Reads the clock and the socket directly: this is the hot path.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from eas_engine.batching.cut import IDLE
 from eas_engine.workers.link import Link
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from eas_engine.errors import InstanceCrashed
     from eas_engine.request import Ticket
     from eas_engine.telemetry.counters import Counters
+    from eas_engine.workers.batch_pool import BatchPool
     from eas_engine.workers.bodies import Bodies
     from eas_engine.workers.link import Pull
+    from eas_engine.workers.pool import Pool
 
 AHEAD_US: Final = 20_000
 """A host takes a full batch ahead while its last one took less. A longer one would have to be taken back too
@@ -155,6 +157,11 @@ class BatchLink(Link):
     def busy(self) -> int:
         """How many threads the processor is at work in."""
         return len(self._at_work())
+
+    def move(self, pool: Pool) -> None:
+        """See ``Link``; `pool` must batch, too."""
+        self._pace = cast("BatchPool", pool).batcher.pace
+        super().move(pool)
 
     # -- the host's side
 

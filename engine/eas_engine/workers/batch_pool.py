@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from eas_engine.admission.backlog import Backlog
     from eas_engine.batching.batcher import Batcher
+    from eas_engine.batching.cut import Rules
     from eas_engine.request import Ticket
     from eas_engine.workers.batch_link import BatchLink
     from eas_engine.workers.link import Link
@@ -62,9 +63,27 @@ class BatchPool(Pool):
 
     def returned(self, tickets: Iterable[Ticket]) -> None:
         """Handed out, but never begun: back to the front of the line, and out again where there is room."""
+        if self.heir is not None:
+            self.heir(tickets)
+            return
         self._backlog.put_back(tickets)
         self._no_room = False
         self._deal()
+        for pool in self.besides:
+            pool.serve()
+
+    def serve(self) -> None:
+        """Somebody may wait, or be judged by other rules than before: look at the end of the turn."""
+        self._no_room = False
+        if len(self._line) >= self.batcher.pace.full:
+            self._deal()
+        elif self._line and not self._armed:
+            self._arm()
+
+    def configure(self, rules: Rules) -> None:
+        """Other rules from now on; those who wait already are judged by them."""
+        self.batcher.configure(rules)
+        self.serve()
 
     def drain(self) -> None:
         """Nobody comes any more: nobody waits for company either."""

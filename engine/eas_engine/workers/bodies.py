@@ -25,10 +25,15 @@ def make_shared(name: str, size: int) -> int:
 class Bodies:
     """Where the bodies of admitted requests lie until their answers have come."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, of: Bodies | None = None) -> None:
+        """``of``: others in whose arena these lie, too, with a budget of their own."""
         self.budget = Budget(limit)
         self.fd = -1  # what the hosts inherit
         self.arena: Arena | None = None
+        self._owns = of is None
+        if of is not None:
+            self.fd, self.arena = of.fd, of.arena
+            return
         # Extents are powers of two and never merged: address space is what is spent freely, not memory.
         size = 16 * max(limit, 1 << 30)
         try:
@@ -53,12 +58,16 @@ class Bodies:
                 return offset, self.arena.view[offset : offset + size]
         return -1, memoryview(bytearray(size))
 
+    def view(self, ticket: Ticket) -> memoryview:
+        """The ticket's body, where it lies: valid until it is released."""
+        if ticket.offset >= 0 and self.arena is not None:
+            whole: memoryview = self.arena.view
+            return whole[ticket.offset : ticket.offset + ticket.size]
+        return memoryview(ticket.body or b"")[: ticket.size]
+
     def copy(self, ticket: Ticket, limit: int) -> bytes:
         """The ticket's body, or the first ``limit`` bytes of it."""
-        size = min(ticket.size, limit)
-        if ticket.offset >= 0 and self.arena is not None:
-            return bytes(self.arena.view[ticket.offset : ticket.offset + size])
-        return bytes(memoryview(ticket.body or b"")[:size])
+        return bytes(self.view(ticket)[:limit])
 
     def release(self, ticket: Ticket) -> None:
         """Nobody reads the ticket's body any more."""
@@ -77,7 +86,7 @@ class Bodies:
 
     def close(self) -> None:
         """Unmap and close."""
-        if self.arena is not None:
+        if self.arena is not None and self._owns:
             self.arena.close()
             os.close(self.fd)
 

@@ -34,8 +34,12 @@ from eas_host import wire
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from eas_engine.admission.gate import Gate
     from eas_engine.errors import Refusal
     from eas_engine.request import Ticket
+    from eas_engine.telemetry.counters import Counters
+    from eas_engine.workers.bodies import Bodies
+    from eas_engine.workers.pool import Pool
 
 
 class Pull(Protocol):
@@ -153,6 +157,16 @@ class Link(Answers):
         self._open = True
         self.limit = self.credit.limit
         pool.pull(self)
+
+    def move(self, pool: Pool) -> None:
+        """Be one of `pool`'s links from now on, and of nobody else's. Its pool before takes it out."""
+        self._pool = pool
+        pool.add(self)
+        pool.pull(self)
+
+    def adopt(self, gate: Gate, bodies: Bodies, counters: Counters) -> None:
+        """Count with these from now on; nothing may be inside, and the bodies must lie in the same arena."""
+        self._gate, self._bodies, self._counters = gate, bodies, counters
 
     def take_back(self) -> None:
         """Withdraw everything that wasn't begun and return it to the pool, once that is certain."""

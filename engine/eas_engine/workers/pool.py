@@ -2,6 +2,10 @@
 
 Every free thread of any host comes before work *ahead* on one host. When a host was given work ahead and then
 turns slow while another host has a free thread, what it hasn't begun is taken back and handed out again.
+
+Where a service has more lanes than one (``lanes``), pools know of each other by three attributes, which
+cost nothing on the path of a request: ``besides`` are pools that take from the same line, ``heir`` takes what
+comes back to a pool whose hosts serve no more, ``died`` is told what a dead host had begun.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from eas_engine.admission.backlog import Backlog
     from eas_engine.errors import InstanceCrashed, Refusal
@@ -33,6 +37,9 @@ class Pool:
         self.links: list[Link] = []
         self.quarantine: Quarantine | None = None
         """Where begun requests of dead hosts get their second try (``rpc.retry_on_crash``)."""
+        self.besides: tuple[Pool, ...] = ()
+        self.heir: Callable[[Iterable[Ticket]], None] | None = None
+        self.died: Callable[[list[Ticket], InstanceCrashed], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Pool of {self.links!r}, {self._backlog!r}>"
@@ -40,15 +47,18 @@ class Pool:
     def add(self, link: Link) -> None:
         """The link may get work as soon as it is open."""
         self.links.append(link)
-        self._only = link if len(self.links) == 1 else None
-        if self._only is None:
-            self._watch()  # somebody may have been given work ahead while there was nobody else
+        self._count()
 
     def remove(self, link: Link) -> None:
         """The link's host is gone."""
         if link in self.links:
             self.links.remove(link)
-            self._only = self.links[0] if len(self.links) == 1 else None
+            self._count()
+
+    def join(self, besides: tuple[Pool, ...]) -> None:
+        """These take from the same line from now on."""
+        self.besides = besides
+        self._count()
 
     def opened(self, link: Link) -> None:
         """The link's host is ready."""
@@ -58,6 +68,8 @@ class Pool:
 
     def lost(self, begun: list[Ticket], crash: InstanceCrashed) -> Refusal:
         """These were begun when their host died; see ``link.Pull``."""
+        if self.died is not None:
+            self.died(begun, crash)
         return crash if self.quarantine is None else self.quarantine.lost(begun, crash)
 
     def submit(self, ticket: Ticket) -> None:
@@ -88,7 +100,16 @@ class Pool:
 
     def returned(self, tickets: Iterable[Ticket]) -> None:
         """Handed out, but never begun: back to the front of the line, and out again where there is room."""
+        if self.heir is not None:
+            self.heir(tickets)
+            return
         self._backlog.put_back(tickets)
+        self.serve()
+        for pool in self.besides:
+            pool.serve()
+
+    def serve(self) -> None:
+        """Hand out what waits, where there is room."""
         while self._line:
             link = self._roomiest()
             if link is None:
@@ -110,6 +131,16 @@ class Pool:
     def handed_out(self) -> int:
         """Requests inside hosts, begun or not."""
         return sum(link.count for link in self.links)
+
+    def free_threads(self) -> int:
+        """Threads that have nothing to do."""
+        return sum(max(0, link.free_threads()) for link in self.links)
+
+    def _count(self) -> None:
+        """The links, or the pools beside this one, are others than before."""
+        self._only = self.links[0] if len(self.links) == 1 and not self.besides else None
+        if self._only is None and self.links:
+            self._watch()  # somebody may have been given work ahead while there was nobody else
 
     def _roomiest(self) -> Link | None:
         best, most = None, 0
@@ -136,7 +167,7 @@ class Pool:
         ahead = [link for link in self.links if link.has_ahead()]
         if not ahead:
             return
-        if any(link.free_threads() > 0 for link in self.links):
+        if self.free_threads() or any(pool.free_threads() for pool in self.besides):
             for link in ahead:
                 link.take_back()
         self._watch()

@@ -12,6 +12,9 @@ serves, too. The only one of several that still serves is spared until half of t
 over: the one that died will be back, as a rule, and a suspect that is guilty would end the service. Where
 there is but one instance, suspects come before the queue, for they were before it.
 
+Where a service has several lanes, suspects of all of them are tried on hosts of the main one and of those
+beside it (``pools``): a canary's suspects aren't the canary's to be retried, and nobody else is tried there.
+
 Guarantees
 ----------
 * A request is begun twice at most; the second time nothing else is in the host until it is answered, or until
@@ -61,9 +64,13 @@ class Quarantine:
         log: Log,
     ) -> None:
         self.line = Suspects(self._one_left)
+        self.pools: tuple[Pool, ...] = (pool,)
+        """Whose hosts are taken for trials."""
         self.hosts = 1
-        """How many the service has, dead ones included."""
-        self._pool, self._loop, self._clock, self._counters, self._log = pool, loop, clock, counters, log
+        """How many they have, dead ones included."""
+        self.accepting = True
+        """Whether there will be suspects; without it only those that there are get their second try."""
+        self._loop, self._clock, self._counters, self._log = loop, clock, counters, log
         self._cell: Cell | None = None
         self._convictions = Convictions()
         self._timer: asyncio.TimerHandle | None = None
@@ -88,15 +95,20 @@ class Quarantine:
 
         An instance that was told to leave isn't suspected of anything: its time was over.
         """
-        if not isinstance(crash, InstanceStopped):
+        if self.tries(crash):
             self.take([ticket for ticket in begun if ticket.client is not None], crash)
         self.look()
         return crash
 
+    def tries(self, crash: InstanceCrashed) -> bool:
+        """Whether what had begun when a host died of this is tried again."""
+        return self.accepting and not isinstance(crash, InstanceStopped)
+
     def opened(self, link: Link) -> None:
         """A host has become ready; nothing is in it yet."""
         cell = self._cell
-        if self.line and not self._paused() and (cell is None or cell.trying is None):
+        ours = any(link in pool.links for pool in self.pools)
+        if ours and self.line and not self._paused() and (cell is None or cell.trying is None):
             self._release()
             self._reserve(link)
 
@@ -132,7 +144,7 @@ class Quarantine:
 
     def _choose(self) -> Link | None:
         """The host to reserve; None: none yet."""
-        serving = [link for link in self._pool.links if link.serving]
+        serving = [link for pool in self.pools for link in pool.links if link.serving]
         if not serving:
             return None  # `opened` will tell
         if len(serving) == 1 and self.hosts > 1:
@@ -160,10 +172,19 @@ class Quarantine:
         if not self.line and cell is not None and cell.trying is None:
             self._release()
 
+    def move(self, link: Link, pool: Pool) -> bool:
+        """The link is to be one of `pool`'s; True: it is reserved, and will be when it is released."""
+        cell = self._cell
+        if cell is None or cell.link is not link:
+            return False
+        cell.move(pool)
+        return True
+
     # -- the reserved host
 
     def _reserve(self, link: Link) -> None:
-        self._cell = cell = Cell(self, self._pool, link)
+        home = next(pool for pool in self.pools if link in pool.links)
+        self._cell = cell = Cell(self, home, link)
         link.reserve(cell)
         cell.pull(link)
 
@@ -218,6 +239,12 @@ class Cell:
         self.trying = suspect
         self._timer = loop.call_later(suspect.deadline - clock() + _MOMENT, self._too_late, suspect, loop)
         self.link.hand(suspect)
+
+    def move(self, pool: Pool) -> None:
+        """The link is one of `pool`'s from now on, though the cell has it."""
+        self._pool.remove(self.link)
+        self._pool = pool
+        pool.add(self.link)
 
     def open(self) -> None:
         """The host serves like any other again, unless it is leaving."""

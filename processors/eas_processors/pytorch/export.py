@@ -38,6 +38,7 @@ class Exported:
 
     Attributes:
         alone: why its requests aren't joined, if they aren't and nobody has said so.
+        most_rows: that one call may have; None: it isn't known that there is a limit.
 
     Args:
         path: the file.
@@ -63,6 +64,7 @@ class Exported:
         inputs = {leaf.name: leaf.tensor for leaf in self._leaves if leaf.tensor is not None}
         self._named, outputs = _outputs(program)
         bound = _common_bound(program, [*inputs.values(), *outputs.values()])
+        self.most_rows = int(bound) if 0 < bound < math.inf else None
         self._signature = Signature(
             "forward",
             tuple(_spec(name, tensor) for name, tensor in inputs.items()),

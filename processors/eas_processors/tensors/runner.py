@@ -92,13 +92,15 @@ class Runner:
     """Runs calls through a model, joined where that is right.
 
     Args:
-        model: the model.
+        model: the model. One with ``most_rows`` is never joined to more, whatever the service says: that may
+            change after the model was loaded.
         batching: the service's; None: every request goes alone.
     """
 
     def __init__(self, model: Model, batching: eas_sdk.Batching | None) -> None:
         self._model = model
         self._batching = batching
+        self._bound: int | None = getattr(model, "most_rows", None)
         self._habits: dict[Hashable, Habit] = {}
 
     def run(self, works: Sequence[Work]) -> None:
@@ -107,8 +109,11 @@ class Runner:
             for work in works:
                 self._alone(work)
             return
+        most = self._batching.max_batch_size
+        if self._bound is not None:
+            most = min(most, self._bound)
         for group in self._groups(works):
-            for part in join.chunks([work.rows for work in group], self._batching.max_batch_size):
+            for part in join.chunks([work.rows for work in group], most):
                 self._together(group[part])
 
     def _groups(self, works: Sequence[Work]) -> list[list[Work]]:
@@ -146,7 +151,7 @@ class Runner:
         waiting = [work for work in works if not self._withdrawn(work)]
         while waiting:
             rows = sum(work.rows for work in waiting)
-            total = join.padded_size(rows, self._batching.sizes if self._batching else ())
+            total = join.padded_size(rows, self._sizes())
             habit = waiting[0].habit
             if habit is None or (len(waiting) == 1 and total == rows):
                 return self._each(waiting)
@@ -156,6 +161,10 @@ class Runner:
                 return self._each(waiting)
             self._alone(waiting.pop(0))  # the first call ever, half of the proof
         return None
+
+    def _sizes(self) -> Sequence[int]:
+        sizes = self._batching.sizes if self._batching else ()
+        return sizes if self._bound is None else [size for size in sizes if size <= self._bound]
 
     def _each(self, works: list[Work]) -> None:
         for work in works:

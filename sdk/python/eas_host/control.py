@@ -2,7 +2,8 @@
 
 A daemon thread reads it from the first moment, because the end of the stream means that the engine is dead,
 and then this process and everything it started must go at once, whatever it is doing. All other messages go
-to a queue, from which the main thread takes them where it expects them, but for those that ``on`` names.
+to a queue, from which the main thread takes them where it expects them, but for those that ``on`` and
+``follow`` name.
 
 Guarantee: ``send`` is whole lines, from any thread.
 """
@@ -36,6 +37,9 @@ class Control:
         self._stop = threading.Event()
         self._over = False
         self._actions: Dict[str, Callable[[], None]] = {}
+        self._following = threading.Lock()
+        self._latest: Dict[str, Message] = {}
+        self._followers: Dict[str, Callable[[Message], None]] = {}
 
     def watch(self) -> None:
         """Begins to read."""
@@ -68,10 +72,28 @@ class Control:
         """From now on messages of this type start ``action``, in a thread of its own, instead of waiting."""
         self._actions[kind] = action
 
+    def follow(self, kind: str, action: Callable[[Message], None]) -> None:
+        """Calls ``action`` with the latest message of this type that has come, and with each one to come.
+
+        One after the other, in the order in which they came; it must be quick.
+        """
+        with self._following:
+            self._followers[kind] = action
+            if kind in self._latest:
+                action(self._latest[kind])
+
     def finish(self, kind: str, /, **fields: object) -> None:
         """The last message: the process leaves by itself now, so the engine may hang up."""
         self._over = True
         self.send(kind, **fields)
+
+    def _tell(self, kind: str, message: Message) -> None:
+        """To whoever follows such messages, now or later."""
+        with self._following:
+            self._latest[kind] = message
+            action = self._followers.get(kind)
+            if action is not None:
+                action(message)
 
     def _read(self) -> None:
         try:
@@ -81,6 +103,7 @@ class Control:
                     kind = message.get("type")
                     if kind == "stop":
                         self._stop.set()
+                    self._tell(kind, message)
                     if kind in self._actions:
                         threading.Thread(target=self._actions[kind], name=kind, daemon=True).start()
                     else:

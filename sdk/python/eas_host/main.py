@@ -124,6 +124,9 @@ class Host:
         )
         dump_threads = getattr(adapter, "dump_threads", None)
         control.on("dump", lambda: self._dump(dump_threads))
+        rebatch = getattr(adapter, "rebatch", None)
+        if rebatch is not None:
+            control.follow("batching", lambda told: rebatch(told["batching"]))
         try:
             told = control.wait("load")
         except Stopped:

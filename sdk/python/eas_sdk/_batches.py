@@ -114,6 +114,8 @@ def batch_call(processor: Processor) -> Call:
 
     def call(requests: List[Request]) -> Tuple[List[Outcome], Ran]:
         count = len(requests)
+        if batching is not None:
+            batching.begin()
         try:
             results = process_batch(requests)
         finally:

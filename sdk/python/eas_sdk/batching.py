@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from typing import Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 
 class Batching:
@@ -13,6 +13,9 @@ class Batching:
     The host puts one onto the processor (``Processor.batching``) before ``initialize``. The engine has
     already cut the batches by it; a processor needs it only where one request may hold several of the rows
     that a call of its model takes.
+
+    An operator may change the settings while the service runs. A ``process_batch`` that is under way sees
+    those with which it began, in the thread that called it.
 
     Attributes:
         max_batch_size: the most rows that one call of the model should hold (``rpc.max_batch_size``). A
@@ -24,13 +27,38 @@ class Batching:
     """
 
     def __init__(self, max_batch_size: int, *, padding: bool = False, sizes: Sequence[int] = ()) -> None:
-        self.max_batch_size = max_batch_size
-        self.padding = padding
-        self.sizes: Tuple[int, ...] = tuple(sizes)
-        self._counts = _Counts()
+        self._newest = Terms(max_batch_size, padding, tuple(sizes))
+        self._thread = _Thread()
 
     def __repr__(self) -> str:
         return f"Batching(max_batch_size={self.max_batch_size}, padding={self.padding}, sizes={self.sizes})"
+
+    @property
+    def max_batch_size(self) -> int:
+        """See above."""
+        return self._terms.max_batch_size
+
+    @property
+    def padding(self) -> bool:
+        """See above."""
+        return self._terms.padding
+
+    @property
+    def sizes(self) -> Tuple[int, ...]:
+        """See above."""
+        return self._terms.sizes
+
+    @property
+    def _terms(self) -> Terms:
+        return self._thread.terms or self._newest
+
+    def change(self, max_batch_size: int, *, padding: bool = False, sizes: Sequence[int] = ()) -> None:
+        """Other settings for the calls that begin from now on. For the host, from any thread."""
+        self._newest = Terms(max_batch_size, padding, tuple(sizes))
+
+    def begin(self) -> None:
+        """A call begins in this thread: it keeps the settings of this moment. For the host."""
+        self._thread.terms = self._newest
 
     def ran(self, rows: int, padding: int = 0) -> None:
         """Say that the model was called once; for the service's metrics, where batches are counted.
@@ -50,22 +78,31 @@ class Batching:
         rows, padding = operator.index(rows), operator.index(padding)
         if rows < 0 or padding < 0:
             raise ValueError(f"ran() was told of {rows} rows and {padding} of padding")
-        counts = self._counts
+        counts = self._thread
         counts.calls += 1
         counts.rows += rows
-        counts.padding += padding
+        counts.filled += padding
 
     def collect(self) -> Tuple[int, int, int]:
         """Calls, rows and padding that this thread has said since it was asked last. For the host."""
-        counts = self._counts
-        said = (counts.calls, counts.rows, counts.padding)
-        counts.calls = counts.rows = counts.padding = 0
+        counts = self._thread
+        said = (counts.calls, counts.rows, counts.filled)
+        counts.calls = counts.rows = counts.filled = 0
         return said
 
 
-class _Counts(threading.local):
-    """One thread's share."""
+class Terms(NamedTuple):
+    """The settings at one moment."""
 
+    max_batch_size: int
+    padding: bool
+    sizes: Tuple[int, ...]
+
+
+class _Thread(threading.local):
+    """What one thread goes by, and what it has said."""
+
+    terms: Optional[Terms] = None
     calls = 0
     rows = 0
-    padding = 0
+    filled = 0

@@ -123,3 +123,35 @@ class Bodies(RuleBasedStateMachine):
 
 Bodies.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestBodies = Bodies.TestCase
+
+
+# -- another limit, live
+
+
+def test_a_higher_limit_lets_in_who_waits() -> None:
+    budget, log = Budget(10), list[str]()
+    assert budget.take("a", 8, lambda: None)
+    assert not budget.take("b", 8, lambda: log.append("b"))
+    assert not budget.take("c", 8, lambda: log.append("c"))
+    budget.configure(16)
+    assert log == ["b"]
+    assert (budget.used, budget.limit) == (16, 16)
+
+
+def test_what_is_over_a_lower_limit_goes_when_nothing_else_is_in_use() -> None:
+    budget, log = Budget(10), list[str]()
+    assert budget.take("a", 8, lambda: None)
+    assert not budget.take("b", 9, lambda: log.append("b"))
+    assert not budget.take("c", 1, lambda: log.append("c"))
+    budget.configure(4)
+    assert log == []
+    budget.give(8)
+    assert log == ["b"]
+    budget.give(9)
+    assert log == ["b", "c"]
+
+
+def test_who_comes_with_more_than_a_lower_limit_and_was_let_in_before_is_served() -> None:
+    budget = Budget(10)
+    budget.configure(4)
+    assert budget.take("a", 9, lambda: None)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from eas_engine.admission.gate import Fleet, Gate, Limits
-from eas_engine.errors import DeadlineExceeded, Draining, NotReady, QueueFull, RateLimited
+from eas_engine.errors import (
+    DeadlineExceeded,
+    Draining,
+    NotReady,
+    QueueFull,
+    RateLimited,
+    ServiceStopped,
+)
 from eas_engine.request import Ticket
 from support.parts import HEAD, Asker, Parts
 
@@ -127,3 +135,86 @@ def test_a_keepalive_that_becomes_known_later_holds_from_then_on(parts: Parts) -
     ticket = ask(gate, now)
     assert isinstance(ticket, Ticket)
     assert ticket.deadline == now + 1.0
+
+
+# -- asleep, and stopped
+
+
+ASLEEP = Fleet(live=0, ever_ready=True, asleep=True)
+
+
+def test_while_it_sleeps_as_many_wait_as_for_one_instance_and_the_first_wakes_it(parts: Parts) -> None:
+    gate, now, woken = parts.gate, parts.loop.now, list[int]()
+    gate.on_wake = lambda: woken.append(gate.count)
+    gate.observe(ASLEEP)
+    assert isinstance(ask(gate, now), Ticket)
+    assert woken == [], "in the same turn its ticket isn't anywhere yet"
+    parts.loop.turn()
+    assert woken == [1]
+    assert [isinstance(ask(gate, now), Ticket) for _ in range(2)] == [True] * 2
+    assert isinstance(ask(gate, now), QueueFull)
+    parts.loop.turn()
+    assert woken == [1]
+
+
+def test_a_service_that_never_was_ready_sleeps_as_well(parts: Parts) -> None:
+    parts.gate.observe(Fleet(live=0, asleep=True, hopeless="no instance will be started again"))
+    assert isinstance(ask(parts.gate, parts.loop.now), Ticket)
+
+
+def test_who_is_refused_wakes_nobody(parts: Parts) -> None:
+    gate, now, woken = parts.gate, parts.loop.now, list[int]()
+    gate.on_wake = lambda: woken.append(1)
+    gate.configure(Limits(queue=0, threads=1, rate=0.0, keepalive=5.0))
+    assert isinstance(ask(gate, now), Ticket)
+    gate.observe(ASLEEP)
+    assert isinstance(ask(gate, now), QueueFull)
+    assert isinstance(ask(gate, now, first=now - 6), DeadlineExceeded)
+    parts.loop.turn()
+    assert woken == []
+
+
+def test_it_is_woken_again_if_it_sleeps_on_or_again(parts: Parts) -> None:
+    gate, now, woken = parts.gate, parts.loop.now, list[int]()
+    gate.on_wake = lambda: woken.append(1)
+    for fleet in (ASLEEP, ASLEEP, Fleet(ever_ready=True), ASLEEP):
+        gate.observe(fleet)
+        ticket = ask(gate, now)
+        assert isinstance(ticket, Ticket)
+        gate.settle(ticket)
+        parts.loop.turn()
+    assert woken == [1, 1, 1]
+
+
+def test_the_rate_holds_for_the_one_that_wakes_it(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    gate.configure(Limits(queue=9, threads=1, rate=1.0, keepalive=5.0))
+    gate.observe(ASLEEP)
+    assert isinstance(ask(gate, now), Ticket)
+    assert isinstance(ask(gate, now), RateLimited)
+
+
+def test_a_stopped_service_says_so_whatever_else_it_is(parts: Parts) -> None:
+    gate, now = parts.gate, parts.loop.now
+    for fleet in (Fleet(ever_ready=True, stopped=True), Fleet(stopped=True), replace(ASLEEP, stopped=True)):
+        gate.observe(fleet)
+        refused = ask(gate, now)
+        assert isinstance(refused, ServiceStopped)
+        assert (refused.status, refused.code, refused.retryable) == (503, "service_stopped", True)
+    gate.drain()
+    assert isinstance(ask(gate, now), Draining)
+
+
+# -- other limits, live
+
+
+def test_who_is_in_keeps_the_deadline_that_it_was_given(parts: Parts) -> None:
+    asker, ticket = parts.ask()
+    assert isinstance(ticket, Ticket)
+    parts.gate.configure(Limits(queue=2, threads=1, rate=0.0, keepalive=1.0))
+    later, _ = parts.ask()
+    parts.loop.advance(1.01)
+    assert (asker.code, later.code) == (None, "deadline_exceeded")
+    parts.gate.configure(Limits(queue=2, threads=1, rate=0.0, keepalive=60.0))
+    parts.loop.advance(4.0)
+    assert asker.code == "deadline_exceeded"

@@ -124,3 +124,35 @@ def test_the_process_ends_though_a_thread_is_at_work() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=120)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+async def test_more_or_fewer_threads_do_the_work_from_now_on() -> None:
+    loop = asyncio.get_running_loop()
+    threads = IoThreads(1, loop)
+    together = [threading.Barrier(3), threading.Barrier(1)]
+
+    async def run(count: int, barrier: threading.Barrier) -> set[object]:
+        """The threads that did `count` pieces of work; the barrier lets go when so many are in it at once."""
+        names: list[object] = []
+        done = asyncio.Event()
+
+        def work() -> str:
+            barrier.wait(60)
+            return threading.current_thread().name
+
+        def told(name: object) -> None:
+            names.append(name)
+            if len(names) == count:
+                done.set()
+
+        for _ in range(count):
+            threads.run(work, told)
+        await done.wait()
+        return set(names)
+
+    threads.configure(3)
+    assert len(await run(3, together[0])) == 3
+    threads.configure(1)
+    await run(3, together[1])  # by whichever are left when the surplus ones have ended
+    assert len(await run(3, together[1])) == 1
+    threads.close()

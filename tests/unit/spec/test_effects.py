@@ -34,7 +34,6 @@ def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
     assert refused == {
         "containers",
         "storage",
-        "networking.disable_internet_endpoint",
         "metadata.memory",
         "metadata.gpu_memory",
         "metadata.enable_grpc",
@@ -105,7 +104,6 @@ def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "path"),
     [
-        ({"networking.disable_internet_endpoint": True}, "networking.disable_internet_endpoint"),
         ({"memory": 100}, "metadata.memory"),
         ({"enable_grpc": True}, "metadata.enable_grpc"),
         ({"enable_webservice": "true"}, "metadata.enable_webservice"),
@@ -193,3 +191,8 @@ def test_addresses_that_make_no_sense(tmp_path: Path, address: str, words: str) 
 def test_addresses_of_every_kind_start(tmp_path: Path) -> None:
     for address in ("https://h/m.tar.gz?sig=1", "oss://bucket.oss-cn-hangzhou.aliyuncs.com/m/", "m.TAR.gz"):
         assert startable(read(tmp_path, python_service(model_path=address))) == ([], [])
+
+
+def test_keeping_callers_of_the_internet_out_starts_without_a_word(tmp_path: Path) -> None:
+    loaded = read(tmp_path, python_service(networking={"disable_internet_endpoint": True}))
+    assert startable(loaded) == ([], [])

@@ -406,6 +406,7 @@ async def test_nothing_to_promote_says_so(tmp_path: Path) -> None:
         ({"canary": 0.1}, "nothing that a canary could try out"),
         ({"canary": 0.1, "shadow": 0.1}, "expected one of them"),
         ({"objective": "errors=1%"}, "needs a canary"),
+        ({"canary": 0.1, "objective": "errors"}, "nothing that a canary could try out"),
     ],
 )
 async def test_a_trial_that_makes_no_sense_is_refused(
@@ -414,6 +415,23 @@ async def test_a_trial_that_makes_no_sense_is_refused(
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match=reason):
             service.update("token=x", **how)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"canary": 0.1, "objective": "errors"}, "--slo: 'errors' is no part of an objective"),
+        ({"canary": 1.0}, "a share of 1: expected more than 0% and less than 100%"),
+        ({"shadow": 0.0}, "a share of 0: expected"),
+    ],
+)
+async def test_shares_and_objectives_are_looked_at_before_anything_happens(
+    tmp_path: Path, how: dict[str, Any], reason: str
+) -> None:
+    async with serving(tmp_path) as service:
+        with pytest.raises(RefusedError, match=reason):
+            service.update(text=service.file(model_config="two"), **how)
+        assert service.states == ["current"]
 
 
 async def test_a_release_whose_requests_go_another_way_gets_a_lane_until_it_is_done(tmp_path: Path) -> None:

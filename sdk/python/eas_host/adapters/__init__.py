@@ -56,5 +56,7 @@ if TYPE_CHECKING:
         def close(self) -> None:
             """Ends it; no call is running."""
 
-        # An adapter may also have ``dump_threads() -> str``: the stacks of its threads that Python doesn't
+        # An adapter may also have ``rebatch(batching)``: other settings of ``rpc.batching``, as those of the
+        # start message, for the batches that begin from now on. Called in another thread than theirs.
+        # And it may have ``dump_threads() -> str``: the stacks of its threads that Python doesn't
         # know, for the log when a call is stuck. Called in a thread of its own while others are inside.

@@ -46,6 +46,11 @@ class Native:
         """None: a native processor has no settings of its own."""
         return {}
 
+    def rebatch(self, batching: Dict[str, Any]) -> None:
+        """Tells the processor's next batch that the settings of batching have changed."""
+        if self._processor.batching is not None:
+            self._processor.batching.change(**batching)
+
     def initialize(self) -> None:
         """Calls the processor's ``initialize``."""
         self._processor.initialize(*self._model)
