@@ -1,4 +1,4 @@
-"""What operators ask for, and what became of it: words that the admin API, the command line and the engine share.
+"""What operators ask for, and what became of it: words of the admin API, the command line and the engine.
 
 A *version* is a configuration that was accepted; an *operation* is what one request for a change sets going,
 from its acceptance to its end; an *event* is one line of the service's history. All of them are plain values

@@ -14,6 +14,7 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -21,10 +22,11 @@ import uvloop
 from eas_engine import __version__, assembly, overview
 from eas_engine.announce import announce
 from eas_engine.clock import Clock, SystemClock, wait_until
-from eas_engine.gateway.admin import AdminServer
+from eas_engine.gateway.admin import AdminServer, LogLine
 from eas_engine.gateway.entrance import Entrance
 from eas_engine.gateway.listen import raise_descriptor_limit
 from eas_engine.gateway.room import share_of_admin
+from eas_engine.operations import Asked, Event, Operation, Plan, RefusedError, Update, Version
 from eas_engine.plane import Reports
 from eas_engine.prepare import Parts, prepare, reachable
 from eas_engine.spec.loops import has_gil, loops
@@ -58,7 +60,38 @@ def serve(options: ServeOptions) -> int:
         return uvloop.run(Engine(parts, logs, clock).run())
 
 
-class Engine:
+class _FixedFleet:
+    """What the admin plane may ask and this engine can't do yet."""
+
+    def events(self, since: int) -> tuple[Event, ...]:
+        return ()
+
+    def log_lines(self, since: int, instance: str) -> tuple[int, tuple[LogLine, ...]]:
+        return since, ()
+
+    async def plan(self, asked: Update) -> Plan:
+        raise RefusedError("not yet")
+
+    async def change(self, asked: Asked) -> Operation:
+        raise RefusedError("not yet")
+
+    async def operations(self) -> tuple[Operation, ...]:
+        return ()
+
+    async def versions(self) -> tuple[Version, ...]:
+        return ()
+
+    async def configuration(self, version: int) -> Mapping[str, object] | None:
+        return None
+
+    async def autoscale(self) -> Mapping[str, object] | None:
+        return None
+
+    async def comparison(self) -> Mapping[str, object] | None:
+        return None
+
+
+class Engine(_FixedFleet):
     """One service while it runs. Also what the admin plane reads (``gateway.admin.AdminSource``)."""
 
     def __init__(self, parts: Parts, logs: Logs, clock: Clock) -> None:
@@ -231,6 +264,10 @@ class Engine:
     def load(self) -> Load:
         """How full the service is; safe from the admin thread."""
         return overview.load(self._supervisor.snapshot(), self._plane)
+
+    def workspace_id(self) -> str:
+        """Of the service; fixed while the engine runs."""
+        return self._parts.loaded.spec.metadata.workspace_id
 
     async def clear_crashes(self, scene: str | None) -> Cleared:
         """Delete what was kept of one crash, or of all, and start the instances again that they block."""
