@@ -73,7 +73,7 @@ def admin_app(
             *routes(pages, source, admin_token),
         ],
         middleware=[Middleware(Guard, token=token)],
-        exception_handlers={ApiError: answered, HTTPException: _refused, Exception: _failed},
+        exception_handlers={ApiError: answered, HTTPException: _refused},
     )
     app.router.redirect_slashes = False
     return app
@@ -104,11 +104,6 @@ async def _refused(_request: Request, error: Exception) -> Response:
     texts = {404: "no such page", 405: f"only {(error.headers or {}).get('Allow', '')} here"}
     text = texts.get(error.status_code, error.detail)
     return ApiError(error.status_code, text, headers=error.headers).answer()
-
-
-async def _failed(_request: Request, _error: Exception) -> Response:
-    """A bug of ours; the log has its trace."""
-    return ApiError(500, "the engine failed to answer; its log says why").answer()
 
 
 class _Plain:

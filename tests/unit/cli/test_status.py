@@ -19,29 +19,21 @@ from eas_engine.cli.output import duration, size
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.state import EngineRecord, StateDirectory
 from eas_engine.telemetry.batches import Batches
-from eas_engine.telemetry.status import Cleared, InstanceStatus, Load, Readiness, ServiceStatus
+from eas_engine.telemetry.status import InstanceStatus, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Rates
+from support.fleet import QuietService
 
 TOKEN = "YTQ0ZTU2Nzg="
 
 
-class Source:
+class Source(QuietService):
     """A service with one instance that crashed."""
 
     failing: Exception | None = None
     batches: Batches | None = None
 
-    def heartbeat_age(self) -> float:
-        return 0.0
-
     def readiness(self) -> Readiness:
         return Readiness(ready=False, reasons=("digits-0 is CRASHED",))
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        return b"", accept
-
-    async def clear_crashes(self, scene: str | None) -> Cleared:
-        raise AssertionError("no test of the status clears crashes")
 
     async def status(self) -> ServiceStatus:
         if self.failing:

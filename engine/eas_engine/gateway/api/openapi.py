@@ -17,9 +17,10 @@ _ERRORS: Final = {
     409: "Not now: something else goes on. Nothing was changed.",
     413: "The body is larger than 1 MiB.",
     422: "It can't be; `problems` has each complaint about a configuration. Nothing was changed.",
+    500: "A bug; the log of the engine has more.",
     503: "The engine is ending, or its loop doesn't answer.",
 }
-_ALWAYS: Final = (400, 401, 403, 503)
+_ALWAYS: Final = (400, 401, 403, 500, 503)
 
 
 def document(pages: Sequence[Page], version: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -150,7 +151,13 @@ class _Endpoint:
         body = await _text(request) if page.body is not None else ""
         if page.body is None and _has_body(request):
             raise ApiError(400, "takes no body: what it needs stands in the query")
-        return await page.handle(Call(request, query, body))
+        try:
+            return await page.handle(Call(request, query, body))
+        except ApiError:
+            raise
+        except Exception:
+            logging.getLogger(__name__).exception("%s %s failed", page.method, page.path)
+            raise ApiError(500, "the engine failed to answer; its log says why") from None
 
     def _check_token(self, request: Request) -> None:
         values = request.headers.getlist("authorization")
@@ -191,7 +198,8 @@ async def _text(request: Request) -> str:
         if size > _READ_ON:
             break
     if size > LARGEST_BODY:
-        raise ApiError(413, "larger than 1 MiB: this is no service.json")
+        hang_up = {"Connection": "close"} if size > _READ_ON else {}  # else uvicorn would read it all
+        raise ApiError(413, "larger than 1 MiB: this is no service.json", headers=hang_up)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
