@@ -1,4 +1,4 @@
-"""Services for the admin plane to show: one that is quiet, and one whose operators' changes go by a script."""
+"""Services for the admin plane to show: one that is quiet, and one whose changes go by a script."""
 
 from __future__ import annotations
 

@@ -217,8 +217,8 @@ def test_clearing_crashes_wants_the_token_also_on_loopback() -> None:
         assert ask(port, page, "POST", Authorization="Bearer another")[0] == 401
         assert source.cleared == []
         mine = {"Authorization": f"Bearer {TOKEN}"}
-        assert ask(port, page, "POST", **mine) == (200, {"deleted": ["a"], "restarted": ["s-0"]})
-        assert ask(port, f"{page}?id=b", "POST", **mine) == (
+        assert ask(port, page, "POST", None, **mine) == (200, {"deleted": ["a"], "restarted": ["s-0"]})
+        assert ask(port, f"{page}?id=b", "POST", None, **mine) == (
             404,
             {"error": "no such crash was kept", "problems": []},
         )

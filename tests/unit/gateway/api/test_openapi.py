@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from eas_engine.gateway.admin_app import admin_app
 from eas_engine.operations import Change, Effect, OperationState, Plan, RefusedError, Version
-from support.admin import MINE, ask, asking, serving, tell
+from support.admin import ask, asking, serving, tell
 from support.fleet import EPOCH, Fleet
 
 ROOT = "/api/v1"
@@ -161,7 +161,7 @@ def test_every_status_that_was_seen_is_described(described: dict[str, Any]) -> N
 def test_a_line_of_the_log_is_as_it_says(described: dict[str, Any]) -> None:
     with (
         serving(busy()) as port,
-        asking(port, f"{ROOT}/logs", Accept="application/x-ndjson", **MINE) as response,
+        asking(port, f"{ROOT}/logs", Accept="application/x-ndjson") as response,
     ):
         (line,) = response.read().splitlines()
         assert (

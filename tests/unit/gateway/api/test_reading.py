@@ -96,7 +96,7 @@ def test_what_there_is_not() -> None:
         )  # fmt: skip
 
 
-STEPS = [
+STEPS: list[dict[str, object]] = [
     {"state": OperationState.PREPARING},
     {"state": OperationState.ROLLING, "wanted": 4, "updated": 1},
     {"updated": 4, "ready": 4},
