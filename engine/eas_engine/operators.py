@@ -83,8 +83,10 @@ class Operators:
         """Whether an instance is ready, and if not, why."""
         if self._running.stopping():
             return Readiness(ready=False, reasons=("the engine is shutting down",))
-        reasons = self._running.supervisor.snapshot().reasons
-        return Readiness(ready=not reasons, reasons=reasons)
+        fleet = self._running.supervisor.snapshot()
+        if fleet.asleep:  # whoever sends requests only where this says ready would never wake it
+            return Readiness(ready=True, reasons=fleet.reasons)
+        return Readiness(ready=not fleet.reasons, reasons=fleet.reasons)
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type."""
@@ -135,6 +137,21 @@ class Operators:
             return {"unreadable": str(error)}
         shown = without_secrets(checked.loaded.spec.model_dump(mode="json", by_alias=True))
         return shown if isinstance(shown, dict) else None
+
+    async def autoscale(self) -> Mapping[str, object] | None:
+        """The autoscaler's settings and last decisions; None without one."""
+        return None
+
+    async def comparison(self) -> Mapping[str, object] | None:
+        """The canary, or the shadow, beside the service; None when there is none."""
+        trial = self._running.supervisor.snapshot().trial
+        if trial is None or trial.state != "trying":
+            return None
+        try:
+            found = self._running.plane.comparison(trial.release)
+        except LookupError:
+            return None
+        return {"version": trial.version, "ready": trial.ready, "wanted": trial.wanted, **asdict(found)}
 
     async def clear_crashes(self, scene: str | None) -> Cleared:
         """Delete what was kept of one crash, or of all, and start the instances again that they block."""

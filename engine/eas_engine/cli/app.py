@@ -8,10 +8,6 @@ Exit statuses: 0 done, 1 the answer is no (or a bug of ours), 2 configuration, 3
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +15,12 @@ import typer
 
 from eas_engine.cli import options as o
 from eas_engine.cli.command import App, ServeByDefault, chosen
-from eas_engine.errors import StartError
+from eas_engine.cli.eascmd import aliases
+from eas_engine.cli.engines import Target
+from eas_engine.cli.looking import looking
+from eas_engine.cli.running import Service, running
+from eas_engine.cli.told import told
+from eas_engine.cli.words import service
 
 app = App(
     cls=ServeByDefault,
@@ -34,46 +35,6 @@ app = App(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@contextmanager
-def told(*, debug: bool = False) -> Iterator[None]:
-    """Errors become one message on stderr and an exit status; the trace only with ``debug``."""
-    try:
-        yield
-    except StartError as error:
-        if debug:
-            raise
-        _complain(str(error))
-        raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except BrokenPipeError:  # ``eas-engine list | head``
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:
-        if debug:
-            raise
-        if isinstance(error, ExceptionGroup) and (reason := error.subgroup(StartError)) is not None:
-            first = next(_leaves(reason))
-            _complain(str(first))
-            raise typer.Exit(first.exit_status) from None
-        _complain(f"{type(error).__name__}: {error} (a bug of eas-engine's; --debug shows the trace)")
-        raise typer.Exit(1) from None
-
-
-def _leaves(group: ExceptionGroup[StartError]) -> Iterator[StartError]:
-    for error in group.exceptions:
-        if isinstance(error, ExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
-
-
-def _complain(text: str) -> None:
-    print(f"eas-engine: {text}", file=sys.stderr)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -122,9 +83,9 @@ def serve(
 
     path = chosen(ctx, file, config)
     with told(debug=debug):
-        from eas_engine import service
+        from eas_engine import service as engine
 
-        status = service.serve(
+        status = engine.serve(
             ServeOptions(
                 config=path,
                 host=host,
@@ -224,13 +185,11 @@ def trial(
 
 @app.command()
 def status(
+    ctx: typer.Context,
+    words: Service = None,
     *,
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Which engine, when several run.")
-    ] = None,
-    workspace_id: Annotated[
-        str | None, typer.Option("--workspace-id", metavar="ID", help="Of that workspace.")
-    ] = None,
+    name: o.Name = None,
+    workspace_id: o.WorkspaceId = None,
     state_dir: o.StateDir = None,
     json: o.Json = False,
     debug: o.Debug = False,
@@ -238,8 +197,9 @@ def status(
     """How a running engine is; also its token."""
     from eas_engine.cli.status import run
 
+    meant = service(ctx, words, name)
     with told(debug=debug):
-        found = run(state_dir, name, workspace_id, as_json=json)
+        found = run(state_dir, meant, workspace_id, as_json=json)
     raise typer.Exit(0 if found else 1)
 
 
@@ -297,7 +257,6 @@ crash = App(
 )
 app.add_typer(crash, name="crash")
 
-CrashName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of that service.")]
 CrashId = Annotated[str | None, typer.Argument(metavar="ID", help="One crash; without it, all.")]
 
 
@@ -305,7 +264,8 @@ CrashId = Annotated[str | None, typer.Argument(metavar="ID", help="One crash; wi
 def crash_show(
     *,
     crash_id: CrashId = None,
-    name: CrashName = None,
+    name: o.Name = None,
+    workspace_id: o.WorkspaceId = None,
     state_dir: o.StateDir = None,
     json: o.Json = False,
     debug: o.Debug = False,
@@ -314,7 +274,7 @@ def crash_show(
     from eas_engine.cli.crash import run_show
 
     with told(debug=debug):
-        found = run_show(state_dir, name, crash_id, as_json=json)
+        found = run_show(Target(state_dir, name, workspace_id), crash_id, as_json=json)
     raise typer.Exit(0 if found else 1)
 
 
@@ -322,7 +282,8 @@ def crash_show(
 def crash_clear(
     *,
     crash_id: CrashId = None,
-    name: CrashName = None,
+    name: o.Name = None,
+    workspace_id: o.WorkspaceId = None,
     state_dir: o.StateDir = None,
     debug: o.Debug = False,
 ) -> None:
@@ -330,5 +291,11 @@ def crash_clear(
     from eas_engine.cli.crash import run_clear
 
     with told(debug=debug):
-        found = run_clear(state_dir, name, crash_id)
+        found = run_clear(Target(state_dir, name, workspace_id), crash_id)
     raise typer.Exit(0 if found else 1)
+
+
+app.command("desc", hidden=True)(status)
+app.command("ls", hidden=True)(list_engines)
+for more in (running, looking, aliases):
+    app.registered_commands += more.registered_commands

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,19 @@ _WORDS = {
 }
 
 
+_WORDED = re.compile(r"^\[(\[.*)\]\.\.\.$")
+
+
 class Command(TyperCommand):
     """A command."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """See ``click.Command``."""
         return _without_types(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """See ``click.Command``: words that say themselves what may be left out get no more brackets."""
+        return [_WORDED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See ``click.Command``."""

@@ -7,13 +7,12 @@ which starts the blocked instances again; what an engine that has ended left beh
 from __future__ import annotations
 
 import sys
-import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eas_engine.cli.engines import find, tell
+from eas_engine.cli.engines import Target, find, tell
 from eas_engine.errors import ConfigurationError
 from eas_engine.state import Found, default_root
 from eas_engine.supervisor.scene import Scene, remove, scenes
@@ -27,17 +26,18 @@ class _Service:
 
     path: Path
     engine: Found | None
+    workspace: str
 
     @property
     def crashes(self) -> Path:
         return self.path / "crashes"
 
 
-def run_show(state_dir: Path | None, name: str | None, wanted: str | None, *, as_json: bool) -> bool:
+def run_show(target: Target, wanted: str | None, *, as_json: bool) -> bool:
     """Print the crashes that were kept, or one of them. Were there any?"""
     from eas_engine.cli.output import print_json
 
-    found = [one for service in _services(state_dir, name) for one in scenes(service.crashes)]
+    found = [one for service in _services(target) for one in scenes(service.crashes)]
     if wanted is not None:
         found = [one for one in found if one.name == wanted]
     if as_json:
@@ -53,19 +53,24 @@ def run_show(state_dir: Path | None, name: str | None, wanted: str | None, *, as
     return bool(found) or wanted is None
 
 
-def run_clear(state_dir: Path | None, name: str | None, wanted: str | None) -> bool:
+def run_clear(target: Target, wanted: str | None) -> bool:
     """Delete what was kept, all of it or one crash, and start the blocked instances again. Was there any?
 
-    Errors: ConfigurationError when several services have something and none was named; NoAnswerError.
+    Errors: ConfigurationError when several services have something and none was named, or when one is of a
+    workspace that wasn't named; NoAnswerError.
     """
-    services = list(_services(state_dir, name))
+    services = list(_services(target))
     if wanted is not None:
         services = [one for one in services if any(scene.name == wanted for scene in scenes(one.crashes))]
-    elif name is None and len(services) > 1:
+    elif target.name is None and len(services) > 1:
         names = ", ".join(sorted(one.path.name for one in services))
         raise ConfigurationError(
             f"several services are here ({names}); say which with --name, or name a crash"
         )
+    for one in services:
+        if one.workspace and target.workspace_id is None:
+            say = f"--workspace-id {one.workspace} says that it is meant"
+            raise ConfigurationError(f"{one.path.name} is of workspace {one.workspace}; {say}")
     cleared = [line for service in services for line in _clear(service, wanted)]
     for line in cleared:
         print(line)
@@ -74,13 +79,13 @@ def run_clear(state_dir: Path | None, name: str | None, wanted: str | None) -> b
     return bool(cleared)
 
 
-def _services(state_dir: Path | None, name: str | None) -> Iterator[_Service]:
+def _services(target: Target) -> Iterator[_Service]:
     """Those that have crashes or a running engine, by path.
 
     Errors: ConfigurationError when there never was one of that name.
     """
-    root = (state_dir or default_root()).absolute()
-    running = {one.path: one for one in find(state_dir)[0] if one.running}
+    root, name = (target.state_dir or default_root()).absolute(), target.name
+    running = {one.path: one for one in find(target.state_dir)[0] if one.running}
     paths = {path.parent for pattern in ("*/crashes", "*/*/crashes") for path in root.glob(pattern)}
     if name is not None and name not in {path.name for path in (*root.glob("*"), *root.glob("*/*"))}:
         known = ", ".join(sorted({path.name for path in paths | set(running)})) or "none"
@@ -88,8 +93,9 @@ def _services(state_dir: Path | None, name: str | None) -> Iterator[_Service]:
             f"--name {name}: no such service in {root}; with crashes or running: {known}"
         )
     for path in sorted(paths | set(running)):
-        if name in (None, path.name):
-            yield _Service(path, running.get(path))
+        workspace = "" if path.parent == root else path.parent.name
+        if name in (None, path.name) and target.workspace_id in (None, workspace):
+            yield _Service(path, running.get(path), workspace)
 
 
 def _clear(service: _Service, wanted: str | None) -> Iterator[str]:
@@ -99,8 +105,8 @@ def _clear(service: _Service, wanted: str | None) -> Iterator[str]:
             if remove(service.crashes, each):
                 yield f"{each} deleted"
         return
-    query = f"?id={urllib.parse.quote(wanted)}" if wanted is not None else ""
-    code, answer = tell(service.engine, f"/api/v1/crashes/clear{query}")
+    query = {"workspace_id": service.workspace, **({"id": wanted} if wanted is not None else {})}
+    code, answer = tell(service.engine, "/api/v1/crashes/clear", query)
     if code == 404:
         return
     if code != 200:

@@ -60,6 +60,10 @@ StateDir = Annotated[
         show_default=False,
     ),
 ]
+Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Which engine, when several run.")]
+WorkspaceId = Annotated[
+    str | None, typer.Option("--workspace-id", metavar="ID", help="Of that workspace.", show_default=False)
+]
 Debug = Annotated[bool, typer.Option("--debug", envvar="EAS_DEBUG", help="More in the log, and tracebacks.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 Host = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -63,6 +64,11 @@ def listing(out: Console, columns: Sequence[str], rows: Sequence[Sequence[object
 def plain(value: object, style: str = "") -> Text:
     """Any value as a cell."""
     return Text(printable("" if value is None else str(value)), style=style)
+
+
+def when(seconds: float) -> str:
+    """An instant since the epoch, in this machine's time."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def size(count: float) -> str:

@@ -13,7 +13,7 @@ from eas_engine.cli.engines import ask, find, pick
 from eas_engine.state import Found
 
 _LOG_LINES = 5  # of each instance that isn't well; all of them with --json
-_STATE_COLOURS = {"READY": "green", "CRASHED": "red", "BLOCKED": "red", "running": "green", "stale": "yellow"}
+STATE_COLOURS = {"READY": "green", "CRASHED": "red", "BLOCKED": "red", "running": "green", "stale": "yellow"}
 
 
 def run(state_dir: Path | None, name: str | None, workspace_id: str | None, *, as_json: bool) -> bool:
@@ -53,7 +53,7 @@ def run_list(state_dir: Path | None, *, as_json: bool) -> None:
             [
                 record.name,
                 record.workspace_id,
-                plain(state, _STATE_COLOURS[state]),
+                plain(state, STATE_COLOURS[state]),
                 record.pid,
                 record.url,
                 one.path,
@@ -107,7 +107,8 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
     ]
     out.print(plain(f"{engine.record.name} (eas-engine {status['version']})", "bold"))
     out.print(table(("", ""), rows))
-    _show_instances(out, status["instances"])
+    out.print()
+    show_instances(out, status["instances"])
     for warning in status["warnings"]:
         out.print(plain(f"warning: {warning}", "yellow"))
 
@@ -118,13 +119,14 @@ def _io_threads(shown: Mapping[str, Any]) -> str:
     return (f"{numbers}: {shown['reason']}" if shown.get("reason") else numbers) + bodies
 
 
-def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
+def show_instances(out: Any, instances: Sequence[Mapping[str, Any]]) -> None:
+    """A table of them, and what explains the state of those that aren't well."""
     from eas_engine.cli.output import duration, listing, plain
 
     rows = [
         (
             one["name"],
-            plain(one["state"], _STATE_COLOURS.get(one["state"], "yellow")),
+            plain(one["state"], STATE_COLOURS.get(one["state"], "yellow")),
             " ".join(str(pid) for pid in one["pids"]),
             duration(one["uptime_seconds"]),
             f"{one['threads']['busy']}/{one['threads']['all']}",
@@ -134,7 +136,6 @@ def _show_instances(out: Any, instances: list[Mapping[str, Any]]) -> None:
         )
         for one in instances
     ]
-    out.print()
     listing(out, ("instance", "state", "pid", "up", "busy", "process", "restarts", "reason"), rows)
     for one in instances:
         if one["workspace"]["visible"] is False:

@@ -17,9 +17,12 @@ import ipaddress
 import logging
 import socket
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from eas_engine.clock import Clock, SystemClock
 from eas_engine.gateway.listen import listen
+from eas_engine.operations import Asked, Event, Operation, Plan, Update, Version
 from eas_engine.telemetry.status import Cleared, Readiness, ServiceStatus
 
 if TYPE_CHECKING:
@@ -28,8 +31,16 @@ if TYPE_CHECKING:
 STOP_PATIENCE = 2.0  # seconds for answers that are under way when the engine ends
 
 
+LogLine = tuple[str, str, str]
+"""Instance, stream (``stdout`` or ``stderr``) and text of one line that a processor printed."""
+
+
 class AdminSource(Protocol):
-    """What the admin plane shows. Plain methods are called from the admin thread and must be quick."""
+    """What the admin plane shows and changes: the one interface between it and the engine.
+
+    Coroutines run on the loop that ``AdminServer.start`` was called on, the gateway's. Plain methods are
+    called from the admin thread and must be safe there, and quick.
+    """
 
     def heartbeat_age(self) -> float:
         """Seconds since the gateway's loop last came round."""
@@ -43,12 +54,61 @@ class AdminSource(Protocol):
         """The exposition and its content type, for an ``Accept`` header (``Metrics.render``)."""
         ...
 
+    def workspace_id(self) -> str:
+        """``metadata.workspace_id``: whoever changes something must name it."""
+        ...
+
+    def events(self, since: int) -> tuple[Event, ...]:
+        """Those with a number above ``since`` that are still kept, oldest first."""
+        ...
+
+    def log_lines(self, since: int, instance: str) -> tuple[int, tuple[LogLine, ...]]:
+        """The lines kept from number ``since`` on (0: all), of one instance or (empty) of all, oldest first.
+
+        The number is the ``since`` of the next call: what comes then are the lines that are new.
+        """
+        ...
+
     async def status(self) -> ServiceStatus:
-        """Everything. Runs on the loop that ``AdminServer.start`` was called on."""
+        """Everything."""
         ...
 
     async def clear_crashes(self, scene: str | None) -> Cleared:
-        """Delete what was kept of one crash, or of all, and start what they block. Runs there, too."""
+        """Delete what was kept of one crash, or of all, and start what they block."""
+        ...
+
+    async def plan(self, asked: Update) -> Plan:
+        """What an update would do; nothing is changed.
+
+        Errors: RefusedError, ConfigurationError.
+        """
+        ...
+
+    async def change(self, asked: Asked) -> Operation:
+        """Accept a change, which goes on behind this call.
+
+        Errors: RefusedError, ConfigurationError, or another StartError when it can't be; nothing is changed.
+        """
+        ...
+
+    async def operations(self) -> tuple[Operation, ...]:
+        """Those that are remembered, oldest first."""
+        ...
+
+    async def versions(self) -> tuple[Version, ...]:
+        """Those that are kept, oldest first."""
+        ...
+
+    async def configuration(self, version: int) -> Mapping[str, object] | None:
+        """The effective configuration of a version without its secrets; None when it isn't kept."""
+        ...
+
+    async def autoscale(self) -> Mapping[str, object] | None:
+        """The autoscaler's settings and last decisions as JSON; None without one."""
+        ...
+
+    async def comparison(self) -> Mapping[str, object] | None:
+        """The canary, or the shadow, beside the service, as JSON; None when there is none."""
         ...
 
 
@@ -64,8 +124,10 @@ class AdminServer:
         *,
         connections: int = 64,
         instead: str = "",
+        clock: Clock | None = None,
     ) -> None:
         """``connections``: how many there may be at once; ``instead``: see ``listen``."""
+        self._clock = clock or SystemClock()
         self._instead = instead
         self._connections = connections
         self._source = source
@@ -124,7 +186,15 @@ class AdminServer:
         assert self._socket is not None  # noqa: S101
         address = self._socket.getsockname()[0]
         guard = None if ipaddress.ip_address(address.partition("%")[0]).is_loopback else self._token
-        app = admin_app(self._source, asked=self._asked, token=guard, admin_token=self._token)
+        app = admin_app(
+            self._source,
+            asked=self._asked,
+            token=guard,
+            admin_token=self._token,
+            clock=self._clock,
+            stopping=self._stopping.is_set,
+            followers=max(1, self._connections // 4),
+        )
         config = uvicorn.Config(
             app,
             loop="asyncio",

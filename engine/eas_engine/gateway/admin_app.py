@@ -6,32 +6,38 @@
 * Bound to anything else, ``/healthz``, ``/readyz`` and ``/metrics`` are open and the rest wants
   ``Authorization: Bearer <admin token>``.
 * What changes something (POST) wants that token everywhere.
+
+What lies below ``/api/v1`` is declared in ``api``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from eas_engine import __version__
+from eas_engine.clock import Clock, SystemClock
 from eas_engine.gateway.admin import AdminSource
-from eas_engine.telemetry.status import document
-
-T = TypeVar("T")
+from eas_engine.gateway.api.answers import Answer, ApiError, answered, needs_token
+from eas_engine.gateway.api.changing import Changing
+from eas_engine.gateway.api.following import Following
+from eas_engine.gateway.api.openapi import document
+from eas_engine.gateway.api.page import ROOT, Call, Content, Gateway, Page, has_token, routes
+from eas_engine.gateway.api.reading import Reading
 
 PATIENCE = 2.0  # seconds for the gateway's loop to say how it is
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-PAGES = ("/healthz", "/readyz", "/metrics", "/api/v1/service")
+FOLLOWERS = 16
 
 
 def admin_app(
@@ -41,46 +47,81 @@ def admin_app(
     token: str | None,
     admin_token: str = "",
     patience: float = PATIENCE,
+    clock: Clock | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    followers: int = FOLLOWERS,
 ) -> Starlette:
     """The application. ``asked``: the loop that ``source.status`` runs on, None = this one.
 
     ``token``: what others than the open pages want; None = bound to loopback. ``admin_token``: what changes
-    want; without it nothing can be changed.
+    want; without it nothing can be changed. ``stopping``: says when answers that go on must end;
+    ``followers``: how many of those there may be.
     """
-    pages = _Pages(source, asked, patience, admin_token)
-    routes = [
-        Route("/", pages.index),
-        Route("/healthz", pages.healthz),
-        Route("/readyz", pages.readyz),
-        Route("/metrics", pages.metrics),
-        Route("/api/v1/service", pages.service),
-        Route("/api/v1/crashes/clear", pages.clear_crashes, methods=["POST"]),
-    ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, token=token)])
+    gateway, clock = Gateway(source, asked), clock or SystemClock()
+    reading = Reading(source, gateway, clock=clock, patience=patience, stopping=stopping)
+    following = Following(
+        source, gateway, clock=clock, patience=patience, stopping=stopping, followers=followers
+    )
+    pages = api_pages(reading, Changing(source, gateway), following)
+    plain = _Plain(source, pages)
+    app = Starlette(
+        routes=[
+            Route("/", plain.index),
+            Route("/healthz", plain.healthz),
+            Route("/readyz", plain.readyz),
+            Route("/metrics", plain.metrics),
+            *routes(pages, source, admin_token),
+        ],
+        middleware=[Middleware(Guard, token=token)],
+        exception_handlers={ApiError: answered, HTTPException: _refused},
+    )
+    app.router.redirect_slashes = False
+    return app
 
 
-class _Pages:
-    def __init__(
-        self,
-        source: AdminSource,
-        asked: asyncio.AbstractEventLoop | None,
-        patience: float,
-        admin_token: str,
-    ) -> None:
-        self._admin_token = admin_token
+def api_pages(reading: Reading, changing: Changing, following: Following) -> tuple[Page, ...]:
+    """Every page below ``/api/v1``, the one that describes them included."""
+
+    async def openapi(_call: Call) -> Response:
+        return Answer(described)
+
+    own = Page(
+        method="GET",
+        path="/openapi.json",
+        name="getOpenApi",
+        about="This document.",
+        handle=openapi,
+        answers={200: Content(about="OpenAPI 3.1.")},
+    )
+    pages = (*reading.pages(), *following.pages(), *changing.pages(), own)
+    described = document(pages, __version__)
+    return pages
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    """404 and 405, in the API's own form."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for nothing else
+    texts = {404: "no such page", 405: f"only {(error.headers or {}).get('Allow', '')} here"}
+    text = texts.get(error.status_code, error.detail)
+    return ApiError(error.status_code, text, headers=error.headers).answer()
+
+
+class _Plain:
+    """The pages for machines that watch."""
+
+    def __init__(self, source: AdminSource, pages: tuple[Page, ...]) -> None:
         self._source = source
-        self._asked = asked
-        self._patience = patience
+        self._pages = [*sorted(OPEN_PATHS), *dict.fromkeys(ROOT + one.path for one in pages)]
 
     async def index(self, _request: Request) -> Response:
-        return JSONResponse({"pages": PAGES})
+        return Answer({"pages": self._pages})
 
     async def healthz(self, _request: Request) -> Response:
-        return JSONResponse({"status": "ok", "heartbeat_age_seconds": round(self._source.heartbeat_age(), 3)})
+        return Answer({"status": "ok", "heartbeat_age_seconds": round(self._source.heartbeat_age(), 3)})
 
     async def readyz(self, _request: Request) -> Response:
         readiness = self._source.readiness()
-        return JSONResponse(
+        return Answer(
             {"ready": readiness.ready, "reasons": readiness.reasons}, 200 if readiness.ready else 503
         )
 
@@ -88,49 +129,6 @@ class _Pages:
         # In a thread: asking for the figures of many processes takes a while, and health mustn't wait for it.
         body, content_type = await asyncio.to_thread(self._source.metrics, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
-
-    async def service(self, _request: Request) -> Response:
-        status = await self._asked_for(self._source.status)
-        if isinstance(status, Response):
-            return status
-        return JSONResponse(await asyncio.to_thread(document, status))
-
-    async def clear_crashes(self, request: Request) -> Response:
-        values = request.headers.getlist("authorization")
-        if not self._admin_token or not has_token(values, self._admin_token):
-            return _needs_token()
-        wanted = request.query_params.get("id")
-        done = await self._asked_for(lambda: self._source.clear_crashes(wanted))
-        if isinstance(done, Response):
-            return done
-        if not done.deleted and not done.restarted:
-            return JSONResponse({"error": "no such crash was kept" if wanted else "no crash was kept"}, 404)
-        return JSONResponse({"deleted": done.deleted, "restarted": done.restarted})
-
-    async def _asked_for(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T | Response:
-        """What the gateway's loop says, or 503 when it doesn't within the patience."""
-        try:
-            async with asyncio.timeout(self._patience):
-                return await self._ask(question)
-        except (TimeoutError, RuntimeError) as error:
-            age = self._source.heartbeat_age()
-            reason = str(error) or f"the gateway's loop did not answer within {self._patience:g} s"
-            return JSONResponse({"error": f"{reason}; its last heartbeat was {age:.1f} s ago"}, 503)
-
-    async def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        if self._asked is None:
-            return await question()
-        if self._asked.is_closed():
-            raise RuntimeError("the engine is ending")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question(), self._asked))
-
-
-def _needs_token() -> Response:
-    return JSONResponse(
-        {"error": "needs Authorization: Bearer <text of admin-token in the state directory>"},
-        401,
-        headers={"WWW-Authenticate": "Bearer"},
-    )
 
 
 class Guard:
@@ -158,24 +156,15 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if self._token is not None and scope["path"] not in OPEN_PATHS:
             if not has_token(headers.getlist("authorization"), self._token):
-                return _needs_token()
+                return needs_token().answer()
             return None
         if self._token is None and not is_local_name(headers.get("host", "")):
-            return JSONResponse({"error": "unknown Host; use 127.0.0.1 or localhost"}, 403)
+            return ApiError(403, "unknown Host; use 127.0.0.1 or localhost").answer()
         if scope["method"] not in ("GET", "HEAD") and "origin" in headers:
             own = headers["origin"].partition("://")[2]
             if own != headers.get("host", ""):
-                return JSONResponse({"error": "not from another site"}, 403)
+                return ApiError(403, "not from another site").answer()
         return None
-
-
-def has_token(values: list[str], token: str) -> bool:
-    """Exactly one ``Authorization``, of the scheme Bearer (RFC 6750), compared in constant time."""
-    if len(values) != 1:
-        return False
-    scheme, _, given = values[0].partition(" ")
-    same = hmac.compare_digest(given.strip().encode(), token.encode())
-    return same and scheme.lower() == "bearer"
 
 
 def is_local_name(host: str) -> bool:

@@ -6,42 +6,28 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from eas_engine.cli.app import app
 from eas_engine.cli.output import duration, size
-from eas_engine.gateway.admin import AdminServer
-from eas_engine.state import EngineRecord, StateDirectory
+from eas_engine.state import StateDirectory
 from eas_engine.telemetry.batches import Batches
-from eas_engine.telemetry.status import Cleared, InstanceStatus, Load, Readiness, ServiceStatus
+from eas_engine.telemetry.status import InstanceStatus, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Rates
+from support.fleet import QuietService
+from support.running import TOKEN, eas, engine
 
-TOKEN = "YTQ0ZTU2Nzg="
 
-
-class Source:
+class Source(QuietService):
     """A service with one instance that crashed."""
 
     failing: Exception | None = None
     batches: Batches | None = None
 
-    def heartbeat_age(self) -> float:
-        return 0.0
-
     def readiness(self) -> Readiness:
         return Readiness(ready=False, reasons=("digits-0 is CRASHED",))
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        return b"", accept
-
-    async def clear_crashes(self, scene: str | None) -> Cleared:
-        raise AssertionError("no test of the status clears crashes")
 
     async def status(self) -> ServiceStatus:
         if self.failing:
@@ -80,44 +66,6 @@ class Source:
         )
 
 
-@contextmanager
-def engine(
-    root: Path, name: str = "digits", workspace: str = "", source: Source | None = None
-) -> Iterator[None]:
-    """What a running engine leaves for others to find: a locked directory, a record, an admin port."""
-    with StateDirectory.acquire(root, name, workspace) as state:
-        token, admin = state.token(TOKEN), state.admin_token()
-        assert token is not None
-        server = AdminServer(source or Source(), "0.0.0.0", 0, admin.text)
-        port = server.start()
-        record = EngineRecord(
-            name=name,
-            pid=os.getpid(),
-            version="0.1.0",
-            started=0.0,
-            host="0.0.0.0",
-            port=8080,
-            admin_host="0.0.0.0",
-            admin_port=port,
-            url=f"http://127.0.0.1:8080/api/predict/{name}",
-            admin_url=f"http://127.0.0.1:{port}",
-            config="/srv/service.json",
-            token_file=str(token.file),
-            admin_token_file=str(admin.file),
-            workspace_id=workspace,
-        )
-        state.publish(record)
-        try:
-            yield
-        finally:
-            server.stop()
-
-
-def eas(root: Path, *arguments: str) -> Result:
-    result: Result = CliRunner().invoke(app, [*arguments, "--state-dir", str(root)])
-    return result
-
-
 @pytest.mark.parametrize(
     ("batches", "shown"),
     [
@@ -132,12 +80,12 @@ def eas(root: Path, *arguments: str) -> Result:
 def test_status_shows_batches(tmp_path: Path, batches: Batches | None, shown: str) -> None:
     source = Source()
     source.batches = batches
-    with engine(tmp_path, source=source):
+    with engine(tmp_path, source):
         assert re.search(shown, eas(tmp_path, "status").output)
 
 
 def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
-    with engine(tmp_path):
+    with engine(tmp_path, Source()):
         result = eas(tmp_path, "status")
         assert result.exit_code == 0, result.output
         for shown in (
@@ -158,7 +106,7 @@ def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
 
 
 def test_status_for_machines(tmp_path: Path) -> None:
-    with engine(tmp_path):
+    with engine(tmp_path, Source()):
         status = json.loads(eas(tmp_path, "status", "--json", "--name", "digits").stdout)
     assert status["token"] == TOKEN
     assert status["queue"]["capacity"] == 69
@@ -167,7 +115,11 @@ def test_status_for_machines(tmp_path: Path) -> None:
 
 
 def test_which_engine(tmp_path: Path) -> None:
-    with engine(tmp_path, "one"), engine(tmp_path, "two"), engine(tmp_path, "two", "ws"):
+    with (
+        engine(tmp_path, Source(), "one"),
+        engine(tmp_path, Source(), "two"),
+        engine(tmp_path, Source(), "two", "ws"),
+    ):
         unclear = eas(tmp_path, "status")
         assert unclear.exit_code == 2
         assert "one, two, ws/two" in unclear.stderr
@@ -180,12 +132,12 @@ def test_which_engine(tmp_path: Path) -> None:
 
 
 def test_list_tells_running_from_stale(tmp_path: Path) -> None:
-    with engine(tmp_path, "gone"):
+    with engine(tmp_path, Source(), "gone"):
         record = (tmp_path / "gone" / "engine.json").read_text()
     (tmp_path / "gone" / "engine.json").write_text(record)  # as if it had been killed
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "engine.json").write_text("{")
-    with engine(tmp_path, "here", "ws"):
+    with engine(tmp_path, Source(), "here", "ws"):
         listed = json.loads(eas(tmp_path, "list", "--json").stdout)
         assert [(one["name"], one["running"]) for one in listed] == [("gone", False), ("here", True)]
         result = eas(tmp_path, "list")
@@ -207,7 +159,7 @@ def test_an_engine_that_does_not_answer_is_said_not_traced(tmp_path: Path) -> No
     ):
         port = closed.getsockname()[1]
         closed.close()
-        with engine(tmp_path / "other"):
+        with engine(tmp_path / "other", Source()):
             record = json.loads((tmp_path / "other" / "digits" / "engine.json").read_text())
         state.admin_token()
         record["admin_url"] = f"http://127.0.0.1:{port}"
@@ -221,7 +173,7 @@ def test_an_engine_that_does_not_answer_is_said_not_traced(tmp_path: Path) -> No
 def test_an_engine_that_can_not_say_how_it_is(tmp_path: Path) -> None:
     source = Source()
     source.failing = TimeoutError("the loop is stuck")
-    with engine(tmp_path, source=source):
+    with engine(tmp_path, source):
         result = eas(tmp_path, "status")
     assert result.exit_code == 1
     assert "the loop is stuck" in result.stderr

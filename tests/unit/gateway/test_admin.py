@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import ExitStack
 
 import pytest
 
 from eas_engine.errors import ConfigurationError
 from eas_engine.gateway.admin import AdminServer
-from eas_engine.gateway.admin_app import admin_app, has_token, is_local_name
-from eas_engine.telemetry.status import Cleared, Load, Readiness, ServiceStatus
-from eas_engine.telemetry.window import Rates
+from eas_engine.gateway.admin_app import admin_app, is_local_name
+from eas_engine.gateway.api.page import has_token
+from eas_engine.telemetry.status import Cleared, Readiness, ServiceStatus
+from support.admin import TOKEN, ask, call, serving
+from support.fleet import QuietService
 
-TOKEN = "QWRtaW4tVG9rZW4="
 PAGES = ["/healthz", "/readyz", "/metrics", "/api/v1/service"]
 
 
-class Source:
+class Source(QuietService):
     """A service that is as its fields say."""
 
     def __init__(self) -> None:
@@ -32,14 +30,8 @@ class Source:
         self.failing: Exception | None = None
         self.cleared: list[tuple[str | None, str]] = []
 
-    def heartbeat_age(self) -> float:
-        return 0.25
-
     def readiness(self) -> Readiness:
         return self.ready
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        return f"# for {accept}\n".encode(), "text/plain; version=0.0.4"
 
     async def clear_crashes(self, scene: str | None) -> Cleared:
         self.cleared.append((scene, threading.current_thread().name))
@@ -49,41 +41,7 @@ class Source:
         self.status_thread = threading.current_thread().name
         if self.failing:
             raise self.failing
-        return ServiceStatus(
-            name="digits",
-            version="0.1.0",
-            pid=2**22 + 1,
-            uptime=1.0,
-            url="",
-            admin_url="",
-            load=Load(),
-            readiness=self.ready,
-            rates=Rates(0, 0, 0, 0, 0),
-            configuration={"token": "Tell-Nobody"},
-        )
-
-
-@contextmanager
-def serving(source: Source, host: str = "127.0.0.1") -> Iterator[int]:
-    server = AdminServer(source, host, 0, TOKEN)
-    port = server.start()
-    try:
-        yield port
-    finally:
-        server.stop()
-
-
-def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        body = response.read()
-        is_json = response.headers["Content-Type"] == "application/json" and body
-        assert response.headers["Cache-Control"] == "no-store"
-        return response.status, json.loads(body) if is_json else body
-    finally:
-        connection.close()
+        return await super().status()
 
 
 def test_the_pages() -> None:
@@ -144,29 +102,6 @@ async def test_a_closed_gateway_loop_is_said() -> None:
     status, body = await call(app, "/api/v1/service")
     assert status == 503
     assert b"the engine is ending" in body
-
-
-async def call(app: Any, path: str, **headers: str) -> tuple[int, bytes]:
-    """One ASGI request without a network."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "headers": raw,
-        "query_string": b"",
-        "root_path": "",
-    }
-    await app(scope, receive, send)
-    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -282,6 +217,9 @@ def test_clearing_crashes_wants_the_token_also_on_loopback() -> None:
         assert ask(port, page, "POST", Authorization="Bearer another")[0] == 401
         assert source.cleared == []
         mine = {"Authorization": f"Bearer {TOKEN}"}
-        assert ask(port, page, "POST", **mine) == (200, {"deleted": ["a"], "restarted": ["s-0"]})
-        assert ask(port, f"{page}?id=b", "POST", **mine) == (404, {"error": "no such crash was kept"})
+        assert ask(port, page, "POST", None, **mine) == (200, {"deleted": ["a"], "restarted": ["s-0"]})
+        assert ask(port, f"{page}?id=b", "POST", None, **mine) == (
+            404,
+            {"error": "no such crash was kept", "problems": []},
+        )
         assert [scene for scene, _ in source.cleared] == [None, "b"]

@@ -1,0 +1,90 @@
+"""Watching an operation of a running engine until it has ended; Ctrl-C ends the watching alone."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import typer
+
+from eas_engine.cli.engines import get
+from eas_engine.cli.told import complain
+from eas_engine.state import Found
+from eas_engine.telemetry.logs import wants_bars
+
+Operation = Mapping[str, Any]
+"""As the API shows it."""
+Instances = list[Mapping[str, Any]]
+
+LOOK = 0.1  # seconds between two looks
+_EACH = 5  # looks between two at the instances, which cost the engine more
+
+
+class View(Protocol):
+    """What somebody sees meanwhile."""
+
+    shows_instances: bool
+
+    def show(self, operation: Operation, instances: Instances) -> None:
+        """How it is now."""
+        ...
+
+
+def settled(operation: Operation) -> bool:
+    """Whether there is nothing more to wait for: it has ended, or a canary or shadow is ready."""
+    return bool(operation["over"]) or operation["state"] == "trying"
+
+
+def watch(engine: Found, operation: Operation) -> Operation:
+    """The operation when it is settled, shown on stderr until then.
+
+    Raises:
+        NoAnswerError: the engine has ended before.
+        typer.Exit: 130, after Ctrl-C.
+    """
+    if settled(operation):
+        return operation
+    now = operation
+    try:
+        with _view(engine) as view:
+            for now, instances in _looks(engine, operation, instances=view.shows_instances):
+                view.show(now, instances)
+    except KeyboardInterrupt:
+        complain(f"operation {operation['number']} ({operation['kind']}) goes on; {again(engine, operation)}")
+        raise typer.Exit(130) from None
+    return now
+
+
+def again(engine: Found, operation: Operation) -> str:
+    """How to look at it again."""
+    return f"`eas-engine operations {operation['number']} --wait{of(engine)}` shows it"
+
+
+def of(engine: Found) -> str:
+    """The options that name the engine in a command to copy."""
+    workspace = engine.record.workspace_id
+    return f" --name {engine.record.name}" + (f" --workspace-id {workspace}" if workspace else "")
+
+
+def _looks(engine: Found, operation: Operation, *, instances: bool) -> Iterator[tuple[Operation, Instances]]:
+    seen: Instances = []
+    count = 0
+    while True:
+        if instances and count % _EACH == 0:
+            seen = get(engine, "/instances")["instances"]
+        yield operation, seen
+        if settled(operation):
+            return
+        select.select([], [], [], LOOK)
+        operation = get(engine, f"/operations/{operation['number']}")
+        count += 1
+
+
+def _view(engine: Found) -> AbstractContextManager[View]:
+    """On a terminal a live one, elsewhere lines."""
+    from eas_engine.cli.progress import Lines, Live
+
+    return Live(engine.record.name) if wants_bars(sys.stderr) else Lines()
