@@ -70,6 +70,10 @@ class Watch:
         self.rollouts: dict[int, list[str]] = {}
         self.broken: list[str] = []
 
+    def bind(self, strategy: Strategy) -> None:
+        """Another promise from now on: what is already missing by the old one may be missing."""
+        self.strategy, self.secure = strategy, False
+
     def main(self, fleet: FleetSnapshot) -> list[InstanceSnapshot]:
         return [one for one in fleet.instances if one.release not in self.apart]
 
@@ -225,10 +229,17 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(number=numbers)
     def leaves_when_told(self, number: int) -> None:
-        told = [host for host in self.hosts.alive if "stop" in host.said or "KILL" in host.signals]
+        told = self.told_to_leave()
         if told:
-            told[number % len(told)].exits(0)
+            self.leaves(told[number % len(told)])
         self.do(settle())
+
+    def told_to_leave(self) -> list[FakeHost]:
+        return [host for host in self.hosts.alive if "stop" in host.said or "KILL" in host.signals]
+
+    def leaves(self, host: FakeHost) -> None:
+        self.watch.secure = self.watch.secure and "stop" in host.said  # the others may have been stuck
+        host.exits(0)
 
     @rule(number=numbers, busy=st.booleans())
     def works(self, number: int, busy: bool) -> None:
@@ -263,7 +274,7 @@ class Fleet(RuleBasedStateMachine):
     @precondition(lambda self: not self.running.done())
     @rule(strategy=st.sampled_from(STRATEGIES))
     def roll_out(self, strategy: Strategy) -> None:
-        self.watch.strategy = strategy
+        self.watch.bind(strategy)
         self.supervisor.roll_out(self.next_release(), strategy)
         self.do(settle())
 
@@ -283,7 +294,7 @@ class Fleet(RuleBasedStateMachine):
     def promote(self, strategy: Strategy) -> None:
         seen = self.supervisor.snapshot().trial
         if seen is not None and seen.state == "trying":
-            self.watch.strategy = strategy
+            self.watch.bind(strategy)
         self.supervisor.promote(strategy)
         self.do(settle())
 
@@ -315,16 +326,15 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(strategy=st.sampled_from(STRATEGIES), grace=st.sampled_from([0.0, 5.0, 30.0]))
     def adjust(self, strategy: Strategy, grace: float) -> None:
-        self.watch.strategy, self.watch.secure = strategy, False
-        like = Release(1, 1, replace(SETTINGS, grace=grace))
-        self.supervisor.adjust(like, strategy)
+        self.watch.bind(strategy)
+        self.supervisor.adjust(Release(1, 1, replace(SETTINGS, grace=grace)), strategy)
         self.do(settle())
 
     # -- what holds at all times
 
     @invariant()
     def every_promise_was_kept(self) -> None:
-        assert self.watch.broken == []
+        assert not self.watch.broken, self.watch.broken
 
     @invariant()
     def nobody_is_lost(self) -> None:
@@ -405,10 +415,10 @@ class Fleet(RuleBasedStateMachine):
             for channel in self.channels.made:
                 channel.done()
             self.all_get_ready()
-            for host in [one for one in self.hosts.alive if "stop" in one.said or "KILL" in one.signals]:
-                host.exits(0)
+            for host in self.told_to_leave():
+                self.leaves(host)
             self.do(self.clock.advance(61.0))
-        assert self.watch.broken == []
+        assert not self.watch.broken, self.watch.broken
         self.is_what_is_wanted()
 
     def is_what_is_wanted(self) -> None:

@@ -133,8 +133,13 @@ class InstanceSnapshot:
 
     @property
     def state(self) -> State:
-        """That of the host that is worst off; hosts that its code wants and that lack are pending."""
+        """That of the host that is worst off; hosts that its code wants and that lack are pending.
+
+        One that was told to leave is draining until the last of its hosts has stopped.
+        """
         states = [host.state for host in self.hosts]
+        if self.leaving:
+            return State.DRAINING if set(states) - {State.STOPPED} else State.STOPPED
         if self.hosts and len(self.hosts) < self.hosts[0].processes:
             states.append(State.PENDING)
         return aggregate(states)
