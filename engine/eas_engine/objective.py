@@ -1,8 +1,8 @@
 """What a canary must keep to, and whether it does: pure functions of an objective and of a comparison.
 
-An objective is written ``errors=1%,p99=2x``. Each part names a figure of the canary's and bounds it: by a
-share of its requests (``errors``, ``rejected``), by a duration (``p50``, ``p99``), or by a multiple of what
-the other requests have (``2x``).
+An objective is written ``errors=1%,p99=2x``. Each part names a figure of the canary and bounds it: by a
+share of its requests (``errors``, ``rejected``), a duration (``p50``, ``p99``), or a multiple of what the
+other requests have (``2x``).
 
 The rule
 --------

@@ -161,13 +161,17 @@ class DataPlane(RuleBasedStateMachine):
         if turned:
             self.parts.loop.turn()
         host = self.parts.hosts[n % len(self.parts.hosts)]
-        inside = [call.number for call in host.read() if call.began]
+        inside = self.begun_in(host)
         waited = {number for number in inside if self.tickets[number][0].ending is None}
         self.died |= set(inside)
         self.parts.kill(host, InstanceStopped() if stopped else InstanceCrashed())
         self.see()
         for number in waited:
             self.check_ending(number, alone=len(inside) == 1, stopped=stopped)
+
+    def begun_in(self, host: WireHost) -> list[int]:
+        """The requests that the host's processor is at work on."""
+        return [call.number for call in host.read() if call.began]
 
     def check_ending(self, number: int, *, alone: bool, stopped: bool) -> None:
         """How a request ended, if it did, whose host died with it; its answer may have left before."""
@@ -186,6 +190,7 @@ class DataPlane(RuleBasedStateMachine):
         link = self.parts.hosts[n % len(self.parts.hosts)].link
         if drained:
             link.drain()
+            self.parts.lanes.settle()  # the supervisor tells the plane
         else:
             link.take_back()
 

@@ -156,6 +156,10 @@ class Parts:
             self.lanes.settle()
         return host
 
+    def see(self, live: int) -> None:
+        """So many instances admit or start."""
+        self.gate.observe(Fleet(live=live, ever_ready=True))
+
     def ask(self, body: bytes = b"") -> tuple[Asker, Ticket | Refusal]:
         """One request with its whole body. The loop isn't turned."""
         asker = Asker()

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eas_sdk
+import eas_sdk._batches
 from eas_processors.tensors.model import Arrays, Signature
+from eas_processors.tensors.runner import Runner
 from support.tensor_models import Function, NumpyModel, NumpyPreset, predict, preset, signature
 
 VARIABLE: tuple[int | None, ...] = (None, None)
@@ -328,3 +330,25 @@ def test_threads_that_share_a_preset_get_their_own_answers(name: str) -> None:
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(work, range(4)))
+
+
+def test_other_settings_hold_for_the_next_call() -> None:
+    processor, model, batching = made("rowwise", 4)
+    call = eas_sdk._batches.batch_call(processor)
+    call([xk(1) for _ in range(4)])
+    batching.change(2, sizes=[2])
+    call([xk(1) for _ in range(3)])
+    assert model.calls == [4, 2, 2]
+
+
+def test_a_model_with_a_bound_of_its_own_is_never_joined_beyond_it() -> None:
+    processor, model, batching = made("rowwise", 2)
+    setattr(model, "most_rows", 2)  # noqa: B010 - only some models have it
+    processor._runner = Runner(model, batching)
+    for rows in (1, 2):
+        processor.process_batch([xk(rows)])
+    model.calls.clear()
+    batching.change(8, sizes=[1, 8])
+    batching.begin()
+    processor.process_batch([xk(1) for _ in range(5)])
+    assert model.calls == [2, 2, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -246,3 +247,46 @@ def test_batching_shows_itself_and_keeps_its_sizes() -> None:
     batching = Batching(16, padding=True, sizes=[1, 4, 16])
     assert repr(batching) == "Batching(max_batch_size=16, padding=True, sizes=(1, 4, 16))"
     assert Processor.batching is None
+
+
+# -- settings that change
+
+
+def test_a_call_keeps_the_settings_with_which_it_began() -> None:
+    seen: list[str] = []
+
+    class Changing(Processor):
+        def process_batch(self, requests: Sequence[Request]) -> list[bytes]:
+            assert self.batching is not None
+            seen.append(repr(self.batching))
+            self.batching.change(8, padding=True, sizes=[2, 8])
+            seen.append(repr(self.batching))
+            return [b"" for _ in requests]
+
+    model = Changing()
+    model.batching = Batching(4)
+    call = batch_call(model)
+    call(asked(b"a"))
+    call(asked(b"a"))
+    old = "Batching(max_batch_size=4, padding=False, sizes=())"
+    new = "Batching(max_batch_size=8, padding=True, sizes=(2, 8))"
+    assert seen == [old, old, new, new]
+
+
+def test_a_call_in_one_thread_holds_up_no_other() -> None:
+    batching, seen = Batching(4), list[int]()
+    batching.begin()
+    batching.change(8)
+
+    def call() -> None:
+        seen.append(batching.max_batch_size)  # a thread of the processor's own, in which no call has begun
+        batching.begin()
+        seen.append(batching.max_batch_size)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    assert seen == [8, 8]
+    assert batching.max_batch_size == 4
+    batching.begin()
+    assert batching.max_batch_size == 8

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import compiled
+from support.engine import eventually
 from support.scripted_engine import ScriptedEngine
 
 Write = Callable[..., Path]
@@ -115,3 +116,43 @@ def test_a_processor_without_a_batch_call_says_so(engine: ScriptedEngine, write:
     """)
     engine.start(entry, batching=BATCHING)
     assert engine.expect("hello")["batch"] is False
+
+
+LIVE = """
+    import eas_sdk
+
+    class Live(eas_sdk.Processor):
+        def initialize(self, model_entry, model_config):
+            self.told = repr(self.batching)
+
+        def process_batch(self, requests):
+            return [self.told + " " + repr(self.batching) for request in requests]
+"""
+CHANGED = {"max_batch_size": 8, "padding": False, "sizes": []}
+OLD = "Batching(max_batch_size=16, padding=True, sizes=(1, 4, 16))"
+NEW = "Batching(max_batch_size=8, padding=False, sizes=())"
+
+
+def test_a_live_host_is_told_of_other_settings(python: str, write: Write) -> None:
+    with ScriptedEngine(python) as engine:
+        engine.serve(write(LIVE), batching=BATCHING)
+        assert engine.call("x")["body"] == f"{OLD} {OLD}"
+        engine.send("batching", batching=BATCHING)
+        engine.send("batching", batching=CHANGED)
+        eventually(lambda: engine.call("x")["body"] == f"{OLD} {NEW}", "the host has taken them over")
+        assert engine.stop() == 0
+
+
+def test_what_it_is_told_before_it_has_a_processor_is_not_lost(engine: ScriptedEngine, write: Write) -> None:
+    engine.start(write(LIVE), batching=BATCHING)
+    engine.send("batching", batching=CHANGED)
+    engine.send("load", threads=engine.expect("hello")["threads"], keepalive_ms=5000)
+    engine.expect("ready")
+    eventually(lambda: engine.call("x")["body"].endswith(NEW), "the host has taken them over")
+
+
+def test_a_host_that_does_not_batch_takes_no_notice(engine: ScriptedEngine, write: Write) -> None:
+    engine.serve(write(BOTH))
+    engine.send("batching", batching=CHANGED)
+    assert engine.call("x")["body"] == "alone, None"
+    assert engine.stop() == 0

@@ -480,3 +480,18 @@ async def test_idle_it_does_nothing() -> None:
         await world.clock.advance(3600)
         assert len(world.seen) == count
         assert world.clock.sleepers == 0
+
+
+async def test_a_host_that_runs_is_told_of_other_settings_of_batching() -> None:
+    hosts, batching = FakeHosts(), Batching(8, padding=True, sizes=(2, 8))
+    around = Surroundings(SETTINGS, FakeChannels(), hosts, FakeClock(), Hooks())
+    host = Host(Seat(0, 0), "s-0", "s-0", around, lambda: None)
+    host.tell_batching(batching)  # there is nobody to hear it
+    host.begin()
+    running = asyncio.ensure_future(host.run())
+    await settle()
+    host.tell_batching(batching)
+    told = {"type": "batching", "batching": {"max_batch_size": 8, "padding": True, "sizes": (2, 8)}}
+    assert hosts.last.sent[-1] == told
+    hosts.last.exits(0)
+    await running
