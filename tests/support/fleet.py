@@ -10,6 +10,7 @@ from typing import Any
 from eas_engine.gateway.admin import LogLine
 from eas_engine.operations import (
     Asked,
+    Drain,
     Effect,
     Event,
     Operation,
@@ -19,6 +20,8 @@ from eas_engine.operations import (
     Replace,
     Rollback,
     Scale,
+    Start,
+    Stop,
     Update,
     Version,
 )
@@ -29,6 +32,9 @@ EPOCH = 1_769_877_612.0
 """2026-01-31 16:40:12 UTC."""
 NOBODY = 2**22 + 1
 """No process has this pid."""
+
+
+_PREPARED = frozenset({"update", "rollback", "restart"})
 
 
 class QuietService:
@@ -159,8 +165,9 @@ class Fleet(QuietService):
         self._note(asked)
         kind = type(asked).__name__.lower()
         self._steps = list(self.script.get(kind, ()))
-        state = OperationState.PREPARING if self._steps else OperationState.DONE
-        return self.began(kind=kind, by=asked.by, state=state, **_about(asked))
+        first = OperationState.PREPARING if kind in _PREPARED else OperationState.ROLLING
+        state = first if self._steps else OperationState.DONE
+        return self.began(kind=kind, by=asked.by, state=state, **self._about(asked))
 
     async def operations(self) -> tuple[Operation, ...]:
         if self._steps:
@@ -185,14 +192,16 @@ class Fleet(QuietService):
             raise self.refusing
         self.asked.append(asked)
 
-
-def _about(asked: Asked) -> dict[str, Any]:
-    match asked:
-        case Scale():
-            return {"effect": Effect.INSTANCES, "version": 2, "wanted": asked.instances}
-        case Update() | Rollback():
-            return {"effect": Effect.ROLLOUT, "version": 2, "wanted": 1}
-        case Replace():
-            return {"effect": Effect.INSTANCES, "wanted": 1}
-        case _:
-            return {"effect": Effect.ROLLOUT, "wanted": 1}
+    def _about(self, asked: Asked) -> dict[str, Any]:
+        count = len(self.running)
+        match asked:
+            case Scale():
+                return {"effect": Effect.INSTANCES, "version": 2, "wanted": asked.instances, "ready": count}
+            case Update() | Rollback():
+                return {"effect": Effect.ROLLOUT, "version": 2, "wanted": count, "ready": count}
+            case Replace():
+                return {"effect": Effect.INSTANCES, "wanted": count, "ready": count}
+            case Stop() | Start() | Drain():
+                return {"effect": Effect.AT_ONCE}
+            case _:
+                return {"effect": Effect.ROLLOUT, "wanted": count, "ready": count}

@@ -1,4 +1,4 @@
-"""The README's blocks, so that what it shows can be held against what is.
+"""Blocks of the README and of other pages, so that what they show can be held against what is.
 
 A block that a test knows has its name in a comment above it: ``<!-- NAME -->``.
 """
@@ -6,6 +6,7 @@ A block that a test knows has its name in a comment above it: ``<!-- NAME -->``.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from support.repository import ROOT
 
@@ -15,13 +16,13 @@ BLOCK = re.compile(
 )
 
 
-def blocks() -> list[tuple[str, str, str]]:
+def blocks(page: Path = README) -> list[tuple[str, str, str]]:
     """Name (empty: no test knows it), kind and text of every fenced block, in order."""
-    found = BLOCK.finditer(README.read_text())
+    found = BLOCK.finditer(page.read_text())
     return [(each["name"] or "", each["kind"], each["text"]) for each in found]
 
 
-def block(name: str) -> str:
+def block(name: str, page: Path = README) -> str:
     """The text of the one block of that name."""
-    (text,) = (text for found, _, text in blocks() if found == name)
+    (text,) = (text for found, _, text in blocks(page) if found == name)
     return text

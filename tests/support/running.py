@@ -13,21 +13,24 @@ from typing import IO, Any
 from typer.testing import CliRunner, Result
 
 from eas_engine.cli.app import app
+from eas_engine.gateway import admin_app
 from eas_engine.gateway.admin import AdminServer, AdminSource
 from eas_engine.state import EngineRecord, StateDirectory
 
 TOKEN = "YTQ0ZTU2Nzg="
+IMPORTED = admin_app
+"""Now: else the server's thread and a command in this one would import the same modules at once."""
 
 
 @contextmanager
 def engine(
-    root: Path, source: AdminSource, name: str = "digits", workspace: str = ""
+    root: Path, source: AdminSource, name: str = "digits", workspace: str = "", *, host: str = "0.0.0.0"
 ) -> Iterator[AdminServer]:
     """What a running engine leaves for others to find: a locked directory, a record, an admin port."""
     with StateDirectory.acquire(root, name, workspace) as state:
         token, admin = state.token(TOKEN), state.admin_token()
         assert token is not None
-        server = AdminServer(source, "0.0.0.0", 0, admin.text)
+        server = AdminServer(source, host, 0, admin.text)
         port = server.start()
         record = EngineRecord(
             name=name,

@@ -1,5 +1,8 @@
 """The commands and their options; what they do is in the files beside this one.
 
+Those for a running service are in ``running``, ``looking`` and ``eascmd``, which ``command`` adds when one of
+them is wanted: ``serve`` isn't to wait for them.
+
 ``eas-engine --config FILE`` means ``eas-engine serve --config FILE`` (see ``command``).
 
 Exit statuses: 0 done, 1 the answer is no (or a bug of ours), 2 configuration, 3 an artifact could not be had,
@@ -15,12 +18,9 @@ import typer
 
 from eas_engine.cli import options as o
 from eas_engine.cli.command import App, ServeByDefault, chosen
-from eas_engine.cli.eascmd import aliases
-from eas_engine.cli.engines import Target
-from eas_engine.cli.looking import looking
-from eas_engine.cli.running import Service, running
+from eas_engine.cli.target import Target
 from eas_engine.cli.told import told
-from eas_engine.cli.words import service
+from eas_engine.cli.words import Service, service
 
 app = App(
     cls=ServeByDefault,
@@ -297,5 +297,3 @@ def crash_clear(
 
 app.command("desc", hidden=True)(status)
 app.command("ls", hidden=True)(list_engines)
-for more in (running, looking, aliases):
-    app.registered_commands += more.registered_commands

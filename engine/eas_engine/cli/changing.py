@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eas_engine.cli.engines import Query, Target, change, get
+from eas_engine.cli.engines import Query, change, get
+from eas_engine.cli.target import Target
 from eas_engine.cli.told import complain
 from eas_engine.cli.watching import Operation, again, of, settled, watch
 from eas_engine.state import Found
 
 _DONE: Mapping[str, str] = {
-    "restart": "every instance is new",
-    "stop": "stopped; `eas-engine start` undoes it",
-    "start": "serves again",
-    "drain": "takes nothing new; `eas-engine start` undoes it",
+    "stop": "stopped",
+    "drain": "takes nothing new",
+    "start": "takes requests again",
     "replace": "the instance was replaced",
+    "restart": "every instance is new",
 }
-_SINGLE = frozenset({"stop", "drain", "start", "replace"})
-"""Of these it says nothing that there are so many instances."""
+_UNDO: Mapping[str, str] = {"stop": "start", "drain": "start"}
+_OF_VERSIONS = frozenset({"update", "rollback", "promote", "restart"})
+"""Of these it says how many instances there are, and what they cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +110,39 @@ def _tell(engine: Found, operation: Operation) -> None:
 
 def outcome(operation: Operation) -> str:
     """How it ended well, in one line."""
-    reason = f" ({operation['reason']})" if operation["reason"] else ""
+    from eas_engine.cli.output import duration
+
+    kind, reason = operation["kind"], f" ({operation['reason']})" if operation["reason"] else ""
     if operation["state"] == "trying":
         return f"version {operation['version']} is tried out beside the service{reason}"
-    if operation["effect"] == "nothing":
+    if operation["effect"] == "nothing" and kind in _OF_VERSIONS:
         return f"nothing to do: it is so already{reason}"
-    return f"{_done(operation)}{_details(operation)}{reason}"
+    took = max(0.0, (operation["ended"] or 0.0) - operation["started"])
+    parts = [_done(operation), *_cost(operation), *([duration(took)] if took else [])]
+    undo = f"; `eas-engine {_UNDO[kind]}` undoes it" if kind in _UNDO else ""
+    return f"{', '.join(parts)}{reason}{undo}"
 
 
 def _done(operation: Operation) -> str:
-    if operation["kind"] == "scale":
-        return f"scaled to {operation['wanted']}"
-    if operation["kind"] in _DONE:
-        return _DONE[operation["kind"]]
-    return f"version {operation['version']} serves"
+    kind, version, count = operation["kind"], operation["version"], operation["wanted"]
+    if kind == "scale":
+        return f"scaled to {count} {_instances(count)}"
+    if kind in _DONE:
+        return _DONE[kind]
+    return f"version {version} serves" if version is not None else f"{kind} is done"
 
 
-def _details(operation: Operation) -> str:
-    """``, 4 instances, 12.3 s``."""
-    from eas_engine.cli.output import duration
-
+def _cost(operation: Operation) -> list[str]:
+    if operation["kind"] not in _OF_VERSIONS:
+        return []
     if operation["effect"] == "at_once":
-        return ", at once: no instance was touched"
-    count, took = operation["wanted"], max(0.0, (operation["ended"] or 0.0) - operation["started"])
-    many = f", {count} instance{'' if count == 1 else 's'}" if operation["kind"] not in _SINGLE else ""
-    return f"{many}, {duration(took)}" if took else many
+        return ["at once: no instance was touched"]
+    count = operation["wanted"]
+    return [f"{count} {_instances(count)}"] if count else []
+
+
+def _instances(count: int) -> str:
+    return "instance" if count == 1 else "instances"
 
 
 def _list(operations: Sequence[Operation], *, as_json: bool) -> None:

@@ -59,7 +59,27 @@ class Group(TyperGroup):
 
 
 class ServeByDefault(Group):
-    """A group whose unknown options are those of ``serve``."""
+    """A group whose unknown options are those of ``serve``, and whose other commands come when needed."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See ``click.Group``."""
+        if cmd_name not in self.commands:
+            self._add_others()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See ``click.Group``."""
+        self._add_others()
+        return list(super().list_commands(ctx))
+
+    def _add_others(self) -> None:
+        from eas_engine.cli.eascmd import aliases
+        from eas_engine.cli.looking import looking
+        from eas_engine.cli.running import running
+
+        for more in (running, looking, aliases):
+            for name, command in typer.main.get_group(more).commands.items():
+                self.commands.setdefault(name, command)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See ``click.Group``."""

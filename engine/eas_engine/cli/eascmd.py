@@ -27,7 +27,7 @@ for _alias in ("dw", "deleteworkers"):
 @aliases.command(hidden=True)
 def modify(
     ctx: typer.Context,
-    words: r.Service = None,
+    words: w.Service = None,
     *,
     file: Annotated[Path | None, typer.Option("-s", metavar="FILE", help="A service.json.")] = None,
     define: o.Define = None,
@@ -54,7 +54,7 @@ def modify(
 @aliases.command(hidden=True)
 def version(
     ctx: typer.Context,
-    words: r.ServiceAndCount = None,
+    words: w.ServiceAndCount = None,
     *,
     wait: r.Wait = True,
     name: o.Name = None,

@@ -10,7 +10,6 @@ import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +35,6 @@ class RefusedByEngineError(StartError):
     def __init__(self, text: str, exit_status: int) -> None:
         super().__init__(text)
         self.exit_status = exit_status  # type: ignore[misc]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which engine a command is for, as it was said."""
-
-    state_dir: Path | None = None
-    name: str | None = None
-    workspace_id: str | None = None
-
-    def find(self) -> Found:
-        """Errors: NoAnswerError, ConfigurationError (which of several?)."""
-        return pick(self.state_dir, self.name, self.workspace_id)
-
-    def find_to_change(self) -> Found:
-        """The same; one of a workspace must have been named by it.
-
-        Errors: those of ``find``; ConfigurationError.
-        """
-        found = self.find()
-        own = found.record.workspace_id
-        if own and self.workspace_id is None:
-            raise ConfigurationError(
-                f"{found.record.name} is of workspace {own}; --workspace-id {own} says that it is meant"
-            )
-        return found
 
 
 def find(state_dir: Path | None) -> tuple[list[Found], list[str]]:

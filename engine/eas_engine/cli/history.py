@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eas_engine.cli.engines import NoAnswerError, Target, follow, get, is_running
+from eas_engine.cli.engines import NoAnswerError, follow, get, is_running
+from eas_engine.cli.target import Target
 from eas_engine.cli.told import complain
 from eas_engine.cli.watching import LOOK
 from eas_engine.state import Found

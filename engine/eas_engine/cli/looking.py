@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from eas_engine.cli import options as o
-from eas_engine.cli import running as r
 from eas_engine.cli import words as w
 from eas_engine.cli.command import App
-from eas_engine.cli.engines import Target
+from eas_engine.cli.target import Target
 from eas_engine.cli.told import told
 
 PANEL = "Looking at a running service"
@@ -23,7 +22,7 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="And what comes, un
 @looking.command(rich_help_panel=PANEL)
 def operations(
     ctx: typer.Context,
-    words: r.ServiceAndVersion = None,
+    words: w.ServiceAndVersion = None,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Watch operation N until it is done.")] = False,
     name: o.Name = None,
@@ -44,7 +43,7 @@ def operations(
 @looking.command(rich_help_panel=PANEL)
 def versions(
     ctx: typer.Context,
-    words: r.ServiceAndVersion = None,
+    words: w.ServiceAndVersion = None,
     *,
     name: o.Name = None,
     workspace_id: o.WorkspaceId = None,
@@ -63,7 +62,7 @@ def versions(
 @looking.command(rich_help_panel=PANEL)
 def instances(
     ctx: typer.Context,
-    words: r.Service = None,
+    words: w.Service = None,
     *,
     name: o.Name = None,
     workspace_id: o.WorkspaceId = None,
@@ -81,7 +80,7 @@ def instances(
 @looking.command(rich_help_panel=PANEL)
 def canary(
     ctx: typer.Context,
-    words: r.Service = None,
+    words: w.Service = None,
     *,
     name: o.Name = None,
     workspace_id: o.WorkspaceId = None,
@@ -99,7 +98,7 @@ def canary(
 @looking.command(rich_help_panel=PANEL)
 def events(
     ctx: typer.Context,
-    words: r.Service = None,
+    words: w.Service = None,
     *,
     follow: Follow = False,
     name: o.Name = None,

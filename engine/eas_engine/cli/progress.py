@@ -15,7 +15,7 @@ from rich.text import Text
 
 from eas_engine.cli.output import duration, plain, size
 from eas_engine.cli.status import STATE_COLOURS
-from eas_engine.cli.watching import Instances, Operation
+from eas_engine.cli.watching import Instances, Operation, settled
 from eas_engine.clock import Clock, SystemClock
 from eas_engine.telemetry.logs import printable
 
@@ -49,7 +49,7 @@ class Lines:
 
 
 def _lines(operation: Operation) -> list[str]:
-    if operation["over"]:
+    if settled(operation):  # then it is said how it ended
         return []
     state = operation["state"]
     if operation["fetching"]:

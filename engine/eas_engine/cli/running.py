@@ -13,26 +13,13 @@ import typer
 from eas_engine.cli import options as o
 from eas_engine.cli import words as w
 from eas_engine.cli.command import App
-from eas_engine.cli.engines import Target
+from eas_engine.cli.target import Target
 from eas_engine.cli.told import told
 
 PANEL = "Changing a running service"
 
 running = App()
 
-_WHICH = "The service may be named first when several run."
-Service = Annotated[
-    list[str] | None, typer.Argument(metavar="[SERVICE]", help="Which, when several run.", show_default=False)
-]
-ServiceAndCount = Annotated[
-    list[str] | None, typer.Argument(metavar="[SERVICE] N", help=_WHICH, show_default=False)
-]
-ServiceAndVersion = Annotated[
-    list[str] | None, typer.Argument(metavar="[SERVICE] [N]", help=_WHICH, show_default=False)
-]
-ServiceAndInstance = Annotated[
-    list[str] | None, typer.Argument(metavar="[SERVICE] INSTANCE[,...]", help=_WHICH, show_default=False)
-]
 Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Until it is done. [default: wait]", show_default=False)
 ]
@@ -94,7 +81,7 @@ def update(
 @running.command(rich_help_panel=PANEL)
 def scale(
     ctx: typer.Context,
-    words: ServiceAndCount = None,
+    words: w.ServiceAndCount = None,
     *,
     wait: Wait = True,
     name: o.Name = None,
@@ -113,7 +100,7 @@ def scale(
 @running.command(rich_help_panel=PANEL)
 def restart(
     ctx: typer.Context,
-    words: Service = None,
+    words: w.Service = None,
     *,
     wait: Wait = True,
     name: o.Name = None,
@@ -129,7 +116,7 @@ def restart(
 @running.command(rich_help_panel=PANEL)
 def stop(
     ctx: typer.Context,
-    words: Service = None,
+    words: w.Service = None,
     *,
     wait: Wait = True,
     name: o.Name = None,
@@ -145,7 +132,7 @@ def stop(
 @running.command(rich_help_panel=PANEL)
 def start(
     ctx: typer.Context,
-    words: Service = None,
+    words: w.Service = None,
     *,
     wait: Wait = True,
     name: o.Name = None,
@@ -164,7 +151,7 @@ def start(
 @running.command(rich_help_panel=PANEL)
 def drain(
     ctx: typer.Context,
-    words: Service = None,
+    words: w.Service = None,
     *,
     wait: Wait = True,
     name: o.Name = None,
@@ -180,7 +167,7 @@ def drain(
 @running.command(rich_help_panel=PANEL)
 def replace(
     ctx: typer.Context,
-    words: ServiceAndInstance = None,
+    words: w.ServiceAndInstance = None,
     *,
     wait: Wait = True,
     name: o.Name = None,
@@ -205,7 +192,7 @@ def replace(
 @running.command(rich_help_panel=PANEL)
 def rollback(
     ctx: typer.Context,
-    words: ServiceAndVersion = None,
+    words: w.ServiceAndVersion = None,
     *,
     wait: Wait = True,
     name: o.Name = None,
@@ -223,7 +210,7 @@ def rollback(
 @running.command(rich_help_panel=PANEL)
 def promote(
     ctx: typer.Context,
-    words: Service = None,
+    words: w.Service = None,
     *,
     wait: Wait = True,
     name: o.Name = None,

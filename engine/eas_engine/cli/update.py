@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eas_engine.cli.changing import Manner, run
-from eas_engine.cli.engines import Target, change
+from eas_engine.cli.engines import change
+from eas_engine.cli.target import Target
 from eas_engine.cli.told import complain
 
 _EFFECTS: Mapping[str, str] = {

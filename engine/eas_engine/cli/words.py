@@ -6,10 +6,24 @@ The service may be named first, or by ``--name``, or not at all when only one en
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 LARGEST = 10**9
+_WHICH = "The service may be named first when several run."
+Service = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVICE]", help="Which, when several run.", show_default=False)
+]
+ServiceAndCount = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVICE] N", help=_WHICH, show_default=False)
+]
+ServiceAndVersion = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVICE] [N]", help=_WHICH, show_default=False)
+]
+ServiceAndInstance = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVICE] INSTANCE[,...]", help=_WHICH, show_default=False)
+]
 
 
 def service(ctx: typer.Context, words: Sequence[str] | None, name: str | None) -> str | None:

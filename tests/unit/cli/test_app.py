@@ -116,6 +116,13 @@ def test_a_variable_that_is_neither_true_nor_false() -> None:
         ["cache", "prune"],
         ["crash"],
         ["crash", "show"],
+        ["update"],
+        ["scale"],
+        ["replace"],
+        ["rollback"],
+        ["operations"],
+        ["events"],
+        ["logs"],
     ],
 )
 def test_help_speaks_of_no_types(command: list[str]) -> None:
@@ -274,8 +281,10 @@ def test_version_and_help() -> None:
     for arguments in ([], ["--help"], ["-h"]):
         result = eas(*arguments)
         assert result.exit_code == 0
-        for command in ("serve", "check", "schema", "test", "status", "list"):
+        for command in ("serve", "check", "schema", "test", "status", "list", "update", "scale", "logs"):
             assert command in result.stdout
+        for alias in ("modify", "showworkers", "deleteworkers", "desc"):
+            assert alias not in result.stdout
     assert "any-path" not in eas("serve", "--help").stdout
 
 
@@ -378,6 +387,20 @@ def test_serve_does_not_pay_for_what_only_people_need(tmp_path: Path) -> None:
         assert f"'{dear}'" not in loaded
 
 
+def test_serving_does_not_wait_for_the_commands_of_running_services(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from eas_engine.cli import main\n"
+        "try: main()\n"
+        "finally: print([name for name in sys.modules if name.startswith('eas_engine.cli.')])"
+    )
+    loaded = run(code, "--config", str(tmp_path / "missing.json")).stdout
+    assert "'eas_engine.cli.app'" in loaded
+    for module in ("running", "looking", "eascmd", "engines"):
+        assert f"'eas_engine.cli.{module}'" not in loaded
+    assert "'eas_engine.cli.running'" in run(code, "stop", "--help").stdout
+
+
 def complete(line: str) -> list[str]:
     words = line.split(" ")
     variables = {
@@ -394,6 +417,8 @@ def test_the_shell_completes_commands_and_options() -> None:
     assert "--admin-port" in complete("eas-engine --admin")  # as serve's
     assert "--admin-port" in complete("eas-engine serve --admin")
     assert "--count" in complete("eas-engine test --c")
+    assert "rollback" in complete("eas-engine ro")
+    assert "--canary" in complete("eas-engine update --c")
 
 
 def test_a_reader_that_leaves_early_is_no_error(config: Path) -> None:

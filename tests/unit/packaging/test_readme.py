@@ -89,6 +89,8 @@ def test_the_table_has_every_command() -> None:
 
     assert described == commands() == {
         "serve", "check", "schema", "test", "status", "list", "cache", "crash",
+        "update", "rollback", "promote", "scale", "restart", "replace", "stop", "start", "drain",
+        "instances", "versions", "operations", "canary", "events", "logs",
     }  # fmt: skip
 
 

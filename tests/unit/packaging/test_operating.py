@@ -1,0 +1,270 @@
+"""docs/operating.md is a story: its commands are run in order, and they print what it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from eas_engine.cli.app import app
+from eas_engine.operations import Change, Effect, OperationState, Plan, RefusedError, Version
+from eas_engine.telemetry.status import InstanceStatus
+from support.fleet import EPOCH, NOBODY, Fleet
+from support.readme import blocks
+from support.repository import ROOT
+from support.running import engine
+
+PAGE = ROOT / "docs/operating.md"
+STATE = "/var/lib/eas-engine"
+PREPARING, ROLLING, DONE = OperationState.PREPARING, OperationState.ROLLING, OperationState.DONE
+FAILED, TRYING = OperationState.FAILED, OperationState.TRYING
+
+
+def version(number: int, state: str, **fields: object) -> Version:
+    given = {"source": "/srv/digits/service.json", "kind": "update", "by": "anna@build", **fields}
+    digest = f"{number * 0x1F3A5C7E9B:012x}" * 6
+    return Version(number=number, time=EPOCH + 60 * number, digest=digest[:64], state=state, **given)  # type: ignore[arg-type]
+
+
+def seat(number: int, state: str = "READY", **fields: object) -> InstanceStatus:
+    given = {
+        "threads": 5,
+        "pids": (NOBODY + number,),
+        **({"uptime": 3720.0} if state == "READY" else {}),
+        **fields,
+    }
+    return InstanceStatus(name=f"digits-{number}", state=state, **given)  # type: ignore[arg-type]
+
+
+def planned(fleet: Fleet) -> None:
+    fleet.running = [seat(0), seat(1)]
+    fleet.planned = Plan(
+        effect=Effect.ROLLOUT,
+        changes=(
+            Change(path="metadata.rpc.keepalive", before=5000, after=2000, effect=Effect.AT_ONCE),
+            Change(path="model_path", before="model-1", after="model-2", effect=Effect.ROLLOUT),
+        ),
+    )
+
+
+def updated(fleet: Fleet) -> None:
+    fleet.script["update"] = [
+        {"fetching": {"model-2": (0, 96 << 20)}, "version": 2},
+        {"fetching": {"model-2": (50 << 20, 96 << 20)}},
+        {"state": ROLLING, "fetching": {}, "wanted": 2, "ready": 2},
+        {"updated": 1},
+        {"state": DONE, "updated": 2, "ended": EPOCH + 8.4},
+    ]
+
+
+def failed(fleet: Fleet) -> None:
+    why = "digits-2: initialize: FileNotFoundError: model-3/labels.txt (3 starts)"
+    reason = f"{why}; version 2 has served throughout"
+    fleet.script["update"] = [
+        {"state": ROLLING, "version": 3, "wanted": 2, "ready": 2},
+        {"state": FAILED, "ended": EPOCH + 4, "reason": reason},
+    ]
+
+
+def refused(fleet: Fleet) -> None:
+    problem = {
+        "path": "metadata.rpc.keepalive",
+        "line": 7,
+        "message": 'expected a number of ms, found "soon"',
+    }
+    fleet.refusing = RefusedError("/srv/digits/service.json: 1 problem", problems=(problem,))
+
+
+def tried(fleet: Fleet) -> None:
+    fleet.refusing = None
+    fleet.script["update"] = [
+        {"state": ROLLING, "version": 4, "wanted": 1, "ready": 0},
+        {"state": TRYING, "updated": 1, "ready": 1},
+    ]
+
+
+def promoted(fleet: Fleet) -> None:
+    fleet.tried = {
+        "canary": {"requests": 1204, "errors": 0, "p99_seconds": 0.0123},
+        "service": {"requests": 10853, "errors": 2, "p99_seconds": 0.0131},
+    }
+    fleet.script["promote"] = [
+        {"version": 4, "updated": 1},
+        {"state": DONE, "updated": 2, "ended": EPOCH + 3.1},
+    ]
+
+
+def listed(fleet: Fleet) -> None:
+    fleet.held = [
+        version(1, "replaced", kind="start", by="", instances=2),
+        version(2, "replaced", instances=2),
+        version(
+            3, "failed", instances=2, reason="digits-2: initialize: FileNotFoundError: model-3/labels.txt"
+        ),
+        version(4, "current", instances=2),
+    ]
+
+
+def rolled_back(fleet: Fleet) -> None:
+    fleet.script["rollback"] = [
+        {"state": ROLLING, "version": 5, "wanted": 2, "ready": 2},
+        {"state": DONE, "updated": 2, "ended": EPOCH + 2.9},
+    ]
+
+
+def scaled(fleet: Fleet) -> None:
+    fleet.script["scale"] = [
+        {"ready": 3},
+        {"state": DONE, "ready": 4, "ended": EPOCH + 1.2},
+    ]
+
+
+def seated(fleet: Fleet) -> None:
+    crash = {"signal": 1}
+    fleet.running = [
+        seat(0),
+        seat(1, busy_threads=3),
+        seat(2, restarts=crash),
+        seat(3, "WARMING", reason="warms up"),
+    ]
+
+
+def restarted(fleet: Fleet) -> None:
+    fleet.running[3] = seat(3)
+    fleet.script["restart"] = [
+        {"state": ROLLING, "wanted": 4, "ready": 4},
+        {"state": DONE, "ended": EPOCH + 6},
+    ]
+    fleet.script["replace"] = [{"state": DONE, "ended": EPOCH + 1.4}]
+
+
+def stopped(fleet: Fleet) -> None:
+    fleet.script["stop"] = [{"state": DONE, "ended": EPOCH + 0.5}]
+    fleet.script["start"] = [{"state": DONE, "ended": EPOCH + 1}]
+
+
+def told(fleet: Fleet) -> None:
+    fleet.happened("version", "version 2 took the place of version 1", before=1, after=2)
+    fleet.happened(
+        "update_failed", "digits-2: initialize: FileNotFoundError: model-3/labels.txt", by="anna@build"
+    )
+    fleet.happened("canary_ready", "version 4 is tried out: a canary of 0.1", by="anna@build", after=4)
+    fleet.happened("scaled", "2 -> 4 instances", by="anna@build", before=2, after=4)
+
+
+def nothing(_fleet: Fleet) -> None:
+    """The story goes on by itself."""
+
+
+def printed(fleet: Fleet) -> None:
+    fleet.printed("digits-0", "loaded 784 weights")
+    fleet.printed("digits-1", "loaded 784 weights")
+    fleet.printed("digits-1", "a scan without ink", "stderr")
+
+
+def asked_again(fleet: Fleet) -> None:
+    fleet.script["scale"] = [{"state": DONE, "ready": 4, "ended": EPOCH + 1.2}]
+
+
+STORY: Mapping[str, Callable[[Fleet], None]] = {
+    "run: plan": planned,
+    "run: update": updated,
+    "run: update that fails": failed,
+    "run: update that is refused": refused,
+    "run: canary": tried,
+    "run: promote": promoted,
+    "run: versions": listed,
+    "run: rollback": rolled_back,
+    "run: scale": scaled,
+    "run: instances": seated,
+    "run: restart": restarted,
+    "run: stop": stopped,
+    "run: events": told,
+    "run: operations": nothing,
+    "run: logs": printed,
+    "curl: scale": asked_again,
+    "curl: wait": nothing,
+    "curl: refused": nothing,
+}
+
+
+class Reader:
+    """Somebody who types what the page shows, beside a service that goes by the story."""
+
+    def __init__(self, place: Path, fleet: Fleet, port: int) -> None:
+        self._place = place
+        self._fleet = fleet
+        self._port = port
+        (place / "service.json").write_text('{"name": "digits"}')
+
+    def said(self, command: str) -> str:
+        """What a command prints, in the page's own names."""
+        ours = command.startswith("eas-engine ")
+        printed = self._run(shlex.split(command)[1:]) if ours else self._curl(command)
+        printed = printed.replace(f"{socket.gethostname()}", "build").replace(
+            str(self._place / "state"), STATE
+        )
+        printed = printed.replace(f"127.0.0.1:{self._port}", "127.0.0.1:9090")
+        return "\n".join(line.rstrip() for line in printed.rstrip("\n").split("\n"))
+
+    def _run(self, words: list[str]) -> str:
+        state = str(self._place / "state")
+        return CliRunner().invoke(app, words, env={"EAS_STATE_DIR": state, "LOGNAME": "anna"}).output
+
+    def _curl(self, command: str) -> str:
+        if shutil.which("curl") is None:
+            pytest.skip("curl isn't installed (apt-get install curl)")
+        here = command.replace(STATE, str(self._place / "state")).replace(
+            "127.0.0.1:9090", f"127.0.0.1:{self._port}"
+        )
+        return subprocess.run(
+            ["/bin/sh", "-c", here], check=True, capture_output=True, text=True, cwd=self._place
+        ).stdout
+
+
+@pytest.fixture(scope="module")
+def told_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Iterator[tuple[str, str]]]]:
+    """The page's blocks with what their commands really print."""
+    place = tmp_path_factory.mktemp("operating")
+    fleet = Fleet()
+    with pytest.MonkeyPatch.context() as patch, engine(place / "state", fleet, host="127.0.0.1"):
+        patch.setenv("TZ", "UTC")
+        patch.chdir(place)
+        time.tzset()
+        record = json.loads((place / "state/digits/engine.json").read_text())
+        reader = Reader(place, fleet, record["admin_port"])
+
+        def tell() -> Iterator[tuple[str, str]]:
+            for name, _, text in blocks(PAGE):
+                if name in STORY:
+                    STORY[name](fleet)
+                    commands = re.findall(r"^\$ ((?:.*\\\n)*.+)$", text, re.MULTILINE)
+                    yield name, "\n".join(f"$ {one}\n{reader.said(one)}" for one in commands)
+
+        yield tell
+    time.tzset()
+
+
+def test_every_block_is_part_of_the_story() -> None:
+    assert [name for name, _, _ in blocks(PAGE)] == list(STORY)
+    assert len(STORY) == PAGE.read_text().count("\n```") / 2
+
+
+def test_what_it_shows_is_what_is_printed(told_story: Callable[[], Iterator[tuple[str, str]]]) -> None:
+    shown = {name: text for name, _, text in blocks(PAGE)}
+    for name, printed_ in told_story():
+        assert printed_ == shown[name], name
+
+
+def test_its_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", PAGE.read_text())
+    assert not [link for link in links if not (PAGE.parent / link.partition("#")[0]).exists()]
