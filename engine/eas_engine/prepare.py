@@ -21,6 +21,7 @@ from eas_engine.errors import ProcessorError
 from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.listen import check_descriptors, listen
 from eas_engine.spec import presets
+from eas_engine.spec.engine import load as engine_settings
 from eas_engine.state import StateDirectory, default_root
 from eas_engine.supervisor.sdk import held_sdk_directory
 from eas_engine.telemetry.logs import wants_bars
@@ -66,7 +67,11 @@ class Parts:
 @contextlib.contextmanager
 def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Parts]:
     """Everything that can fail before a process is started, cheapest first."""
-    loaded = spec.load(options.config, overrides=options.overrides, strict=options.strict)
+    root = (options.state_dir or default_root()).absolute()
+    machine = engine_settings.here(options.settings, root, os.environ)
+    if machine.settings.source:
+        logs.log.info("engine settings", file=machine.settings.source)
+    loaded = spec.load(options.config, overrides=options.overrides, strict=options.strict, machine=machine)
     refusals, later = spec.startable(loaded)
     if refusals:
         raise spec.ConfigurationError(loaded.source, refusals)
@@ -77,7 +82,6 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
     check_descriptors(descriptors, service.start_count)
     look(service, loaded.base)
     _look_for_packages(loaded, logs)
-    root = (options.state_dir or default_root()).absolute()
     with StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state:
         token = state.token(service.token, generate=service.generate_token)
         if token is None:
