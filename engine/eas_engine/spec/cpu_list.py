@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 HIGHEST: Final = 8191
@@ -11,6 +12,7 @@ HIGHEST: Final = 8191
 _RANGE: Final = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 
 
+@lru_cache(maxsize=256)  # a ledger has the same few lists again and again
 def numbers(text: str) -> tuple[int, ...]:
     """The numbers of ``text``, ascending, each once.
 

@@ -11,7 +11,7 @@ from eas_engine.spec import ConfigurationError, Machine, startable
 from eas_engine.spec.effects import IN_EFFECT, LATER
 from eas_engine.spec.machine import Gpu
 from eas_engine.spec.parameters import parameter_at, settable
-from support.services import GIB, MACHINE, PYTHON, python_service, read
+from support.services import GIB, PYTHON, python_service, read
 
 
 def covered(path: str, listed: set[str]) -> bool:

@@ -71,11 +71,12 @@ def used_memory(pool: Pool, claims: Iterable[Claim]) -> int:
 
 def concerns(pool: Pool, claim: Claim) -> bool:
     """Whether the claim's CPUs are some of the pool's."""
-    return not set(pool.cpus).isdisjoint(claim.within)
+    return bool(_of(pool, [claim]))
 
 
 def _of(pool: Pool, claims: Iterable[Claim]) -> list[Claim]:
-    return [one for one in claims if concerns(pool, one)]
+    own = set(pool.cpus)
+    return [one for one in claims if one.within == pool.cpus or not own.isdisjoint(one.within)]
 
 
 def _of_memory(pool: Pool, claims: Iterable[Claim]) -> list[Claim]:

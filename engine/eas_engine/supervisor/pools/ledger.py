@@ -93,8 +93,7 @@ class Ledger:
             for attempt in range(_TRIES):
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.ftruncate(lock, 0)
-                    os.pwrite(lock, str(os.getpid()).encode(), 0)
+                    os.pwrite(lock, f"{os.getpid():<16}\n".encode(), 0)
                     return lock
                 if attempt + 1 < _TRIES:
                     self._pause(_PAUSE)
