@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from eas_engine.options import settings_file
 from eas_engine.spec.engine import rules
-from eas_engine.spec.engine.environment import Variable, variables
-from eas_engine.spec.engine.keys import NAME, TABLES, Keys
+from eas_engine.spec.engine.environment import Variable, option_variable, variables
+from eas_engine.spec.engine.keys import NAME, OPTIONS, TABLES, Keys
 from eas_engine.spec.engine.lines import lines
 from eas_engine.spec.engine.settings import EngineSettings
 from eas_engine.spec.machine import Machine, this_machine
@@ -56,9 +56,14 @@ class _Reading:
 
 
 def here(given: Path | None, root: Path, environ: Mapping[str, str]) -> Machine:
-    """This machine, with its settings. Errors: ConfigurationError."""
+    """This machine, with its settings; the variables of flags are for who reads flags.
+
+    Errors: ConfigurationError.
+    """
     machine = this_machine(environ)
-    return replace(machine, settings=load(settings_file(given, root), machine, environ).settings)
+    flags_of = {option_variable(one) for one in OPTIONS}
+    rest = {name: value for name, value in environ.items() if name not in flags_of}
+    return replace(machine, settings=load(settings_file(given, root), machine, rest).settings)
 
 
 def flags(path: Path) -> Mapping[str, str | int]:

@@ -106,15 +106,15 @@ def test_who_is_not_ready_leaves_rather_than_who_is() -> None:
 
 
 def test_a_probe_that_is_needed_no_more_leaves() -> None:
-    fleet = GroupedFleet({"fast": 4, "slow": 4}, ["slow"])
+    fleet = GroupedFleet({"fast": 4, "slow": 4}, ["fast", "slow"])
     one, clock = rebalancer(fleet)
     clock.jump(60)
     one.step()
-    fleet.crash("d-0")  # scaled to fewer, say, and the supervisor chose this one
+    fleet.crash("d-1")  # scaled to fewer, say, and the supervisor chose this one
     fleet.get_ready()
     fleet.asked()
     one.step()
-    assert fleet.asked() == ["drain d-1"]
+    assert fleet.asked() == ["drain d-2"]
 
 
 @pytest.mark.parametrize("how", ["crash", "drain", "never ready"])
