@@ -183,7 +183,7 @@ gpu_memory = 16
         "line 3: log_format: \"xml\": expected 'console' or 'json'",
         "line 6: groups.fast.memroy: unknown key, did you mean memory?",
         "line 7: groups.slow: cpus and numa both say which CPUs it has: give one of them",
-        "line 7: groups.slow: CPU 3 is in fast, too",
+        "line 7: groups.slow: CPUs 0-3 are in fast, too",
         "line 11: groups.far.numa: NUMA node 2: this machine has 0-1",
         'line 13: groups.none.priority: "high": expected an integer',
         'line 15: groups.odd.cpus: "3-1": expected numbers and ranges of them, such as "0-3,8"',
