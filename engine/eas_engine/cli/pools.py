@@ -31,12 +31,13 @@ def run(settings: Path | None, state_dir: Path | None, *, as_json: bool) -> None
 
         print_json(found)
         return
-    _show(found)
+    show(found)
     for problem in problems:
         print(f"eas-engine: {problem}", file=sys.stderr)
 
 
-def _show(found: Mapping[str, Any]) -> None:
+def show(found: Mapping[str, Any]) -> None:
+    """What ``report`` says, for a person."""
     from eas_engine.cli.output import console, table
 
     out = console()

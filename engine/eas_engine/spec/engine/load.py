@@ -7,10 +7,8 @@ rules against the machine (``rules``). A key that isn't known is an error: nothi
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,6 +86,8 @@ def load(path: Path | None, machine: Machine, environ: Mapping[str, str]) -> Rea
     source = str(path) if path is not None else ENVIRONMENT
     reading = _file(path) if path is not None else _Reading({})
     _overlay(reading, variables(environ, reading.tree))
+    if path is None and not reading.tree and not reading.problems:
+        return Read(EngineSettings())  # most machines: nothing is set
     values = dict(_values(reading.tree))
     _sift_unknown(reading)
     keys = _validate(reading)
@@ -101,6 +101,8 @@ def load(path: Path | None, machine: Machine, environ: Mapping[str, str]) -> Rea
 
 
 def _file(path: Path) -> _Reading:
+    import tomllib  # noqa: PLC0415 - only who has a file pays for it
+
     text = _text(path)
     try:
         tree = tomllib.loads(text)
@@ -185,6 +187,8 @@ def _sift_entry(reading: _Reading, path: str, given: Tree, model: type[Section])
 
 
 def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a file with mistakes
+
     close = get_close_matches(key, known, n=1, cutoff=0.6)
     return f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
