@@ -59,12 +59,19 @@ class Configured:
         return self.artifacts.workspace.root if self.artifacts.workspace is not None else None
 
 
-def read(text: str, source: Path, overrides: Sequence[str] = (), *, strict: bool = False) -> Checked:
-    """Read it and hold it against this machine, without looking at the artifacts.
+def read(
+    text: str,
+    source: Path,
+    overrides: Sequence[str] = (),
+    *,
+    strict: bool = False,
+    machine: spec.Machine | None = None,
+) -> Checked:
+    """Read it and hold it against a machine (None: this one as it is), without looking at the artifacts.
 
     Errors: ConfigurationError with all complaints.
     """
-    loaded = spec.load_text(text, source, overrides=overrides, strict=strict)
+    loaded = spec.load_text(text, source, overrides=overrides, strict=strict, machine=machine)
     refusals, later = spec.startable(loaded)
     if refusals:
         raise spec.ConfigurationError(loaded.source, refusals)

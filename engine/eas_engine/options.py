@@ -1,12 +1,14 @@
-"""What the command line (or the environment) asked ``serve`` to do."""
+"""What the command line (or the environment) asked ``serve`` to do, and which file has the rest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 LogFormat = Literal["json", "console"]
+SETTINGS_FILE: Final = "eas-engine.toml"
+SYSTEM_SETTINGS: Final = Path("/etc/eas-engine") / SETTINGS_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,22 @@ class ServeOptions:
     log_format: LogFormat = "console"
     debug: bool = False
     any_path: bool = False  # every path of 8080 is the service (an engine started by a processor itself)
+    settings: Path | None = None  # eas-engine.toml; None = the state directory's, or the machine's, if any
     cache_size: str = ""  # of fetched artifacts: "200G", "30%" of the disk; empty = half of the disk
     access_log: str = ""  # a file, or "-" for stdout; empty = none
     announce: bool = True  # say on stdout where it is, once it is ready (else whoever started it does)
+
+
+def settings_file(given: Path | None, root: Path, system: Path = SYSTEM_SETTINGS) -> Path | None:
+    """The file that holds: the one given, else the state root's, else the machine's; None: there is none."""
+    if given is not None:
+        return given
+    return next((one for one in (root / SETTINGS_FILE, system) if _is_there(one)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True

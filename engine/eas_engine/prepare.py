@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.listen import check_descriptors, listen
 from eas_engine.history import History, Kept
 from eas_engine.operations import Version
+from eas_engine.spec.engine import load as engine_settings
 from eas_engine.spec.load import read_text
 from eas_engine.state import StateDirectory, default_root
 from eas_engine.supervisor.sdk import held_sdk_directory
@@ -72,11 +74,14 @@ class Parts:
 @contextlib.contextmanager
 def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Parts]:
     """Everything that can fail before a process is started, cheapest first."""
+    root = root_of(options)
+    machine = engine_settings.here(options.settings, root, os.environ)
+    if machine.settings.source:
+        logs.log.info("engine settings", file=machine.settings.source)
     text = read_text(options.config)
-    asked = read(text, options.config, options.overrides, strict=options.strict)
+    asked = read(text, options.config, options.overrides, strict=options.strict, machine=machine)
     service = asked.loaded.spec
     logs.describe(service.name, service.metadata.workspace_id, service.labels)
-    root = root_of(options)
     with (
         StateDirectory.acquire(root, service.name, service.metadata.workspace_id) as state,
         contextlib.ExitStack() as held,
@@ -140,7 +145,8 @@ def _first(
         if version.kind == "start":
             return resumed, asked
         with contextlib.suppress(spec.ConfigurationError):
-            checked = read(resumed.text, Path(version.source), version.overrides)
+            machine = asked.loaded.machine
+            checked = read(resumed.text, Path(version.source), version.overrides, machine=machine)
             logs.log.warning(
                 "the service was updated since it was started with this file: it goes on with that version; "
                 "--fresh takes the file instead",

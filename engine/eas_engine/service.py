@@ -34,6 +34,7 @@ from eas_engine.operations import Update
 from eas_engine.operators import Operators, Running
 from eas_engine.plane import Reports
 from eas_engine.prepare import Parts, prepare, reachable
+from eas_engine.spec.engine import load as engine_settings
 from eas_engine.spec.load import read_text
 from eas_engine.state import EngineRecord
 from eas_engine.supervisor.instance import Hooks
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from eas_engine.configuration import Configured
     from eas_engine.options import ServeOptions
+    from eas_engine.spec import Machine
     from eas_engine.supervisor.observe import FleetSnapshot
 
 
@@ -165,6 +167,7 @@ class Engine:
             release=self._release,
             places=self._places,
             adopt=self._adopt,
+            machine=self._machine,
         )
 
     def _running(self) -> Running:
@@ -194,6 +197,9 @@ class Engine:
         return Places(
             self._parts.root, self._parts.state.path, options.any_path, options.cache_size, in_use=in_use
         )
+
+    def _machine(self) -> Machine:
+        return engine_settings.here(self._parts.options.settings, self._parts.root, os.environ)
 
     def _labelled(self, of: Configured) -> Metrics:
         service = of.loaded.spec

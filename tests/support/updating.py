@@ -16,6 +16,7 @@ from eas_engine.clock import SystemClock
 from eas_engine.configuration import Configured, configured, read
 from eas_engine.history import History
 from eas_engine.operations import Asked, Operation, Update, Version
+from eas_engine.spec import this_machine
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Listener, Program
 from eas_engine.supervisor.lifecycle import State
@@ -141,6 +142,7 @@ class Service:
                 release=self._release,
                 places=lambda in_use: places(directory, in_use),
                 adopt=self.adopted.append,
+                machine=this_machine,
             ),
             first,
         )

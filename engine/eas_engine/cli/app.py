@@ -68,6 +68,7 @@ def serve(
     admin_host: o.AdminHost = "127.0.0.1",
     admin_port: o.AdminPort = 9090,
     state_dir: o.StateDir = None,
+    settings: o.Settings = None,
     cache_size: o.CacheSize = "",
     define: o.Define = None,
     fresh: o.Fresh = False,
@@ -93,6 +94,7 @@ def serve(
                 admin_host=admin_host,
                 admin_port=admin_port,
                 state_dir=state_dir,
+                settings=settings,
                 overrides=tuple(define or ()),
                 fresh=fresh,
                 strict=strict,
@@ -118,15 +120,18 @@ def check(
     everything: Annotated[
         bool, typer.Option("--all", help="Also the parameters that nobody has set.")
     ] = False,
+    state_dir: o.StateDir = None,
+    settings: o.Settings = None,
     json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
     """What is set, where it comes from, what this machine will do with it, and what is wrong."""
-    from eas_engine.cli.check import run
+    from eas_engine.cli.check import Engine, run
 
     path = chosen(ctx, file, config)
     with told(debug=debug):
-        startable = run(path, define or (), strict=strict, everything=everything, as_json=json)
+        engine = Engine(settings, state_dir)
+        startable = run(path, define or (), engine, strict=strict, everything=everything, as_json=json)
     raise typer.Exit(0 if startable else 2)
 
 
@@ -164,6 +169,7 @@ def trial(
         int, typer.Option("--count", metavar="N", min=1, help="How often it is sent, one after the other.")
     ] = 1,
     define: o.Define = None,
+    settings: o.Settings = None,
     debug: o.Debug = False,
 ) -> None:
     """Start the service on free ports, send it a request, print the answer and the timings, stop."""
@@ -178,6 +184,7 @@ def trial(
             header=header or (),
             count=count,
             define=define or (),
+            settings=settings,
             debug=debug,
         )
     raise typer.Exit(0 if good else 1)
@@ -212,6 +219,21 @@ def list_engines(*, state_dir: o.StateDir = None, json: o.Json = False, debug: o
         run_list(state_dir, as_json=json)
 
 
+@app.command()
+def pools(
+    *,
+    state_dir: o.StateDir = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """CPUs and memory of this machine: its resource groups, which instances have what, what is free."""
+    from eas_engine.cli.pools import run
+
+    with told(debug=debug):
+        run(settings, state_dir, as_json=json)
+
+
 cache = App(help="What was fetched, and how much of the disk it takes.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 
@@ -220,12 +242,15 @@ app.add_typer(cache, name="cache")
 def cache_ls(
     *,
     state_dir: o.StateDir = None,
+    settings: o.Settings = None,
     cache_size: o.CacheSize = "",
     json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
     """What the cache holds, and which of it running engines use."""
     from eas_engine.cli.cache import run_ls
+
+    del settings  # may have set cache_size
 
     with told(debug=debug):
         run_ls(state_dir, cache_size, as_json=json)
@@ -235,6 +260,7 @@ def cache_ls(
 def cache_prune(
     *,
     state_dir: o.StateDir = None,
+    settings: o.Settings = None,
     cache_size: o.CacheSize = "",
     everything: Annotated[
         bool, typer.Option("--all", help="Everything that isn't in use, also unfinished downloads.")
@@ -247,6 +273,8 @@ def cache_prune(
 ) -> None:
     """Delete from the cache what is over its size, never what a running engine uses."""
     from eas_engine.cli.cache import run_prune
+
+    del settings  # may have set cache_size
 
     with told(debug=debug):
         run_prune(state_dir, cache_size, everything=everything, older_than=older_than, as_json=json)

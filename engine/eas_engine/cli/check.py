@@ -6,27 +6,53 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eas_engine import spec
 from eas_engine.artifacts.local import look
 from eas_engine.errors import StartError
+from eas_engine.options import settings_file
 from eas_engine.spec.check import as_data, failure, report
+from eas_engine.spec.engine.load import Read
+from eas_engine.spec.engine.load import load as load_settings
 from eas_engine.spec.load import Loaded
-from eas_engine.spec.problems import Problem, problem_at
+from eas_engine.spec.machine import Machine
+from eas_engine.spec.problems import Problem, origin_of, problem_at
+from eas_engine.state import default_root
 
 _COLOURS = {"in effect": "", "not in effect yet": "yellow", "not yet: refused": "red"}
 
 
-def run(config: Path, define: Sequence[str], *, strict: bool, everything: bool, as_json: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where the settings of the engine are looked for."""
+
+    settings: Path | None
+    state_dir: Path | None
+
+    def read(self, machine: Machine) -> Read:
+        """Those that hold. Errors: ConfigurationError."""
+        root = (self.state_dir or default_root()).absolute()
+        return load_settings(settings_file(self.settings, root), machine, os.environ)
+
+
+def run(
+    config: Path, define: Sequence[str], engine: Engine, *, strict: bool, everything: bool, as_json: bool
+) -> bool:
     """Print it. Could the service be started here?
 
     ``everything``: a person sees the parameters at their defaults, too; a machine always does.
     """
     try:
-        found = _report(spec.load(config, overrides=define, strict=strict))
+        machine = spec.this_machine()
+        settings = engine.read(machine)
+        machine = replace(machine, settings=settings.settings)
+        found = _report(spec.load(config, overrides=define, strict=strict, machine=machine))
+        found["settings"] = _settings(settings)
     except spec.ConfigurationError as error:
         found = failure(error)
     if as_json:
@@ -44,6 +70,20 @@ def _report(loaded: Loaded) -> dict[str, Any]:
         found["refusals"] = [as_data(absent)]
         found["startable"] = False
     return found
+
+
+def _settings(read: Read) -> dict[str, Any]:
+    """The engine settings as they were given, as JSON."""
+    values = [
+        {
+            "key": key,
+            "value": value,
+            "origin": {"kind": origin.kind, "line": origin.line, "detail": origin.detail},
+        }
+        for key, value in read.values.items()
+        for origin in (origin_of(key, read.origins),)
+    ]
+    return {"source": read.settings.source, "values": values}
 
 
 def _absent(loaded: Loaded) -> Problem | None:
@@ -76,6 +116,7 @@ def _show(found: Mapping[str, Any], *, everything: bool) -> None:
         if rest := len(parameters) - len(shown):
             out.print(plain(f"{rest} more are at their defaults; --all shows them", "dim"))
         out.print()
+    _show_settings(out, found.get("settings", {}))
     for line in found.get("summary", ()):
         out.print(plain(line))
     _list(out, "not on this machine", [str(line) for line in found.get("missing", ())], "yellow")
@@ -99,6 +140,17 @@ def _show_parameters(out: Any, parameters: Sequence[Mapping[str, Any]]) -> None:
         for one in parameters
     ]
     listing(out, ("parameter", "value", "from", "on this machine"), rows)
+
+
+def _show_settings(out: Any, settings: Mapping[str, Any]) -> None:
+    from eas_engine.cli.output import listing, plain
+
+    if not settings.get("values"):
+        return
+    out.print(plain(f"engine settings ({settings['source'] or 'no file'}):"))
+    rows = [[one["key"], _value(one), _origin(one["origin"])] for one in settings["values"]]
+    listing(out, ("key", "value", "from"), rows)
+    out.print()
 
 
 def _list(out: Any, title: str, lines: Sequence[str], style: str) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from eas_engine.cli.settings import below_flags
+
 
 class LogFormatChoice(StrEnum):
     """How the log looks."""
@@ -58,6 +60,19 @@ StateDir = Annotated[
         metavar="DIR",
         help="Where tokens and engine.json live. [default: /var/lib/eas-engine as root, else XDG's]",
         show_default=False,
+        is_eager=True,  # --settings wants to know it
+    ),
+]
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        envvar="EAS_SETTINGS",
+        metavar="FILE",
+        help="The engine settings. [default: eas-engine.toml in --state-dir, else in /etc/eas-engine]",
+        show_default=False,
+        is_eager=True,
+        callback=below_flags,
     ),
 ]
 Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Which engine, when several run.")]

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from eas_engine.clock import Clock, SystemClock
 from eas_engine.errors import ConfigurationError, StartError
-from eas_engine.state import Found, find_engines
+from eas_engine.options import settings_file
+from eas_engine.state import Found, default_root, find_engines
 
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*?)[ \t]*")  # RFC 9110, 5.1 and 5.5
 _FRAMING = frozenset({"connection", "content-length", "host", "transfer-encoding"})
@@ -61,6 +62,7 @@ def run(
     header: Sequence[str],
     count: int,
     define: Sequence[str],
+    settings: Path | None = None,
     debug: bool,
 ) -> bool:
     """Print the answer and the timings. Were all answers 200?
@@ -69,11 +71,13 @@ def run(
     """
     body, headers, clock = _body(text, data), _headers(header), SystemClock()
     began = clock.now()
+    settings = settings_file(settings, default_root().absolute())
     if not debug:  # else the engine's own log shows them
-        _warn(config, define)
+        _warn(config, define, settings)
     with tempfile.TemporaryDirectory(prefix="eas-test-") as directory:
         log = Path(directory) / "log"
-        with _engine(config, define, Path(directory) / "state", None if debug else log) as found:
+        command = _command(config, define, Path(directory) / "state", settings)
+        with _engine(command, Path(directory) / "state", None if debug else log) as found:
             _tell(f"{found.record.name}: ready after {clock.now() - began:.2f} s")
             results = _send(found, body, headers, count, clock)
         _show(results)
@@ -82,12 +86,14 @@ def run(
     return results.good
 
 
-def _warn(config: Path, define: Sequence[str]) -> None:
+def _warn(config: Path, define: Sequence[str], settings: Path | None) -> None:
     """What ``serve`` would say about the file: unknown keys, parameters not in effect. Errors are serve's."""
     from eas_engine import spec
+    from eas_engine.spec.engine.load import here
 
     with contextlib.suppress(ConfigurationError):
-        loaded = spec.load(config, overrides=define)
+        machine = here(settings, default_root().absolute(), os.environ)
+        loaded = spec.load(config, overrides=define, machine=machine)
         for problem in (*loaded.warnings, *spec.startable(loaded)[1]):
             _tell(f"warning: {problem}")
 
@@ -126,11 +132,11 @@ def _headers(given: Sequence[str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _engine(config: Path, define: Sequence[str], state: Path, log: Path | None) -> Iterator[Found]:
+def _engine(command: Sequence[str], state: Path, log: Path | None) -> Iterator[Found]:
     """A running engine, ready; stopped behind it. ``log``: where its stderr goes; None: where ours does."""
     with log.open("wb") if log else contextlib.nullcontext() as stderr:
         process = subprocess.Popen(
-            _command(config, define, state),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -142,9 +148,10 @@ def _engine(config: Path, define: Sequence[str], state: Path, log: Path | None) 
             _end(process)
 
 
-def _command(config: Path, define: Sequence[str], state: Path) -> list[str]:
+def _command(config: Path, define: Sequence[str], state: Path, settings: Path | None) -> list[str]:
     flags = ["--config", str(config), "--state-dir", str(state), "--host", "127.0.0.1", "--port", "0"]
-    flags += ["--admin-host", "127.0.0.1", "--admin-port", "0"]
+    flags += ["--admin-host", "127.0.0.1", "--admin-port", "0", "--log-format", "console"]
+    flags += ["--settings", str(settings)] if settings is not None else []
     return [
         sys.executable,
         "-m",

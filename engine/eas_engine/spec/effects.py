@@ -12,7 +12,7 @@ mentioned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -40,10 +40,13 @@ IN_EFFECT: Final = frozenset(
         "runtime.enable_crash_block",
         "processor_envs",
         "labels",
+        "cloud",
         "metadata.instance",
         "metadata.java_opts",
         "metadata.warm_up_count",
         "metadata.workspace_id",
+        "metadata.resource",
+        "metadata.scheduling",
         "metadata.type",
         "metadata.rpc.batching",
         "metadata.rpc.keepalive",
@@ -87,7 +90,6 @@ class Later:
 
 
 LATER: Final = (
-    Later("cloud"),
     Later("autoscaler"),
     Later("containers", "refuse", "containers are not run"),
     Later("storage", "refuse", "nothing is mounted, and the processor would not find its files"),
@@ -98,14 +100,12 @@ LATER: Final = (
     Later("metadata.gpu_memory", "refuse", "an instance's GPU memory would not be limited", bool),
     Later("metadata.gpu_core_percentage"),
     Later("metadata.qos"),
-    Later("metadata.resource"),
     Later("metadata.cuda"),
     Later("metadata.enable_grpc", "refuse", "8080 would speak HTTP, not gRPC"),
     Later("metadata.enable_webservice", "refuse", "8080 would answer predict requests alone"),
     Later("metadata.rpc.proxy_path"),
     Later("metadata.rollout_timeout"),
     Later("metadata.rolling_strategy"),
-    Later("metadata.scheduling"),
     Later("metadata.resource_rebalancing"),
     Later("metadata.shm_size"),
 )
@@ -120,13 +120,13 @@ def default_spec() -> ServiceSpec:
 def not_in_effect(loaded: Loaded) -> Iterator[Later]:
     """The entries of ``LATER`` that this service meets.
 
-    What a machine type gave is named by the type alone.
+    What only its machine type gave is no reason to refuse it: nobody has asked for that figure by name.
     """
     for later in LATER:
         origin = loaded.origins.get(later.path, Origin("default"))
         value, default = value_of(loaded.spec, later.path), value_of(default_spec(), later.path)
-        if origin.kind != "instance_type" and later.applies(value, default):
-            yield later
+        if later.applies(value, default):
+            yield replace(later, outcome="warn") if origin.kind == "instance_type" else later
 
 
 def startable(loaded: Loaded) -> tuple[list[Problem], list[Problem]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from eas_engine.spec import addresses, presets, schemes
+from eas_engine.spec.engine.pools import Pool, pools_for
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at
@@ -25,15 +27,12 @@ _Finding = tuple[str, str, Literal["error", "warning"]]
 
 def _findings(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
     yield from _kind(spec, machine)
-    yield from _cpu_and_memory(spec, machine)
+    yield from _pools(spec, machine)
+    yield from _disk(spec, machine)
     yield from _gpus(spec, machine)
     yield from _software(spec, machine)
     if not spec.token and not spec.generate_token:
         yield "generate_token", "an open service: every caller is answered, no token is asked for", "warning"
-    if spec.metadata.resource:
-        resource = spec.metadata.resource
-        message = f'"{resource}": no resource groups are defined on this machine; the whole machine is used'
-        yield "metadata.resource", message, "warning"
 
 
 def _kind(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
@@ -51,13 +50,58 @@ def _kind(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         yield "metadata.gpu", f"no effect: {preset.served_by} runs on the CPU here", "warning"
 
 
-def _cpu_and_memory(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+def _pools(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    """Could one instance be placed, if nobody else were there, and could all of them?"""
+    resource, groups = spec.metadata.resource, machine.settings.groups
+    choices = pools_for(spec, machine)
+    if resource and not groups:
+        message = f'"{resource}": no resource groups are defined on this machine; the whole machine is used'
+        yield "metadata.resource", message, "warning"
+    elif not choices:
+        known = ", ".join(one.name for one in groups)
+        yield "metadata.resource", f'"{resource}": no resource group of this machine; it has {known}', "error"
+        return
+    if not choices[0].cpus:
+        known = ", ".join(one.name for one in groups)
+        message = f"every CPU of this machine is in a resource group: name one of {known}"
+        yield "metadata.resource", message, "error"
+        return
+    yield from _one_instance(spec, choices)
+    yield from _all_instances(spec, choices)
+    if spec.metadata.resource_rebalancing and len(choices) == 1:
+        why = f"{choices[0].title} has nothing below it" if groups else "there are no resource groups"
+        yield "metadata.resource_rebalancing", f"no effect: {why}", "warning"
+
+
+def _one_instance(spec: ServiceSpec, choices: Sequence[Pool]) -> Iterator[_Finding]:
     cpu, memory = spec.metadata.cpu, spec.metadata.memory
-    if cpu is not None and cpu > machine.cpus:
-        yield "metadata.cpu", f"{cpu:g} CPUs asked for, this machine has {machine.cpus}", "error"
-    here = machine.memory_bytes // _MB
-    if memory is not None and memory > here:
-        yield "metadata.memory", f"{memory} MB asked for, this machine has {here} MB", "warning"
+    most = max(choices, key=lambda one: len(one.cpus))
+    if cpu is not None and cpu > len(most.cpus):
+        yield "metadata.cpu", f"{cpu:g} CPUs asked for, {most.title} has {len(most.cpus)}", "error"
+    most = max(choices, key=lambda one: one.memory)
+    if memory is not None and memory * _MB > most.memory:
+        message = f"{memory} MB asked for, {most.title} has {most.memory // _MB} MB"
+        yield "metadata.memory", message, "error"
+
+
+def _all_instances(spec: ServiceSpec, choices: Sequence[Pool]) -> Iterator[_Finding]:
+    """Said at once, for the log of a start is where it is looked for when some stay pending."""
+    cpu = 0.0 if spec.metadata.qos == "BestEffort" else spec.metadata.cpu or 0.0
+    memory = (spec.metadata.memory or 0) * _MB
+    room = sum(_holds(one, cpu, memory) for one in choices)
+    if 0 < room < spec.start_count:
+        where = " and ".join(one.title for one in choices)
+        message = f"{spec.start_count} asked for, {where} can hold {room}: the others stay pending"
+        yield "metadata.instance", message, "warning"
+
+
+def _holds(pool: Pool, cpu: float, memory: int) -> float:
+    """How many instances fit into the pool when it is empty."""
+    by_cpu = (len(pool.cpus) * 1000) // max(1, round(cpu * 1000)) if cpu else math.inf
+    return min(by_cpu, pool.memory // memory if memory else math.inf)
+
+
+def _disk(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
     disk = spec.features.extra_ephemeral_storage
     if disk is not None and disk > machine.disk_free_bytes:
         message = f"{disk / _GB:g} GiB asked for, {machine.disk_free_bytes / _GB:.1f} GiB are free"

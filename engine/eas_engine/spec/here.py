@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from eas_engine.spec import addresses, presets
+from eas_engine.spec import addresses, cpu_list, presets
+from eas_engine.spec.engine.pools import pools_for
 from eas_engine.spec.loops import body_threads, has_gil, loops
 from eas_engine.spec.machine import Machine
-from eas_engine.spec.machine_types import machine_types
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.rpc import Rpc
-from eas_engine.spec.sizing import clip
+from eas_engine.spec.sizing import clip, room
 
 Words = Callable[[ServiceSpec, Machine], str]
 
@@ -242,19 +242,48 @@ def _storage(spec: ServiceSpec, _: Machine) -> str:
 _MOUNTS: Final = ("oss", "nfs", "git", "empty_dir", "local")
 
 
-def _resource(spec: ServiceSpec, _: Machine) -> str:
-    return (
-        "no resource groups on this machine: the whole machine" if spec.metadata.resource else "whole machine"
+def _resource(spec: ServiceSpec, machine: Machine) -> str:
+    resource = spec.metadata.resource
+    choices = pools_for(spec, machine)
+    if not choices:
+        return f"no group of this machine; it has {', '.join(one.name for one in machine.settings.groups)}"
+    if not machine.settings.groups:
+        return "no resource groups on this machine: the whole machine" if resource else "whole machine"
+    return ", else ".join(
+        f"{one.title} (CPUs {cpu_list.text(one.cpus)})" if one.cpus else f"{one.title}: nothing"
+        for one in choices
     )
 
 
+def _spread(spec: ServiceSpec, machine: Machine) -> str:
+    count = len(machine.nodes)
+    if spec.metadata.scheduling.spread.policy == "default":
+        return "the first place with room"
+    if count < 2:
+        return "no effect: this machine has one NUMA node"
+    return f"instances are spread over this machine's {count} NUMA nodes"
+
+
+def _rebalancing(spec: ServiceSpec, machine: Machine) -> str:
+    choices = pools_for(spec, machine)
+    if not spec.metadata.resource_rebalancing:
+        return "an instance stays where it was started"
+    if len(choices) < 2:
+        return "no effect: there is only one place to be in"
+    return f"instances move up when there is room: {', '.join(one.title for one in choices)}"
+
+
 def _instance_type(spec: ServiceSpec, machine: Machine) -> str:
-    wanted = machine_types().get(spec.cloud.computing.instance_type)
+    name = spec.cloud.computing.instance_type
+    wanted = machine.machine_type(name)
     if wanted is None:
-        return "not in the table of machine types" if spec.cloud.computing.instance_type else "none"
+        return "not in the table of machine types, nor in the engine settings" if name else "none"
     gives = f"{wanted.cpu} CPUs, {wanted.memory} MB, {wanted.gpu} GPUs where metadata says nothing"
-    clipped = "" if clip(wanted, machine) == wanted else ", clipped to what this machine has"
-    return gives + clipped
+    own = ", an own type" if name in machine.settings.types else ""
+    clipped = (
+        "" if clip(wanted, machine, room(spec, machine)) == wanted else ", clipped to what there is here"
+    )
+    return gives + own + clipped
 
 
 WORDS: Final[Mapping[str, Words]] = MappingProxyType(
@@ -274,6 +303,8 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "metadata.memory": _memory,
         "metadata.gpu": _gpu,
         "metadata.resource": _resource,
+        "metadata.scheduling.spread.policy": _spread,
+        "metadata.resource_rebalancing": _rebalancing,
         "metadata.rpc.keepalive": _keepalive,
         "metadata.rpc.io_threads": _io_threads,
         "metadata.rpc.decompressor": _decompressor,

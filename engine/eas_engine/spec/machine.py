@@ -10,6 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from eas_engine.spec import numa
+from eas_engine.spec.engine.settings import EngineSettings
+from eas_engine.spec.machine_types import MachineType, machine_types
+from eas_engine.spec.numa import NumaNode
 from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
@@ -25,9 +29,10 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The facts that parameters are held against."""
+    """The facts that parameters are held against, and what its operator has made of them."""
 
     cpus: int
+    """How many the engine may use."""
     memory_bytes: int
     gpus: tuple[Gpu, ...] = ()
     disk_free_bytes: int = 0
@@ -38,13 +43,33 @@ class Machine:
     """Where credentials for oss:// come from; empty: there are none (anonymous)."""
     packages: Packages = field(default_factory=KnownPackages)
     """The Python packages beside the engine."""
+    cpu_numbers: tuple[int, ...] = ()
+    """Which CPUs these are, ascending; empty: from 0 on."""
+    nodes: tuple[NumaNode, ...] = ()
+    """The NUMA nodes; empty: unknown, so one for all."""
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    """Resource groups and own machine types (``eas-engine.toml``)."""
+
+    @property
+    def usable(self) -> tuple[int, ...]:
+        """The numbers of the CPUs that the engine may use, ascending."""
+        return self.cpu_numbers or tuple(range(self.cpus))
+
+    def machine_type(self, name: str) -> MachineType | None:
+        """The machine type of that name: an own one, else the table's."""
+        return self.settings.types.get(name) or machine_types().get(name)
 
 
-def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
-    """Look at the machine the engine runs on. No GPU library installed: no GPUs, and no error."""
+def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa.DIRECTORY) -> Machine:
+    """Look at the machine the engine runs on. No GPU library installed: no GPUs, and no error.
+
+    The CPUs are those of the engine's own affinity mask, which the kernel keeps inside its cpuset (a
+    container's ``--cpuset-cpus``, a unit's ``AllowedCPUs=``). ``settings`` are not looked for here.
+    """
     environ = os.environ if environ is None else environ
+    usable = tuple(sorted(os.sched_getaffinity(0)))
     return Machine(
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=len(usable),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         gpus=_gpus(),
         disk_free_bytes=shutil.disk_usage("/").free,
@@ -52,6 +77,8 @@ def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
         packages=InstalledPackages(),
+        cpu_numbers=usable,
+        nodes=numa.nodes(nodes, usable),
     )
 
 

@@ -40,8 +40,9 @@ class Spread(Section):
 
     policy: Literal["default", "host", "zone"] = parameter(
         "default",
-        "`host`: instances are spread over machines, and over this machine's GPUs and NUMA nodes; `zone`: "
-        "over zones, then as `host`; `default`: first fit.",
+        "`host`: each instance is put in the NUMA node that has the fewest of the service's, and stays there "
+        "(also over machines and GPUs, where there are several); `zone`: over zones, then as `host`; "
+        "`default`: the first place with room.",
     )
 
 
@@ -117,8 +118,10 @@ class Metadata(Section):
     )
     resource: Text = parameter(
         "",
-        "A resource group: a named pool of this machine's CPUs and GPUs, defined in the engine settings. No "
-        "groups defined at all: a warning, and the whole machine.",
+        "A resource group: a named pool of this machine's CPUs and memory, defined in the engine settings "
+        "(docs/settings.md); instances are placed there, or stay pending (docs/pools.md). No groups defined "
+        "at all: a warning, and the whole machine. Groups, but not this one: refused with the list. Not "
+        "given: the CPUs that are in no group.",
     )
     cuda: Text = parameter(
         "",
@@ -148,8 +151,9 @@ class Metadata(Section):
     scheduling: Scheduling = section("Where instances are put.")
     resource_rebalancing: Boolean = parameter(
         False,
-        "With several resource groups by priority: from time to time a probe instance is tried in a higher "
-        "group; each ready probe replaces an instance in a lower one.",
+        "With several resource groups by priority: an instance that doesn't fit into its group may be in a "
+        "lower one meanwhile. From time to time a probe instance is tried in a higher group; when it fits, "
+        "2, 4 ... follow, until one doesn't. Each ready probe replaces an instance in a lower group.",
     )
     shm_size: Number | None = parameter(
         None, "`/dev/shm` private to the instance.", unit="GB", shown_default="the machine's", gt=0, le=2**20

@@ -39,8 +39,9 @@ class Computing(Section):
 
     instance_type: Text = parameter(
         "",
-        "A machine size: gives `cpu`, `memory`, `gpu` and `gpu_memory` where `metadata` doesn't. One that "
-        "this machine can't hold is clipped to it with a warning.",
+        "A machine size, of the table of common ECS types or of the engine settings' own (docs/settings.md): "
+        "gives `cpu`, `memory`, `gpu` and `gpu_memory` where `metadata` doesn't. One that this machine, or "
+        "the service's resource group, can't hold is clipped to it with a warning.",
     )
     instances: tuple[InstanceChoice, ...] = parameter(
         (), "Several sizes: the first one that this machine can hold is taken."

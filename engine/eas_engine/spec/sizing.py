@@ -1,6 +1,7 @@
 """``cloud.computing``: a machine type gives cpu, memory, gpu and gpu_memory where ``metadata`` doesn't.
 
-A type that this machine can't hold is clipped to it with a warning.
+Own types (``eas-engine.toml``) come before the table's. A type that this machine, or the service's resource
+group, can't hold is clipped to it with a warning.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from eas_engine.spec.engine.pools import Pool, pools_for
 from eas_engine.spec.machine import Machine
-from eas_engine.spec.machine_types import MachineType, machine_types
+from eas_engine.spec.machine_types import MachineType
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem
 
@@ -34,10 +36,14 @@ def apply(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) ->
     chosen = _choose(spec, origins, machine, sized)
     if chosen is None:
         return spec, sized
-    clipped = clip(chosen, machine)
+    pool = room(spec, machine)
+    clipped = clip(chosen, machine, pool)
     if clipped != chosen:
         line = _line(origins)
-        sized.problems.append(Problem(_given(spec), line, _clipped_text(chosen, clipped), "warning"))
+        to = pool.title if pool is not None else "this machine"
+        sized.problems.append(
+            Problem(_given(spec), line, f"{_short(chosen, clipped)}: clipped to {to}", "warning")
+        )
     figures: dict[str, Any] = {"cpu": float(clipped.cpu), "memory": clipped.memory, "gpu": clipped.gpu}
     if clipped.gpu_memory:
         figures["gpu_memory"] = clipped.gpu_memory
@@ -48,19 +54,22 @@ def apply(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) ->
     return spec.model_copy(update={"metadata": spec.metadata.model_copy(update=given)}), sized
 
 
-def holds(machine: Machine, wanted: MachineType) -> bool:
-    """Whether the machine has what the type promises."""
-    return clip(wanted, machine) == wanted
+def room(spec: ServiceSpec, machine: Machine) -> Pool | None:
+    """The largest of the pools that the service's instances may be in."""
+    return max(pools_for(spec, machine), key=lambda one: (len(one.cpus), one.memory), default=None)
 
 
-def clip(wanted: MachineType, machine: Machine) -> MachineType:
-    """The largest part of the type that this machine can give."""
+def clip(wanted: MachineType, machine: Machine, pool: Pool | None = None) -> MachineType:
+    """The largest part of the type that this machine can give, or the pool of it."""
+    cpus, memory = machine.cpus, machine.memory_bytes
+    if pool is not None and pool.cpus:
+        cpus, memory = len(pool.cpus), pool.memory
     gpu = min(wanted.gpu, len(machine.gpus))
     smallest = min((card.memory_bytes for card in machine.gpus), default=0) // _GB
     return MachineType(
         wanted.name,
-        min(wanted.cpu, machine.cpus),
-        min(wanted.memory, machine.memory_bytes // _MB),
+        min(wanted.cpu, cpus),
+        min(wanted.memory, memory // _MB),
         gpu,
         min(wanted.gpu_memory, smallest) if gpu else 0,
     )
@@ -73,19 +82,17 @@ def _choose(
     names = (
         [computing.instance_type] if computing.instance_type else [one.type for one in computing.instances]
     )
-    types = machine_types()
-    unknown = [name for name in names if name not in types]
-    for name in unknown:
-        sized.problems.append(
-            Problem(
-                _given(spec),
-                _line(origins),
-                f'"{name}": a machine type not in the table; it gives nothing',
-                "warning",
-            )
-        )
-    known = [types[name] for name in names if name in types]
-    return next((one for one in known if holds(machine, one)), known[0] if known else None)
+    known: list[MachineType] = []
+    for name in names:
+        found = machine.machine_type(name)
+        if found is not None:
+            known.append(found)
+            continue
+        message = f'"{name}": a machine type not in the table, nor in the engine settings; it gives nothing'
+        sized.problems.append(Problem(_given(spec), _line(origins), message, "warning"))
+    pool = room(spec, machine)
+    fitting = (one for one in known if clip(one, machine, pool) == one)
+    return next(fitting, known[0] if known else None)
 
 
 def _given(spec: ServiceSpec) -> str:
@@ -97,7 +104,7 @@ def _line(origins: Mapping[str, Origin]) -> int | None:
     return origin.line if origin else None
 
 
-def _clipped_text(wanted: MachineType, clipped: MachineType) -> str:
+def _short(wanted: MachineType, clipped: MachineType) -> str:
     pairs = [
         ("CPUs", wanted.cpu, clipped.cpu),
         ("MB of memory", wanted.memory, clipped.memory),
@@ -106,4 +113,4 @@ def _clipped_text(wanted: MachineType, clipped: MachineType) -> str:
     short = ", ".join(f"{want} {what} (here {have})" for what, want, have in pairs if have < want)
     if not short:
         short = f"{wanted.gpu_memory} GB of GPU memory (here {clipped.gpu_memory})"
-    return f"{wanted.name} has {short}: clipped to this machine"
+    return f"{wanted.name} has {short}"

@@ -66,7 +66,7 @@ def validate(canonical: dict[str, Any], origins: Mapping[str, Origin]) -> Checke
             for detail in details[:_MOST]:
                 path = path_of(detail["loc"])
                 if path not in unread:
-                    problems.append(problem_at(path, origins, _message(detail)))
+                    problems.append(problem_at(path, origins, complaint(detail)))
                 unread.add(path)
             if len(details) > _MOST:
                 more = f"and {len(details) - _MOST} values more that can't be read"
@@ -82,7 +82,8 @@ def path_of(loc: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
 
 
-def _message(detail: ErrorDetails) -> str:
+def complaint(detail: ErrorDetails) -> str:
+    """One of pydantic's errors: the value as it stands in the file, and what was expected."""
     if detail["type"] == "missing":
         return "required, and not set"
     context = detail.get("ctx") or {}

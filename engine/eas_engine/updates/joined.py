@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from eas_engine.configuration import Configured
     from eas_engine.history import History
     from eas_engine.operations import Update
+    from eas_engine.spec import Machine
     from eas_engine.supervisor.reconcile import Supervisor
     from eas_engine.supervisor.release import Release
     from eas_engine.telemetry.events import Events
@@ -64,6 +65,7 @@ class Joined:
         release: what hosts are started from, for a number and a configuration.
         places: where artifacts are kept, while these workspaces are in use.
         adopt: the configuration holds: apply what needs no new process.
+        machine: this machine as it is now, with its settings. Errors: ConfigurationError.
     """
 
     supervisor: Supervisor
@@ -75,3 +77,4 @@ class Joined:
     release: Callable[[int, Configured], Release]
     places: Callable[[tuple[Path, ...]], Places]
     adopt: Callable[[Configured], None]
+    machine: Callable[[], Machine]

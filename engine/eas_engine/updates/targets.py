@@ -5,7 +5,7 @@ Nothing here changes anything but the history, which ``keep`` adds a version to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from eas_engine.configuration import Checked, Configured, read
 from eas_engine.objective import parse
 from eas_engine.operations import Effect, Plan, RefusedError, Update, Version
-from eas_engine.spec import ConfigurationError
+from eas_engine.spec import ConfigurationError, Machine
 
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
@@ -39,9 +39,10 @@ class Target:
 class Targets:
     """Reads configurations for one service."""
 
-    def __init__(self, history: History, clock: Clock) -> None:
+    def __init__(self, history: History, clock: Clock, machine: Callable[[], Machine]) -> None:
         self._history = history
         self._clock = clock
+        self._machine = machine
 
     def asked(self, asked: Update, current: Configured) -> Target:
         """That of an update. Errors: RefusedError."""
@@ -88,7 +89,7 @@ class Targets:
         from eas_engine.spec.changes import plan  # noqa: PLC0415 - no start needs it
 
         try:
-            checked = read(text, Path(source), overrides, strict=strict)
+            checked = read(text, Path(source), overrides, strict=strict, machine=self._machine())
         except ConfigurationError as error:
             raise RefusedError(str(error), problems=tuple(_problems(error))) from None
         version = Version(

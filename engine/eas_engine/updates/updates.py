@@ -82,7 +82,7 @@ class Updates:
         """The configuration that holds."""
         self.book = Book(joined.clock)
         self.releases = Releases(joined, first)
-        self._targets = Targets(joined.history, joined.clock)
+        self._targets = Targets(joined.history, joined.clock, joined.machine)
         self._tasks: asyncio.TaskGroup | None = None
         self._preparing = asyncio.Lock()
         self._busy: Entry | None = None  # its preparations or its rollout are under way

@@ -1,0 +1,107 @@
+"""What one instance has of the machine, and how that is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eas_engine.spec import cpu_list
+
+WHOLE: Final = 1000
+"""Thousandths of a CPU: figures are added up as integers, so that three times 0.1 are 0.3."""
+_LONGEST: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An instance's place, with what it was asked for.
+
+    Attributes:
+        service: with ``workspace`` and ``instance`` the instance's full name.
+        cpu: thousandths of a CPU that are counted; 0: none are (not given, or best effort).
+        memory: bytes that are counted; 0: none are.
+        group: its pool's name; empty: none.
+        within: the CPUs of that pool, as the engine knew it. Pools are told by their CPUs, not by their
+            names, so that engines with different settings, or different CPUs, count right.
+        shares_memory: whether the memory is that of all pools without some for themselves.
+        cpus: where it runs; empty: anywhere in the pool.
+        node: the NUMA node of these, None without.
+        alone: nobody else whose CPUs are counted runs there.
+    """
+
+    service: str
+    instance: str
+    workspace: str = ""
+    cpu: int = 0
+    memory: int = 0
+    group: str = ""
+    within: tuple[int, ...] = ()
+    shares_memory: bool = True
+    cpus: tuple[int, ...] = ()
+    node: int | None = None
+    alone: bool = False
+
+    @property
+    def label(self) -> str:
+        """The instance's name for a person of any workspace."""
+        return f"{self.workspace}/{self.instance}" if self.workspace else self.instance
+
+    def as_data(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "instance": self.instance,
+            "cpu": self.cpu / WHOLE,
+            "memory": self.memory,
+            "group": self.group,
+            "within": cpu_list.text(self.within),
+            "shares_memory": self.shares_memory,
+            "cpus": cpu_list.text(self.cpus),
+            "node": self.node,
+            "alone": self.alone,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], service: str, workspace: str) -> Claim:
+        """What ``as_data`` gave. Errors: ValueError for anything else, KeyError when a key lacks."""
+        node = data["node"]
+        return cls(
+            service=service,
+            workspace=workspace,
+            instance=_text(data["instance"]),
+            cpu=round(_number(data["cpu"]) * WHOLE),
+            memory=int(_number(data["memory"])),
+            group=_text(data["group"]),
+            within=_cpus(data["within"]),
+            shares_memory=_flag(data["shares_memory"]),
+            cpus=_cpus(data["cpus"]),
+            node=None if node is None else int(_number(node)),
+            alone=_flag(data["alone"]),
+        )
+
+
+def thousandths(cpu: float) -> int:
+    """A number of CPUs; what is given is never nothing."""
+    return max(1, round(cpu * WHOLE))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
+        raise ValueError("expected a name")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 2**62:
+        raise ValueError("expected a number")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")  # noqa: TRY004 - one kind of error for what can't be read
+    return value
+
+
+def _cpus(value: object) -> tuple[int, ...]:
+    return cpu_list.numbers(text) if (text := str(value)) else ()
