@@ -68,7 +68,8 @@ class Service:
             )
             for place, (name, state) in enumerate(self.states.items())
         )
-        return FleetSnapshot("digits", instances, ever_ready, asleep=asleep, stopped=stopped)
+        wanted = 0 if asleep or stopped else 1
+        return FleetSnapshot("digits", instances, ever_ready, wanted=wanted, stopped=stopped)
 
     def ask(self) -> Asker:
         asker = Asker()

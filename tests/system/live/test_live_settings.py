@@ -25,6 +25,7 @@ from eas_engine.prepare import Parts, prepare
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.observe import FleetSnapshot
 from eas_engine.supervisor.reconcile import Supervisor
+from eas_engine.supervisor.release import Release, Strategy
 from eas_engine.supervisor.settings import Batching
 from eas_engine.telemetry.comparison import Comparison, ShadowComparison
 from eas_engine.telemetry.logs import Logs, StderrLogs
@@ -50,7 +51,7 @@ class Served:
     """One service, its first release 0."""
 
     def __init__(self, parts: Parts, logs: Logs) -> None:
-        self.parts, self.settings = parts, assembly.settings(parts)
+        self.parts, self.settings = parts, assembly.settings(parts.first, parts.sdk)
         self.plane: Plane = assembly.plane(parts, logs, SystemClock())
         self.plane.report_to(Reports(lambda _: None, lambda _name, _why: None))
         self.supervisors: dict[int, Supervisor] = {}
@@ -67,14 +68,11 @@ class Served:
         """One host of the release, ready."""
         settings = self.settings
         program = replace(settings.program, environment={**settings.program.environment, "SAYS": says})
+        processor = replace(settings.processor, batching=batching or settings.processor.batching)
+        own = replace(settings, service=f"release{release}", program=program, processor=processor)
         supervisor = self.supervisors[release] = Supervisor(
-            replace(
-                settings,
-                service=f"release{release}",
-                program=program,
-                processor=replace(settings.processor, batching=batching or settings.processor.batching),
-            ),
-            lambda name: self.plane.channel(name, release),
+            Release(1, 1, own),
+            lambda name, _: self.plane.channel(name, release),
             hooks=Hooks(on_change=lambda fleet: self._see(release, fleet)),
         )
         self._running.append(asyncio.ensure_future(supervisor.run()))
@@ -163,8 +161,8 @@ async def test_another_token_is_asked_for_on_connections_that_are_open(tmp_path:
 async def test_other_batches_reach_a_host_that_is_running(tmp_path: Path) -> None:
     async with served(tmp_path, {"batching": True, "max_batch_size": 4, "worker_threads": 1}) as live:
         assert await live.ask() == (200, b"1 of 4")
-        (host,) = live.supervisors[0]._hosts.values()
-        host.tell_batching(Batching(9))
+        processor = replace(live.settings.processor, batching=Batching(9))
+        live.supervisors[0].adjust(Release(0, 2, replace(live.settings, processor=processor)), Strategy())
         async with asyncio.timeout(PATIENCE):
             while await live.ask() != (200, b"1 of 9"):
                 pass

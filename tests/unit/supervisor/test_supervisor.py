@@ -20,7 +20,7 @@ from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import FleetSnapshot, Seat
 from eas_engine.supervisor.reconcile import Supervisor
-from eas_engine.supervisor.release import Release
+from eas_engine.supervisor.release import Release, Strategy
 from eas_engine.supervisor.settings import Batching, Processor, Settings
 from support.channel import FakeChannels
 from support.clock import FakeClock, settle
@@ -482,16 +482,31 @@ async def test_idle_it_does_nothing() -> None:
         assert world.clock.sleepers == 0
 
 
-async def test_a_host_that_runs_is_told_of_other_settings_of_batching() -> None:
-    hosts, batching = FakeHosts(), Batching(8, padding=True, sizes=(2, 8))
-    around = Surroundings(SETTINGS, FakeChannels(), hosts, FakeClock(), Hooks())
-    host = Host(Seat(0, 0), "s-0", "s-0", around, lambda: None)
-    host.tell_batching(batching)  # there is nobody to hear it
-    host.begin()
-    running = asyncio.ensure_future(host.run())
-    await settle()
-    host.tell_batching(batching)
-    told = {"type": "batching", "batching": {"max_batch_size": 8, "padding": True, "sizes": (2, 8)}}
-    assert hosts.last.sent[-1] == told
-    hosts.last.exits(0)
-    await running
+async def test_settings_that_need_no_new_process_reach_those_that_run_and_those_to_come() -> None:
+    batching = replace(SETTINGS.processor, batching=Batching(16))
+    other = replace(batching, batching=Batching(8, padding=True, sizes=(2, 8)), model_config="not this")
+    async with started(processor=batching) as world:
+        await world.up(batch=True)
+        like = Release(0, 2, replace(SETTINGS, processor=other, grace=7.0, keepalive_ms=900))
+
+        world.supervisor.adjust(like, Strategy())
+
+        told = {"type": "batching", "batching": {"max_batch_size": 8, "padding": True, "sizes": (2, 8)}}
+        assert world.hosts.last.sent[-1] == told
+        assert [(one.version, one.release) for one in world.supervisor.snapshot().instances] == [(2, 1)]
+
+        world.hosts.last.exits(1)
+        await settle()
+        start = world.hosts.last.sent[0]
+        assert (start["batching"], start["keepalive_ms"]) == (told["batching"], 900)
+        assert start["model_config"] == "{}"
+
+
+async def test_a_host_that_does_not_batch_hears_nothing_of_batches() -> None:
+    async with started() as world:
+        await world.up()
+        other = replace(SETTINGS.processor, batching=Batching(8))
+
+        world.supervisor.adjust(Release(0, 2, replace(SETTINGS, processor=other)), Strategy())
+
+        assert "batching" not in world.hosts.last.said
