@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from eas_engine.cli import options as o
+from eas_engine.cli.autoscale.commands import autoscale
 from eas_engine.cli.command import App, ServeByDefault, chosen
 from eas_engine.errors import StartError
 
@@ -249,6 +250,8 @@ def list_engines(*, state_dir: o.StateDir = None, json: o.Json = False, debug: o
     with told(debug=debug):
         run_list(state_dir, as_json=json)
 
+
+app.add_typer(autoscale, name="autoscale")
 
 cache = App(help="What was fetched, and how much of the disk it takes.", no_args_is_help=True)
 app.add_typer(cache, name="cache")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from eas_engine.spec import addresses, java_options, presets, scaling
+from eas_engine.spec import addresses, java_options, presets
 from eas_engine.spec.containers import Check, Container
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Complaint, Origin, Problem, problem_at
@@ -207,6 +207,8 @@ def _rollout(spec: ServiceSpec) -> Iterator[Complaint]:
 
 def _autoscaler(spec: ServiceSpec) -> Iterator[Complaint]:
     if spec.autoscaler is not None:
+        from eas_engine.spec import scaling  # noqa: PLC0415 - its calendar costs every other start 5 ms
+
         yield from scaling.complaints(spec.autoscaler)
 
 

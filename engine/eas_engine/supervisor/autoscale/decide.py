@@ -5,10 +5,10 @@ In this order, the first that applies:
 1. *Asleep* (none wanted): a request, a job, or a lower bound above 0 wakes the service; nothing else does.
 2. *Idle*: the lower bound is 0 and no request was there for ``zero_grace`` seconds: none.
 3. A *job* falls due and there are no metrics: its size. With metrics the size is the lower bound until the
-   next job: the number rises to it at once and falls no lower. (EAS's CronHPA does the same beside its HPA, but
-   moves ``min`` and ``max``, too; here they bound jobs as they bound everything.)
+   next job: the number rises to it at once and falls no lower. (EAS's CronHPA does the same beside its HPA,
+   but moves ``min`` and ``max``, too; here they bound jobs as they bound everything.)
 4. *Metrics*: the largest number that one of them asks for (``metrics``), steadied: up goes only what all of
-   the last ``up_window`` seconds asked for, down only what none of the last ``down_window`` seconds was above.
+   the last ``up_window`` seconds asked for, down only what none of the last ``down_window`` seconds exceeded.
 
 All of it lies within ``min``..``max`` at once, whatever the windows say, and is 1 at least unless idle. A
 number set by hand counts as a recommendation of that moment: metrics raise it at once, and lower it after the

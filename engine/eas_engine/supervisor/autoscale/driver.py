@@ -1,9 +1,9 @@
 """The loop that asks ``decide`` once a second and does what it says.
 
-A second is short beside what it costs to ask (some 20 us), and long beside what reacts to it: an instance takes
-longer to start. Kubernetes takes 15 s because it asks thousands of pods over a network; who averages over 15 s and
-looks every second sees a step of the load in the first seconds, and its full height no later. The first request
-at zero waits for no period: ``wake`` decides in the same turn of the loop.
+A second is short beside what it costs to ask (some 100 us), and no longer than what reacts to it: an instance
+takes longer to start. Kubernetes takes 15 s because it asks thousands of pods over a network; who averages
+over 15 s and looks every second sees a step of the load at once, and its full height no later. The first
+request at zero waits for no period: ``wake`` decides in the same turn of the loop.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ class Kept:
 
 
 class Scaler:
-    """Lives on the engine's loop. ``sample`` says what was since it was asked last, ``apply`` sets the number.
+    """Lives on the engine's loop.
 
-    Without settings it does nothing but wait for some. Guarantees: ``apply`` is called with numbers within
-    ``min``..``max`` alone, and only with another number than the sample said is wanted.
+    ``sample`` says what was so since it was asked last (by this clock), ``apply`` sets the number. Without
+    settings it only collects samples, so that a trace can be recorded before there are any. Guarantees:
+    ``apply`` is called with numbers within ``min``..``max`` alone (and 0 with ``min`` 0), and only to change
+    what the newest sample says is wanted.
     """
 
     def __init__(
@@ -69,12 +71,11 @@ class Scaler:
         """Decide once a second, until it is cancelled."""
         while True:
             self._changed.clear()
-            if self._settings is None:
-                await self._changed.wait()
-            else:
+            if not self._samples or self._clock.now() > self._samples[-1].time:
                 self._samples.append(self._sample())
+            if self._settings is not None:
                 self._decide(self._settings)
-                await wait_until(self._clock, self._clock.now() + PERIOD, self._changed.wait())
+            await wait_until(self._clock, self._clock.now() + PERIOD, self._changed.wait())
 
     def wake(self) -> None:
         """A request has come and there is no instance: decide at once."""

@@ -1,8 +1,8 @@
 """What each metric asks for: desired = ceil(instances x metric / threshold), no change within 10 %.
 
-``instances`` are those wanted, as in Kubernetes' HPA. Of requests (``qps``, ``qps1k``, ``queue``) the sum over
-all instances is known, whoever is ready, so instances x metric is that sum. Of ``cpu`` and ``gpu[util]`` only
-instances that are ready have a figure; those that start, crash or have none are *absent*, and counted so
+``instances`` are those wanted, as in Kubernetes' HPA. Of requests (``qps``, ``qps1k``, ``queue``) the sum
+over all instances is known, whoever is ready, so instances x metric is that sum. Of ``cpu`` and ``gpu[util]``
+only instances that are ready have a figure; those that start, crash or have none are *absent*, and counted so
 that they never lead away from what is:
 
 * where the others ask for more, as idle: those on their way are not ordered twice;
