@@ -10,7 +10,7 @@ from eas_engine.cli.autoscale.panels import buckets
 from eas_engine.cli.output import duration
 from eas_engine.supervisor.autoscale.simulate import Outcome, Step
 
-WIDTH, PANEL, GAP, LEFT, RIGHT = 1000, 130, 42, 70, 20
+WIDTH, PANEL, GAP, LEFT, RIGHT = 1000, 130, 42, 70, 40
 _MOST_POINTS = 1500
 _STYLE = (
     "text{font:13px sans-serif;fill:#333}.axis{stroke:#bbb}.grid{stroke:#eee}"

@@ -48,6 +48,8 @@ def run(asked: Asked, *, as_json: bool) -> None:
     share = loaded.spec.metadata.cpu or float(loaded.machine.cpus)
     settings = AutoscaleSettings.of(given, share)
     trace = traces.read(asked.trace)
+    if asked.service_time is not None:
+        trace = trace.with_service_time(asked.service_time)
     here = zone(given.timeZone)
     wall = _wall(asked.at, trace, here)
     start = settings.bounded(loaded.spec.start_count if asked.instances is None else asked.instances)
@@ -104,14 +106,13 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 def _model(asked: Asked, service: spec.ServiceSpec, trace: traces.Trace) -> Model:
     rpc = service.metadata.rpc
-    told = trace.stretches[0].service_time
-    if asked.service_time is None and told is None:
+    told = next((one.service_time for one in trace.stretches if one.service_time is not None), None)
+    if told is None:
         raise ConfigurationError(
-            "how long does a call of the processor take? --service-time MS, or the trace's column"
-            " service_time"
+            "how long does a call of the processor take? --service-time MS, or a column service_time"
         )
     return Model(
-        service_time=asked.service_time or told or 0.0,
+        service_time=told,
         threads=asked.threads or rpc.threads,
         startup=asked.startup,
         queue=rpc.max_queue_size,

@@ -18,7 +18,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,10 @@ class Trace:
     end: float
     wall: float | None = None
     """When it began, in seconds since the epoch, if it was recorded."""
+
+    def with_service_time(self, seconds: float) -> Trace:
+        """The same load, with calls of another length."""
+        return replace(self, stretches=tuple(replace(one, service_time=seconds) for one in self.stretches))
 
 
 def read(path: Path) -> Trace:

@@ -24,8 +24,8 @@ class Window:
     entries: tuple[_Entry, ...] = ()
 
     def add(self, at: float, value: int) -> Self:
-        """The same one moment later; what is as old as ``seconds`` still counts."""
-        kept = [one for one in self.entries if at - one.at <= self.seconds]
+        """The same one moment later; what is as old as ``seconds`` no longer counts."""
+        kept = [one for one in self.entries if at - one.at < self.seconds]
         while kept and not self._beats(kept[-1].value, value):
             kept.pop()
         return type(self)(self.highest, self.seconds, (*kept, _Entry(at, value)))
