@@ -13,6 +13,7 @@ document of ``/api/v1/autoscale`` (its member ``samples``).
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -102,10 +103,10 @@ def _number(line: int, row: Mapping[str, object], name: str) -> float | None:
     given = row.get(name)
     if given is None or given == "":
         return None
-    try:
-        value = float(given) if isinstance(given, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        value = math.nan
+    value = math.nan
+    if isinstance(given, str | int | float) and not isinstance(given, bool):
+        with contextlib.suppress(ValueError, OverflowError):
+            value = float(given)
     least = -math.inf if name == "seconds" else 0.0
     if not math.isfinite(value) or value < least or (name == "service_time" and value == 0):
         what = {"seconds": "a number", "service_time": "a number above 0"}.get(name, "a number, at least 0")

@@ -139,11 +139,12 @@ def test_more_load_never_means_fewer_instances(
     """All else the same."""
     found = []
     for load in loads:
-        facts: dict[str, Any] = {
+        possible: dict[str, dict[str, Any]] = {
             "qps": {"qps": load * 10},
             "cpu": {"cpu": load, "measured": measured},
             "queue": {"queue": round(load * 3)},
-        }[metric]
+        }
+        facts = possible[metric]
         state = started(wanted, given_settings, -50.0)
         samples = steady(**{"qps": 1.0, **facts}, wanted=wanted)
         found.append(decide(given_settings, samples, state, Moment(0.0, WALL)).wanted)

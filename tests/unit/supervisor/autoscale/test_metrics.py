@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from eas_engine.supervisor.autoscale.metrics import Figure, figures, largest
@@ -9,7 +11,7 @@ from eas_engine.supervisor.autoscale.sample import mean
 from support.scaling import settings, steady
 
 
-def only(metric: str, threshold: float, instances: int, **given: float) -> Figure:
+def only(metric: str, threshold: float, instances: int, **given: Any) -> Figure:
     """The figure of one metric, after 15 seconds of the same."""
     samples = steady(given.pop("qps", 0.0), wanted=instances, **given)
     asked = settings(thresholds={metric: threshold}, cpus=given.get("cpus", 2.0))
