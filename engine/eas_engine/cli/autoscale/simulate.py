@@ -53,7 +53,7 @@ def run(asked: Asked, *, as_json: bool) -> None:
     here = zone(given.timeZone)
     wall = _wall(asked.at, trace, here)
     start = settings.bounded(loaded.spec.start_count if asked.instances is None else asked.instances)
-    outcome = simulate(settings, _model(asked, loaded.spec, trace), trace, instances=start, wall=wall)
+    outcome = simulate(settings, _model(asked, loaded.spec, trace, share), trace, instances=start, wall=wall)
     if asked.plot is not None:
         _draw(asked.plot, f"{loaded.spec.name}: {asked.trace.name}", outcome)
     if as_json:
@@ -104,7 +104,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def _model(asked: Asked, service: spec.ServiceSpec, trace: traces.Trace) -> Model:
+def _model(asked: Asked, service: spec.ServiceSpec, trace: traces.Trace, cpus: float) -> Model:
     rpc = service.metadata.rpc
     told = next((one.service_time for one in trace.stretches if one.service_time is not None), None)
     if told is None:
@@ -119,6 +119,7 @@ def _model(asked: Asked, service: spec.ServiceSpec, trace: traces.Trace) -> Mode
         keepalive=rpc.keepalive_ms / 1000,
         rate=rpc.rate_limit,
         cpu_share=asked.cpu_share,
+        cpus=cpus,
     )
 
 

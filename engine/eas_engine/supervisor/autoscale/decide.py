@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from eas_engine.supervisor.autoscale.cron import Due
 from eas_engine.supervisor.autoscale.decision import Cause, Decision, Moment, State
-from eas_engine.supervisor.autoscale.metrics import TOLERANCE, Figure, figures, largest
+from eas_engine.supervisor.autoscale.metrics import TOLERANCE, Figure, figures, largest, near
 from eas_engine.supervisor.autoscale.sample import ENOUGH, Sample, mean
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
 
@@ -70,7 +70,7 @@ def decide(
 def _look_at_jobs(settings: AutoscaleSettings, state: State, moment: Moment) -> tuple[bool, State]:
     """Whether another job holds than before, and the state with it. Asks the calendar only when it must."""
     if not settings.jobs:
-        return False, replace(state, due=None, looked=None, until=None)
+        return False, state if state.due is None else replace(state, due=None, looked=None, until=None)
     wall = moment.wall
     if state.looked is not None and state.looked <= wall and (state.until is None or wall < state.until):
         return False, replace(state, looked=wall)
@@ -83,9 +83,9 @@ def _begin(
     settings: AutoscaleSettings, state: State, newest: Sample, moment: Moment, *, woken: bool
 ) -> State:
     """The state with this moment's news: what the settings say of windows, requests, a number set by hand."""
-    state = replace(
-        state, up=state.up.lasting(settings.up_window), down=state.down.lasting(settings.down_window)
-    )
+    up, down = state.up.lasting(settings.up_window), state.down.lasting(settings.down_window)
+    if up is not state.up or down is not state.down:
+        state = replace(state, up=up, down=down)
     if state.decided != newest.wanted:
         return _restarted(state, newest.wanted, moment)
     if woken or _busy(newest):
@@ -163,21 +163,30 @@ def _steadied(settings: AutoscaleSettings, facts: Decision, top: Figure, moment:
     asked = top.desired or 0
     up, down = facts.state.up.add(moment.now, asked), facts.state.down.add(moment.now, asked)
     state = replace(facts.state, up=up, down=down)
-    facts = replace(facts, recommended=asked, lowest=up.value, highest=down.value, state=state)
     wanted = max(up.value, min(facts.current, down.value))
-    says, cause = _asks(top), _cause(facts, wanted)
-    if cause == "steady" and top.value is not None:
-        says = f"{says}, or is within {TOLERANCE:.0%} of it"
+    says, cause = _asks(top), _cause(facts.current, asked, wanted)
+    if cause == "steady" and top.value is not None and near(top.value, top.threshold):
+        says = f"{says} as now: it is within {TOLERANCE:.0%}"
     if cause == "window" and asked > facts.current:
         says = f"{says}; only {up.value} all through the last {settings.up_window:g} s"
     elif cause == "window":
         says = f"{says}; up to {down.value} in the last {settings.down_window:g} s"
-    return _bounded(settings, replace(facts, cause=cause, reason=says), wanted)
+    facts = replace(
+        facts,
+        wanted=wanted,
+        cause=cause,
+        reason=says,
+        recommended=asked,
+        lowest=up.value,
+        highest=down.value,
+        state=state,
+    )
+    return _bounded(settings, facts, wanted)
 
 
-def _cause(facts: Decision, wanted: int) -> Cause:
-    if wanted == facts.recommended:
-        return "steady" if wanted == facts.current else "metric"
+def _cause(current: int, asked: int, wanted: int) -> Cause:
+    if wanted == asked:
+        return "steady" if wanted == current else "metric"
     return "window"
 
 
@@ -187,7 +196,7 @@ def _bounded(settings: AutoscaleSettings, facts: Decision, wanted: int) -> Decis
     if wanted > facts.high:
         bound, says = facts.high, f"max is {facts.high}"
     elif wanted >= max(1, facts.low):
-        return replace(facts, wanted=wanted)
+        return facts if wanted == facts.wanted else replace(facts, wanted=wanted)
     elif facts.job is not None and facts.low > settings.low:
         bound, says, cause = facts.low, _job_says(facts.job), "job"
     elif facts.low > 0:
@@ -199,6 +208,8 @@ def _bounded(settings: AutoscaleSettings, facts: Decision, wanted: int) -> Decis
 
 def _settled(decision: Decision, moment: Moment) -> Decision:
     """With the state for the next one."""
+    if decision.state.decided == decision.wanted:
+        return decision
     state = replace(decision.state, decided=decision.wanted)
     if decision.current == 0 and decision.wanted > 0:
         state = _restarted(state, decision.wanted, moment)

@@ -45,6 +45,11 @@ def figures(settings: AutoscaleSettings, load: Load, newest: Sample, instances: 
     return tuple(_figure(settings, name, load, newest, instances) for name in settings.thresholds)
 
 
+def near(value: float, threshold: float) -> bool:
+    """Whether so little lies between them that nothing changes."""
+    return abs(value / threshold - 1.0) <= TOLERANCE + _CLOSE
+
+
 def largest(found: Sequence[Figure], instances: int) -> Figure | None:
     """The one that asks for most; ``None`` when none can say.
 
@@ -73,7 +78,7 @@ def _figure(settings: AutoscaleSettings, name: str, load: Load, newest: Sample, 
 
 def _desired(total: float, threshold: float, instances: int) -> int:
     """For a sum over all instances."""
-    if abs(total / (threshold * instances) - 1.0) <= TOLERANCE + _CLOSE:
+    if near(total / instances, threshold):
         return instances
     return math.ceil(total / threshold - _CLOSE)
 

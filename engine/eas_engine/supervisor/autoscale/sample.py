@@ -124,14 +124,14 @@ class Load:
 
 def mean(samples: Sequence[Sample], now: float) -> Load:
     """Over those that end in the last ``SPAN`` seconds, each by its length. No sample: all is nothing."""
-    recent = [one for one in samples if now - one.time < SPAN]
-    seconds = sum(one.seconds for one in recent)
+    seconds = qps = queue = cpu = gpu = 0.0
+    for one in samples:
+        if now - one.time < SPAN:
+            seconds += one.seconds
+            qps += one.qps * one.seconds
+            queue += one.queue * one.seconds
+            cpu += one.cpu * one.seconds
+            gpu += one.gpu * one.seconds
     if seconds <= 0:
         return Load(0.0, 0.0, 0.0, 0.0, 0.0)
-    return Load(
-        seconds,
-        sum(one.qps * one.seconds for one in recent) / seconds,
-        sum(one.queue * one.seconds for one in recent) / seconds,
-        sum(one.cpu * one.seconds for one in recent) / seconds,
-        sum(one.gpu * one.seconds for one in recent) / seconds,
-    )
+    return Load(seconds, qps / seconds, queue / seconds, cpu / seconds, gpu / seconds)

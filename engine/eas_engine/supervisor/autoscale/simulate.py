@@ -1,7 +1,7 @@
 """What the autoscaler would do with a load: the real decisions, over a simple model of a queue.
 
 The model is a fluid one: in each second so many requests come as the trace says, not one more by chance, and
-an instance works off ``threads / service_time``. Who waits, waits in one line:
+an instance works off what its threads, or its CPUs, can. Who waits, waits in one line:
 
 * what comes faster than the rate limit gets 429;
 * what has waited ``keepalive`` less the time of the call gets 408, looked at once a second;
@@ -43,6 +43,13 @@ class Model:
     """Requests per second and instance; 0 = no limit."""
     cpu_share: float = 1.0
     """CPUs that a call uses while it runs."""
+    cpus: float = math.inf
+    """CPUs of an instance: no more calls run at once than they are enough for."""
+
+    def capacity(self, service_time: float) -> float:
+        """Requests per second that one instance works off."""
+        at_once = min(self.threads, self.cpus / self.cpu_share) if self.cpu_share else self.threads
+        return at_once / service_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +226,7 @@ class _Line:
         """One second of work."""
         ready, starting = fleet
         service, count = load.service_time or model.service_time, max(1, ready + starting)
-        capacity = ready * model.threads / service
+        capacity = ready * model.capacity(service)
         limited = max(0.0, load.qps - model.rate * count) if model.rate else 0.0
         self.waiting.append((second, load.qps - limited))
         served = self._take(capacity)

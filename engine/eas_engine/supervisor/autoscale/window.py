@@ -32,7 +32,7 @@ class Window:
 
     def lasting(self, seconds: float) -> Self:
         """The same with another length."""
-        return type(self)(self.highest, seconds, self.entries)
+        return self if seconds == self.seconds else type(self)(self.highest, seconds, self.entries)
 
     @property
     def value(self) -> int:

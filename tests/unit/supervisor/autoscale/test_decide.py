@@ -28,7 +28,8 @@ def test_more_load_brings_more_instances_at_once() -> None:
 def test_within_ten_percent_nothing_changes_and_the_reason_says_so() -> None:
     decision = at_once(settings(), 21.0, 2)
     assert (decision.wanted, decision.cause) == (2, "steady")
-    assert "within 10% of it" in decision.reason
+    assert decision.reason == "qps: 10.5 per instance, threshold 10, asks for 2 as now: it is within 10%"
+    assert at_once(settings(), 15.0, 2).reason == "qps: 7.5 per instance, threshold 10, asks for 2"
 
 
 def test_less_load_waits_for_the_window() -> None:

@@ -69,6 +69,11 @@ class TestQueue:
     def test_threads_work_beside_each_other(self) -> None:
         assert fixed("0,30\n10,30\n", threads=3).most_waiting == 0
 
+    def test_no_more_at_once_than_the_cpus_are_enough_for(self) -> None:
+        assert fixed("0,30\n10,30\n", threads=4, cpus=2.0).steps[0].queue == 10
+        assert fixed("0,30\n10,30\n", threads=4, cpus=2.0, cpu_share=0.5).most_waiting == 0
+        assert fixed("0,30\n10,30\n", threads=4, cpus=2.0, cpu_share=0.0).most_waiting == 0
+
 
 class TestSeconds:
     """A trace needn't have a row a second, nor whole seconds."""
