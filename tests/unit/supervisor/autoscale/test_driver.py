@@ -98,7 +98,8 @@ async def test_the_first_request_at_zero_is_answered_to_in_the_same_turn() -> No
 async def test_waking_what_is_awake_or_not_scaled_does_nothing() -> None:
     async with running(settings()) as (scaler, service, _):
         scaler.wake()
-        assert (service.applied, len(scaler.decisions())) == ([], 1)
+        (begun,) = scaler.decisions()
+        assert (service.applied, begun.count) == ([], 1)
     clock = FakeClock()
     service = Service(clock, 0)
     for given in (None, settings(low=0)):

@@ -155,6 +155,13 @@ class TestScaling:
         assert outcome.steps[124].queue == 25
         assert (outcome.served, outcome.requests) == (400, 400)
 
+    def test_a_request_right_after_the_last_one_went_wakes_it(self) -> None:
+        outcome = simulate(
+            settings(low=0, zero_grace=60.0), TEN_A_SECOND, parse("0,5\n20,0\n80,5\n90,5\n"), instances=1
+        )
+        causes = [(second, one.cause) for second, one in outcome.changes]
+        assert causes == [(80, "idle"), (80, "woken")]
+
     def test_asleep_with_a_short_keepalive_the_first_are_late(self) -> None:
         outcome = simulate(
             settings(low=0, zero_grace=60.0),
