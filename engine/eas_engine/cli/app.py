@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from eas_engine.cli import options as o
+from eas_engine.cli.autoscale.commands import autoscale
 from eas_engine.cli.command import App, ServeByDefault, chosen
 from eas_engine.cli.target import Target
 from eas_engine.cli.told import told
@@ -233,6 +234,8 @@ def pools(
     with told(debug=debug):
         run(settings, state_dir, as_json=json)
 
+
+app.add_typer(autoscale, name="autoscale")
 
 cache = App(help="What was fetched, and how much of the disk it takes.", no_args_is_help=True)
 app.add_typer(cache, name="cache")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from eas_engine.spec.values import Integer, Number, Section, Text, parameter, section
 
+METRICS = ("qps", "qps1k", "cpu", "gpu[util]", "queue")
 MOST = 3000
 LONGEST = 7 * 24 * 3600
 
@@ -13,7 +14,11 @@ LONGEST = 7 * 24 * 3600
 class ScaleStrategy(Section):
     """One metric and its wanted value per instance."""
 
-    metricName: Text = parameter(..., "`qps`, `qps1k`, `cpu`, `gpu[util]` or `queue`.")  # noqa: N815
+    metricName: Text = parameter(  # noqa: N815
+        ...,
+        "Of an instance: `qps` (requests per second), `qps1k` (the same times 1000), `cpu` (percent of its "
+        "CPUs), `gpu[util]` (percent), `queue` (requests that wait).",
+    )
     threshold: Number = parameter(..., "The wanted value per instance.", gt=0)
 
 
@@ -21,7 +26,11 @@ class ScaleUp(Section):
     """Upwards."""
 
     stabilizationWindowSeconds: Integer = parameter(  # noqa: N815
-        0, "How long the load must ask for more.", unit="seconds", ge=0, le=LONGEST
+        0,
+        "How long the load must ask for more: the lowest number of this time counts.",
+        unit="seconds",
+        ge=0,
+        le=LONGEST,
     )
 
 
@@ -29,7 +38,11 @@ class ScaleDown(Section):
     """Downwards."""
 
     stabilizationWindowSeconds: Integer = parameter(  # noqa: N815
-        300, "How long the load must ask for less.", unit="seconds", ge=0, le=LONGEST
+        300,
+        "How long the load must ask for less: the highest number of this time counts.",
+        unit="seconds",
+        ge=0,
+        le=LONGEST,
     )
 
 
@@ -37,10 +50,14 @@ class OnZero(Section):
     """To no instance at all, and back."""
 
     scaleDownGracePeriodSeconds: Integer = parameter(  # noqa: N815
-        600, "How long nothing must come before the last instance goes.", unit="seconds", ge=0, le=LONGEST
+        600,
+        "How long nothing must come before the last instance goes; with `min` 0 alone.",
+        unit="seconds",
+        ge=0,
+        le=LONGEST,
     )
     scaleUpActivationReplicas: Integer = parameter(  # noqa: N815
-        1, "Instances started by the first request.", ge=1, le=MOST
+        1, "Instances started by the first request at zero.", ge=1, le=MOST
     )
 
 
@@ -55,9 +72,23 @@ class Behavior(Section):
 class ScaleJob(Section):
     """A number of instances at a time of day."""
 
-    name: Text = parameter(..., "The job's name.", min_length=1)
-    schedule: Text = parameter(..., "When, as a cron expression.", min_length=1)
-    targetSize: Integer = parameter(..., "How many instances then.", ge=0, le=MOST)  # noqa: N815
+    name: Text = parameter("", "The job's name, for logs and `autoscale explain`.", shown_default="its place")
+    schedule: Text = parameter(
+        ...,
+        "When, as a cron expression: six fields (second minute hour day month weekday), or five without the "
+        "second; `@daily` and its like; `@date 2026-11-11 08:00:00`, once.",
+        min_length=1,
+    )
+    targetSize: Integer = parameter(  # noqa: N815
+        ...,
+        "How many instances then, within `min`..`max`, until the next job. With metrics it is the fewest "
+        "from then on.",
+        ge=0,
+        le=MOST,
+    )
+    timeZone: Text = parameter(  # noqa: N815
+        "", "Of the schedule, as an IANA name.", shown_default="`autoscaler.timeZone`"
+    )
 
 
 class Autoscaler(Section):
@@ -72,8 +103,18 @@ class Autoscaler(Section):
         shown_default="none",
     )
     scaleStrategies: tuple[ScaleStrategy, ...] = parameter(  # noqa: N815
-        (), "The same as a list, `[{metricName, threshold}]`."
+        (), "The same as a list, `[{metricName, threshold}]`; both together are one set of metrics."
     )
     behavior: Behavior = section("How fast it follows.")
     scaleJobs: tuple[ScaleJob, ...] = parameter((), "Numbers of instances by time.")  # noqa: N815
-    excludeDates: tuple[Text, ...] = parameter((), "Days on which the jobs rest.")  # noqa: N815
+    excludeDates: tuple[Text, ...] = parameter(  # noqa: N815
+        (),
+        "Days on which the jobs rest: dates (`2026-12-25`) or cron expressions of days (`* * * * * 0,6`). "
+        "The size of the job before holds.",
+    )
+    timeZone: Text = parameter(  # noqa: N815
+        "",
+        "The time zone of the jobs, as an IANA name (`Asia/Shanghai`).",
+        shown_default="the machine's own",
+        ours=True,
+    )

@@ -6,6 +6,7 @@ Only what is in effect, or says more than "not yet", has words of its own; ``che
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -220,6 +221,16 @@ def _callers(spec: ServiceSpec, _: Machine) -> str:
     return "callers with any address are answered"
 
 
+def _time_zone(spec: ServiceSpec, _: Machine) -> str:
+    if spec.autoscaler is None or not spec.autoscaler.scaleJobs:
+        return "no jobs"
+    from eas_engine.spec.schedules import zone  # noqa: PLC0415 - the calendar is for those who have jobs
+
+    where = spec.autoscaler.timeZone or "the machine's own time"
+    now = datetime.now(zone(spec.autoscaler.timeZone))
+    return f"jobs go by {where}, now {now:%H:%M} {now.tzname()}"
+
+
 def _container(spec: ServiceSpec, machine: Machine) -> str:
     if not spec.containers:
         return "none"
@@ -298,6 +309,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "processor_entry": _entry,
         "cloud.computing.instance_type": _instance_type,
         "networking.disable_internet_endpoint": _callers,
+        "autoscaler.timeZone": _time_zone,
         "metadata.instance": _instances,
         "metadata.cpu": _cpu,
         "metadata.memory": _memory,

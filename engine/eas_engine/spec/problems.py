@@ -52,6 +52,15 @@ class Problem:
         return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A broken rule: ``about`` lists the parameters, the one to point at first."""
+
+    about: tuple[str, ...]
+    message: str
+    severity: Literal["error", "warning"] = "error"
+
+
 class ConfigurationError(errors.ConfigurationError):
     """service.json can't be read as a service.
 

@@ -25,6 +25,7 @@ PACKAGES = {
 }
 CORE = {
     "cramjam",
+    "cronsim",
     "httptools",
     "prometheus-client",
     "psutil",

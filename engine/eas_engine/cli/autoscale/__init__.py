@@ -1,0 +1,1 @@
+"""``eas-engine autoscale``: explain what was decided, record a load, and try settings on it."""
