@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import select
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import typer
 
 from eas_engine.cli.engines import get
 from eas_engine.cli.told import complain
-from eas_engine.state import Found
+from eas_engine.state import Found, default_root
 from eas_engine.telemetry.logs import wants_bars
 
 Operation = Mapping[str, Any]
@@ -66,7 +69,10 @@ def again(engine: Found, operation: Operation) -> str:
 def of(engine: Found) -> str:
     """The options that name the engine in a command to copy."""
     workspace = engine.record.workspace_id
-    return f" --name {engine.record.name}" + (f" --workspace-id {workspace}" if workspace else "")
+    root = engine.path.parents[1 if workspace else 0]
+    found = os.environ.get("EAS_STATE_DIR") or str(default_root())
+    elsewhere = f" --state-dir {shlex.quote(str(root))}" if Path(found).absolute() != root else ""
+    return f" --name {engine.record.name}{f' --workspace-id {workspace}' if workspace else ''}{elsewhere}"
 
 
 def _looks(engine: Found, operation: Operation, *, instances: bool) -> Iterator[tuple[Operation, Instances]]:

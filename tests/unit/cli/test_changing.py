@@ -230,7 +230,8 @@ def test_without_waiting_it_says_how_to_look(tmp_path: Path) -> None:
         done = eas(tmp_path, "restart", "--no-wait")
         assert done.exit_code == 0
         assert done.stdout == (
-            "digits: restart was accepted; `eas-engine operations 1 --wait --name digits` shows it\n"
+            "digits: restart was accepted; "
+            f"`eas-engine operations 1 --wait --name digits --state-dir {tmp_path}` shows it\n"
         )
         assert json.loads(eas(tmp_path, "restart", "--no-wait", "--json").stdout)["state"] == "preparing"
 
@@ -259,11 +260,12 @@ def test_a_canary_says_what_can_be_done_with_it(tmp_path: Path, config: Path) ->
     with engine(tmp_path, Fleet(workspace="red", script={"update": steps}), workspace="red"):
         done = eas(tmp_path, "update", str(config), "--canary", "10%", "--workspace-id", "red")
     assert done.exit_code == 0
+    which = f"--name digits --workspace-id red --state-dir {tmp_path}"
     assert done.stdout.splitlines() == [
         "digits: version 6 is tried out beside the service",
-        "  look             eas-engine canary --name digits --workspace-id red",
-        "  take it for all  eas-engine promote --name digits --workspace-id red",
-        "  drop it          eas-engine rollback --name digits --workspace-id red",
+        f"  look             eas-engine canary {which}",
+        f"  take it for all  eas-engine promote {which}",
+        f"  drop it          eas-engine rollback {which}",
     ]
 
 

@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_the_operation_running(tmp_path: Path) -> None:
         assert (process.returncode, out) == (130, "")
         assert err == (
             "eas-engine: operation 1 (restart) goes on; "
-            "`eas-engine operations 1 --wait --name digits` shows it\n"
+            f"`eas-engine operations 1 --wait --name digits --state-dir {tmp_path}` shows it\n"
         )
         again = command(tmp_path, "operations", "1", "--wait", "--json")
         assert "rolling" in line_of(again.stderr)
