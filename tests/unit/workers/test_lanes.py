@@ -446,3 +446,22 @@ def test_those_under_suspicion_get_their_second_try_when_it_is_turned_off(make: 
     parts.host()
     parts.serve_all()
     assert asker.code == 200
+
+
+def test_a_suspect_need_not_wait_for_mains_own_host(make: Making) -> None:
+    parts = make(retry=True)
+    main, starting, new = parts.host(threads=1), parts.host(opened=False), beside(parts, BATCHES, threads=1)
+    asker = ask(parts, 2)[1]
+    main.serve()
+    parts.loop.turn()
+    assert asker.code is None
+    assert new.begin(new.read()[0])
+    parts.kill(new)
+    again = parts.host(threads=1, release=NEW)
+    assert parts.lanes.main.pool.links == [main.link, starting.link]
+    main.link.drain()
+    parts.lanes.settle()
+    parts.loop.advance(0.01)  # what was handed out and not begun is taken back
+    assert numbers(again) == [2]
+    parts.serve_all()
+    assert asker.code == 200
