@@ -17,16 +17,21 @@ from eas_engine.plane import Plane
 from eas_engine.spec import presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.launch import Program
+from eas_engine.supervisor.limits.enforcer import Enforcer
+from eas_engine.supervisor.limits.variables import threads
 from eas_engine.supervisor.mounts import workspace_mounts
+from eas_engine.supervisor.place import Limits as InstanceLimits
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
 
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
     from eas_engine.prepare import Parts
+    from eas_engine.spec import ServiceSpec
     from eas_engine.telemetry.logs import Logs
 
 
 _CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
+_MB, _GB = 2**20, 2**30
 
 
 def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
@@ -93,6 +98,7 @@ def settings(parts: Parts) -> Settings:
             class_path=_class_path(parts),
             java_opts=service.metadata.java_opts,
             memory_mb=service.metadata.memory,
+            cpus=None if service.metadata.cpu is None else threads(service.metadata.cpu),
         ),
         instances=service.start_count,
         threads=rpc.worker_threads,
@@ -100,6 +106,39 @@ def settings(parts: Parts) -> Settings:
         enable_sigterm=rpc.enable_sigterm,
         crash_block=service.runtime.enable_crash_block,
         grace=float(service.metadata.eas.termination_grace_period),
+        limits=limits(service),
+    )
+
+
+def limits(service: ServiceSpec) -> InstanceLimits:
+    """What one instance may use."""
+    wanted = service.metadata
+    return InstanceLimits(
+        cpu=wanted.cpu,
+        best_effort=wanted.qos == "BestEffort",
+        memory=None if wanted.memory is None else wanted.memory * _MB,
+        shm=None if wanted.shm_size is None else int(wanted.shm_size * _GB),
+        scratch=service.features.extra_ephemeral_storage or None,
+    )
+
+
+def enforcer(parts: Parts, logs: Logs) -> Enforcer:
+    """Who holds the instances within their limits."""
+    artifacts, service = parts.artifacts, parts.loaded.spec
+    workspace = artifacts.workspace
+    needed = (
+        *(str(one) for one in (artifacts.entry, artifacts.processor_dir, artifacts.warm_up or "")),
+        *(str(one) for one in (parts.sdk, artifacts.interpreter, sys.prefix, sys.base_prefix)),
+        *(artifacts.model_path, artifacts.model_entry, *_class_path(parts)),
+        *(variable.value for variable in service.processor_envs),
+    )
+    return Enforcer(
+        service.name,
+        parts.state.path / "scratch",
+        parts.loaded.machine.cgroups,
+        warn=logs.log.warning,
+        workspace=workspace.root if workspace else None,
+        needed=needed,
     )
 
 

@@ -14,6 +14,7 @@ import asyncio
 import gc
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -30,6 +31,7 @@ from eas_engine.prepare import Parts, prepare, reachable
 from eas_engine.spec.loops import has_gil, loops
 from eas_engine.state import EngineRecord
 from eas_engine.supervisor.instance import Hooks
+from eas_engine.supervisor.launch import execute
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.scene import Scenes
 from eas_engine.telemetry.batches import batches
@@ -75,6 +77,7 @@ class Engine:
         self._plane = assembly.plane(self._parts, self._logs, self._clock)
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
+        self._enforcer = assembly.enforcer(self._parts, self._logs)
         self._supervisor = Supervisor(
             assembly.settings(self._parts),
             self._plane.channel,
@@ -87,6 +90,7 @@ class Engine:
                 on_properties=self._plane.keep_alive,
             ),
             scenes=self._scenes,
+            execute=partial(execute, enforcer=self._enforcer),
         )
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         service = self._parts.loaded.spec
@@ -113,6 +117,7 @@ class Engine:
             return await self._serve()
         finally:
             await asyncio.to_thread(admin.stop)
+            await asyncio.to_thread(self._enforcer.close)
 
     async def _serve(self) -> int:
         entrance = Entrance(self._parts.listener, self._plane.front, self._clock)
@@ -230,7 +235,7 @@ class Engine:
 
     def load(self) -> Load:
         """How full the service is; safe from the admin thread."""
-        return overview.load(self._supervisor.snapshot(), self._plane)
+        return overview.load(self._supervisor.snapshot(), self._plane, self._enforcer.usage)
 
     async def clear_crashes(self, scene: str | None) -> Cleared:
         """Delete what was kept of one crash, or of all, and start the instances again that they block."""
@@ -250,7 +255,9 @@ class Engine:
             uptime=self._clock.now() - self._started,
             url=parts.url,
             admin_url=self._admin_url,
-            load=overview.load(self._supervisor.snapshot(), self._plane, self._supervisor.last_lines),
+            load=overview.load(
+                self._supervisor.snapshot(), self._plane, self._enforcer.usage, self._supervisor.last_lines
+            ),
             readiness=self.readiness(),
             rates=self._window.rates(),
             lag=self._window.lag,

@@ -10,8 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from eas_engine.spec import cgroups
+from eas_engine.spec.cgroups import Cgroups
 from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 
+_CGROUPS: Final = "EAS_CGROUPS"
+_OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
 
@@ -38,6 +42,8 @@ class Machine:
     """Where credentials for oss:// come from; empty: there are none (anonymous)."""
     packages: Packages = field(default_factory=KnownPackages)
     """The Python packages beside the engine."""
+    cgroups: Cgroups = field(default_factory=Cgroups)
+    """Where the engine may make control groups for its instances."""
 
 
 def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
@@ -52,6 +58,7 @@ def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
         packages=InstalledPackages(),
+        cgroups=cgroups.NONE if environ.get(_CGROUPS, "").lower() in _OFF else cgroups.find(),
     )
 
 

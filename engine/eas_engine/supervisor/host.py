@@ -30,6 +30,7 @@ from eas_engine.supervisor.keeping import Keeping
 from eas_engine.supervisor.life import Life
 from eas_engine.supervisor.lifecycle import Event, IllegalEvent, State, advance
 from eas_engine.supervisor.observe import Crash, HostSnapshot, Seat
+from eas_engine.supervisor.place import Place, Quarters
 from eas_engine.supervisor.restart import Deaths
 from eas_engine.supervisor.settings import effective_keepalive, effective_threads, lacks_batch_call
 
@@ -113,6 +114,7 @@ class Host:
             started=life.started,
             started_at=life.started_at,
             killed=life.killed,
+            enforced=life.running.enforcement(),
             call_by=life.call_by,
         )
 
@@ -225,7 +227,8 @@ class Host:
             self._not_executed(error)
             return None
         try:
-            running = self._all.execute(self._all.settings.program, channel.fds, self)
+            quarters = Quarters(self.instance, Place(), self._all.settings.limits)
+            running = self._all.execute(self._all.settings.program, channel.fds, self, quarters)
         except (OSError, ValueError) as error:  # ValueError: a NUL in a path or in the environment
             channel.started()
             channel.lost(InstanceCrashed())
@@ -325,6 +328,10 @@ class Host:
             by = self._clock.now() + LAST_STEPS
             self.condemn(Condemned("control", why), by)
 
+    def on_over_limit(self, why: Condemned) -> None:
+        """See ``Listener``."""
+        self.condemn(why, self._clock.now())
+
     def on_exit(self, status: int) -> None:
         """See ``Listener``."""
         life = self._life
@@ -350,6 +357,8 @@ class Host:
             for warning in hello.warnings:
                 self._all.hooks.log("processor_warning", instance=self.instance, warning=warning)
         self._hello = hello
+        for lost in life.running.settle(hello.limits).lacking():
+            self._all.hooks.warn("limit_not_enforced", instance=self.instance, limit=lost)
         lacking = lacks_batch_call(settings.processor, hello)
         if lacking:
             life.running.send({"type": "stop"})

@@ -46,6 +46,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarters:
+    """Where one instance is, and what it may use there: what its hosts are executed with."""
+
+    instance: str
+    place: Place
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
 class NoPlace:
     """The instance fits nowhere now; ``reason`` has the figures, for a person."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from eas_engine.supervisor.control import Hello
 from eas_engine.supervisor.launch import Program
+from eas_engine.supervisor.place import Limits
 
 DEFAULT_THREADS = 5
 """``rpc.worker_threads``, and allspark's own default."""
@@ -82,6 +83,8 @@ class Processor:
     """Options of the JVM (``java_opts``)."""
     memory_mb: int | None = None
     """Memory of one instance (``metadata.memory``), which the heap of a JVM follows; None: no limit."""
+    cpus: int | None = None
+    """Whole CPUs of one instance (``metadata.cpu``, rounded up), which a JVM is told; None: the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Settings:
         enable_sigterm: ``rpc.enable_sigterm``.
         crash_block: ``runtime.enable_crash_block``.
         grace: ``eas.termination_grace_period``, seconds.
+        limits: what each instance may use.
     """
 
     service: str
@@ -107,6 +111,7 @@ class Settings:
     enable_sigterm: bool = False
     crash_block: bool = False
     grace: float = 30.0
+    limits: Limits = field(default_factory=Limits)
 
 
 def effective_threads(settings: Settings, hello: Hello) -> int:
