@@ -283,6 +283,8 @@ class HostProcess:
 
     def send(self, message: Mapping[str, object]) -> None:
         """See ``Running``."""
+        if message.get("type") == "stop" and self._stay is not None:
+            self._stay.remember()
         self._control.send(message)
 
     def terminate(self) -> None:

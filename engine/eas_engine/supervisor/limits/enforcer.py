@@ -13,6 +13,7 @@ from eas_engine.spec.cgroups import Cgroups
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.limits import groups, scratch
 from eas_engine.supervisor.limits.affinity import Cpus
+from eas_engine.supervisor.limits.control_files import Files
 from eas_engine.supervisor.limits.lodging import Lodging, Stay
 from eas_engine.supervisor.limits.report import Used
 from eas_engine.supervisor.limits.rounds import Rounds
@@ -32,6 +33,7 @@ class Enforcer:
         warn: told what should not happen: an event and its fields.
         workspace: the directory that all instances share and may write to; None: none.
         needed: paths that the instances read.
+        kernel: the files of control groups; tests have others.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Enforcer:
         warn: Callable[..., None],
         workspace: Path | None = None,
         needed: Iterable[str] = (),
+        kernel: Files | None = None,
     ) -> None:
         self.cpus = Cpus(os.sched_getaffinity(0))
         self.workspace = scratch.Workspace(workspace)
@@ -55,8 +58,8 @@ class Enforcer:
         self._disk = Rounds("scratch of instances", self._failed)
         self._sweeper = Sweeper(self._failed)
         scratch.clear(directory)
-        self._group = groups.EngineGroup(cgroups, _UNUSUAL.sub("-", service))
-        self._sweeper.do(lambda: groups.tidy(cgroups.bases))
+        self._group = groups.EngineGroup(cgroups, _UNUSUAL.sub("-", service), kernel)
+        self._sweeper.do(lambda: groups.tidy(cgroups.bases, kernel))
 
     def __repr__(self) -> str:
         return f"<Enforcer {self._group!r}: {len(self._lodgings)} instances>"

@@ -338,7 +338,7 @@ class Stay:
         return self._group is not None and self._told is not None and not self._told.get(GROUP, UNTOLD)
 
     def remember(self) -> None:
-        """It is about to be killed: where no group knows what it has started, note that."""
+        """It is about to end: where no group knows what it has started, note that."""
         if not self.inside and self.family is not None:
             self.family.members()
 
