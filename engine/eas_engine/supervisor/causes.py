@@ -14,8 +14,7 @@ begun.
 | ``control`` | the same with the control socket |
 | ``stopped`` | it was to leave (no crash) |
 | ``jvm`` | the Java virtual machine died and left an ``hs_err`` file |
-| ``oom`` | SIGKILL by the kernel for want of memory, also of a process that it had started, or by the engine
-             because it had more than its limit; the end of a JVM whose heap is full |
+| ``oom`` | killed for want of memory: by the kernel, by the engine for its limit; a JVM's heap is full |
 | ``ephemeral_storage`` | it wrote more than its limit, and the engine ended it |
 | ``killed`` | SIGKILL by somebody else |
 | ``cpp_exception`` | SIGABRT after ``std::terminate`` told of an exception |
