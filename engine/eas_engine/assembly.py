@@ -16,8 +16,13 @@ from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane, PlaneSettings
 from eas_engine.spec import presets
 from eas_engine.spec.loops import body_threads
+from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
 from eas_engine.supervisor.launch import Program
+from eas_engine.supervisor.limits.enforcer import Enforcer
+from eas_engine.supervisor.limits.variables import threads
 from eas_engine.supervisor.mounts import workspace_mounts
+from eas_engine.supervisor.place import Limits as InstanceLimits
+from eas_engine.supervisor.place import Needs
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
 
 if TYPE_CHECKING:
@@ -27,11 +32,13 @@ if TYPE_CHECKING:
     from eas_engine.configuration import Configured
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
+    from eas_engine.spec import ServiceSpec
     from eas_engine.state import Token
     from eas_engine.telemetry.logs import Logs
 
 
 _CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
+_MB, _GB = 2**20, 2**30
 
 
 def plane(parts: Parts, logs: Logs, clock: Clock) -> Plane:
@@ -95,6 +102,7 @@ def settings(of: Configured, sdk: Path) -> Settings:
             environment=_environment(of),
             core_files=service.runtime.enable_crash_block,
             mounts=workspace_mounts(workspace.root, workspace.links) if workspace else (),
+            needs=_needs(of, sdk),
         ),
         processor=Processor(
             entry=str(artifacts.entry),
@@ -113,13 +121,55 @@ def settings(of: Configured, sdk: Path) -> Settings:
             class_path=_class_path(of),
             java_opts=service.metadata.java_opts,
             memory_mb=service.metadata.memory,
+            cpus=None if service.metadata.cpu is None else threads(service.metadata.cpu),
         ),
         threads=rpc.worker_threads,
         keepalive_ms=rpc.keepalive,
         enable_sigterm=rpc.enable_sigterm,
         crash_block=service.runtime.enable_crash_block,
         grace=float(service.metadata.eas.termination_grace_period),
+        limits=limits(service),
     )
+
+
+def limits(service: ServiceSpec) -> InstanceLimits:
+    """What one instance may use."""
+    wanted = service.metadata
+    return InstanceLimits(
+        cpu=wanted.cpu,
+        best_effort=wanted.qos == "BestEffort",
+        memory=None if wanted.memory is None else wanted.memory * _MB,
+        shm=None if wanted.shm_size is None else int(wanted.shm_size * _GB),
+        scratch=service.features.extra_ephemeral_storage or None,
+    )
+
+
+def autoscaling(of: Configured) -> AutoscaleSettings | None:
+    """What the autoscaler goes by; None without one."""
+    spec, machine = of.loaded.spec, of.loaded.machine
+    if spec.autoscaler is None:
+        return None
+    return AutoscaleSettings.of(spec.autoscaler, spec.metadata.cpu or float(machine.cpus))
+
+
+def enforcer(parts: Parts, logs: Logs) -> Enforcer:
+    """Who holds the instances within their limits."""
+    loaded = parts.first.loaded
+    return Enforcer(
+        loaded.spec.name, parts.state.path / "scratch", loaded.machine.cgroups, warn=logs.log.warning
+    )
+
+
+def _needs(of: Configured, sdk: Path) -> Needs:
+    """What the instances of a version share and read."""
+    artifacts, service = of.artifacts, of.loaded.spec
+    paths = (
+        *(str(one) for one in (artifacts.entry, artifacts.processor_dir, artifacts.warm_up or "")),
+        *(str(one) for one in (sdk, artifacts.interpreter, sys.prefix, sys.base_prefix)),
+        *(artifacts.model_path, artifacts.model_entry, *_class_path(of)),
+        *(variable.value for variable in service.processor_envs),
+    )
+    return Needs(of.workspace, paths)
 
 
 def _preset(of: Configured) -> Preset | None:

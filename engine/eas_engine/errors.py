@@ -148,9 +148,15 @@ class InstanceJvmCrashed(InstanceCrashed):
 
 
 class InstanceOutOfMemory(InstanceCrashed):
-    """The kernel ended the instance for want of memory."""
+    """The instance was ended for want of memory, or because it had more than ``metadata.memory``."""
 
     code, text = "instance_out_of_memory", "the instance ran out of memory while it had this request"
+
+
+class InstanceStorageExceeded(InstanceCrashed):
+    """The instance wrote more than ``eas.aliyun.com/extra-ephemeral-storage`` allows, and was ended."""
+
+    code, text = "instance_storage_exceeded", "the instance wrote too much while it had this request"
 
 
 class InstanceKilled(InstanceCrashed):

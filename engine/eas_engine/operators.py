@@ -16,6 +16,7 @@ from eas_engine import __version__, overview
 from eas_engine.configuration import read
 from eas_engine.errors import ConfigurationError
 from eas_engine.spec.loops import has_gil, loops
+from eas_engine.supervisor.autoscale.document import document
 from eas_engine.telemetry.batches import batches
 from eas_engine.telemetry.status import Cleared, Load, Readiness, ServiceStatus, without_secrets
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from eas_engine.operations import Asked, Event, Operation, Plan, Update, Version
     from eas_engine.plane import Plane
     from eas_engine.prepare import Parts
+    from eas_engine.supervisor.autoscale.driver import Scaler
+    from eas_engine.supervisor.limits.enforcer import Enforcer
     from eas_engine.supervisor.reconcile import Supervisor
     from eas_engine.supervisor.scene import Scenes
     from eas_engine.telemetry.events import Events
@@ -53,6 +56,8 @@ class Running:
     updates: Updates
     window: Window
     scenes: Scenes
+    enforcer: Enforcer
+    scaler: Scaler
     events: Events
     tail: Tail
     logs: Logs
@@ -94,7 +99,8 @@ class Operators:
 
     def load(self) -> Load:
         """How full the service is."""
-        return overview.load(self._running.supervisor.snapshot(), self._running.plane)
+        running = self._running
+        return overview.load(running.supervisor.snapshot(), running.plane, running.enforcer.usage)
 
     def workspace_id(self) -> str:
         """``metadata.workspace_id``."""
@@ -139,8 +145,9 @@ class Operators:
         return shown if isinstance(shown, dict) else None
 
     async def autoscale(self) -> Mapping[str, object] | None:
-        """The autoscaler's settings and last decisions; None without one."""
-        return None
+        """The autoscaler's settings, last decisions and samples."""
+        scaler = self._running.scaler
+        return document(scaler.settings, scaler.decisions(), scaler.samples())
 
     async def comparison(self) -> Mapping[str, object] | None:
         """The canary, or the shadow, beside the service; None when there is none."""
@@ -173,7 +180,7 @@ class Operators:
             uptime=running.clock.now() - running.started,
             url=running.parts.url,
             admin_url=running.admin_url(),
-            load=overview.load(fleet, plane, running.supervisor.last_lines),
+            load=overview.load(fleet, plane, running.enforcer.usage, running.supervisor.last_lines),
             readiness=self.readiness(),
             rates=running.window.rates(),
             lag=running.window.lag,

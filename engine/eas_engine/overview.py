@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from eas_engine.telemetry.status import InstanceStatus, Load
+from eas_engine.telemetry.status import InstanceStatus, InstanceUsage, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eas_engine.plane import Plane
+    from eas_engine.supervisor.limits.report import Used
     from eas_engine.supervisor.observe import FleetSnapshot, InstanceSnapshot
 
 
 def load(
-    fleet: FleetSnapshot, plane: Plane, lines: Callable[[str], tuple[str, ...]] = lambda _name: ()
+    fleet: FleetSnapshot,
+    plane: Plane,
+    usage: Callable[[str], Used | None] = lambda _name: None,
+    lines: Callable[[str], tuple[str, ...]] = lambda _name: (),
 ) -> Load:
-    """How full the service is now. `lines`: an instance's last log lines, where they are wanted.
+    """How full the service is now.
+
+    `usage`: what an instance uses; `lines`: its last log lines, where they are wanted.
 
     Only reads, so that the admin thread may call it: what it sees may be a moment apart, never torn.
     """
@@ -34,12 +40,17 @@ def load(
         unread_bytes=plane.front.unread.total,
         connections=plane.counters.connections,
         connections_limit=plane.front.room.limit,
-        instances=tuple(_instance(instance, busy, lines) for instance in fleet.instances),
+        instances=tuple(
+            _instance(instance, busy, usage(instance.name), lines) for instance in fleet.instances
+        ),
     )
 
 
 def _instance(
-    seen: InstanceSnapshot, busy: dict[str, int], lines: Callable[[str], tuple[str, ...]]
+    seen: InstanceSnapshot,
+    busy: dict[str, int],
+    used: Used | None,
+    lines: Callable[[str], tuple[str, ...]],
 ) -> InstanceStatus:
     crash = seen.last_crash
     return InstanceStatus(
@@ -52,6 +63,8 @@ def _instance(
         busy_threads=sum(busy.get(host.name, 0) for host in seen.hosts),
         restarts=dict(seen.restarts),
         mounts=seen.mounts,
+        enforced=asdict(seen.enforced) if seen.enforced else {},
+        used=None if used is None else InstanceUsage(**asdict(used)),
         log=lines(seen.name),
         last_crash=None if crash is None else asdict(crash) | {"state": crash.state.name},
     )

@@ -16,6 +16,7 @@ import asyncio
 import gc
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -29,6 +30,7 @@ from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.entrance import Entrance
 from eas_engine.gateway.listen import raise_descriptor_limit
 from eas_engine.gateway.room import share_of_admin
+from eas_engine.gauge import Gauge
 from eas_engine.notes import Notes
 from eas_engine.operations import Update
 from eas_engine.operators import Operators, Running
@@ -37,7 +39,10 @@ from eas_engine.prepare import Parts, prepare, reachable
 from eas_engine.spec.engine import load as engine_settings
 from eas_engine.spec.load import read_text
 from eas_engine.state import EngineRecord
+from eas_engine.supervisor.autoscale.driver import Scaler
 from eas_engine.supervisor.instance import Hooks
+from eas_engine.supervisor.launch import execute
+from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Release, RolloutStatus, TrialStatus
 from eas_engine.supervisor.scene import Scenes
@@ -81,7 +86,7 @@ class Engine:
         self._started = clock.now()
         self._stop = asyncio.Event()
         self._token = parts.token
-        self._stopping = False
+        self._stopping = self._stopped = False
         self._signals = 0
 
     async def run(self) -> int:
@@ -92,9 +97,14 @@ class Engine:
         self._plane = assembly.plane(self._parts, self._logs, self._clock)
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
+        self._enforcer = assembly.enforcer(self._parts, self._logs)
+        self._placer = LedgerPlacer.of(first.loaded, self._parts.root)
         self._supervisor = self._supervise(first)
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         self._updates = Updates(self._joined(), first)
+        self._gauge = Gauge(self._plane, self._supervisor.snapshot, self._enforcer.usage, self._clock)
+        self._scaler = Scaler(None, self._gauge.sample, self._autoscale, self._clock, self._notes.info)
+        self._plane.on_wake = self._scaler.wake
         self._operators = Operators(self._running())
         self._metrics = self._labelled(first)
         self._watch_signals()
@@ -112,6 +122,8 @@ class Engine:
             return await self._serve()
         finally:
             await asyncio.to_thread(admin.stop)
+            await asyncio.to_thread(self._enforcer.close)
+            await asyncio.to_thread(self._enforcer.close)
 
     async def _serve(self) -> int:
         entrance = Entrance(self._parts.listener, self._plane.front, self._clock)
@@ -120,7 +132,13 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(one)
-                for one in (self._plane.tick(), self._window.run(), entrance.run(), self._updates.run())
+                for one in (
+                    self._plane.tick(),
+                    self._window.run(),
+                    entrance.run(),
+                    self._updates.run(),
+                    self._scaler.run(),
+                )
             ]
             supervision = tasks.create_task(self._supervisor.run())
             ready = tasks.create_task(self._when_ready())
@@ -154,6 +172,8 @@ class Engine:
                 on_trial=self._tried_out,
             ),
             scenes=self._scenes,
+            placer=self._placer,
+            execute=partial(execute, enforcer=self._enforcer),
         )
 
     def _joined(self) -> Joined:
@@ -178,6 +198,8 @@ class Engine:
             updates=self._updates,
             window=self._window,
             scenes=self._scenes,
+            enforcer=self._enforcer,
+            scaler=self._scaler,
             events=self._notes.events,
             tail=self._notes.tail,
             logs=self._logs,
@@ -190,6 +212,7 @@ class Engine:
         )
 
     def _release(self, number: int, of: Configured) -> Release:
+        self._placer.wishes = Wishes.of(of.loaded.spec)
         return Release(number, of.version, assembly.settings(of, self._parts.sdk))
 
     def _places(self, in_use: tuple[Path, ...]) -> Places:
@@ -222,14 +245,34 @@ class Engine:
         self._logs.describe(service.name, service.metadata.workspace_id, service.labels)
         self._plane.configure(assembly.plane_settings(of, self._token, self._parts.options))
         self._supervisor.adjust(self._release(0, of), strategy(service))
+        self._configure_scaler(stopped=self._stopped)
         self._metrics = self._labelled(of)
         self._publish(of)
 
     def _changed(self, fleet: FleetSnapshot) -> None:
         self._plane.observe(fleet)
         self._updates.observe(fleet)
+        if fleet.stopped != self._stopped:
+            self._stopped = fleet.stopped
+            self._configure_scaler(stopped=fleet.stopped)
+
+    def _configure_scaler(self, *, stopped: bool) -> None:
+        """By what holds; a service that an operator has stopped has as many instances as that one wants."""
+        settings = None if stopped else assembly.autoscaling(self._updates.current)
+        self._gauge.measures_cpu = settings is not None and "cpu" in settings.thresholds
+        self._scaler.configure(settings)
+
+    def _autoscale(self, instances: int) -> None:
+        before = self._supervisor.snapshot().wanted
+        self._supervisor.scale(instances)
+        text = f"{before} -> {instances} instances"
+        self._notes.events.tell(
+            "autoscaled", text, by="autoscaler", before=before, after=instances, logged=True
+        )
 
     def _rolled_out(self, status: RolloutStatus) -> None:
+        if status.state == "rolled_back":
+            self._placer.wishes = Wishes.of(self._updates.current.loaded.spec)
         self._updates.releases.on_rollout(status)
 
     def _tried_out(self, status: TrialStatus) -> None:
@@ -263,6 +306,7 @@ class Engine:
     async def _when_ready(self) -> None:
         await self._supervisor.wait_ready()
         self._updates.started()
+        self._configure_scaler(stopped=False)
         if self._parts.options.announce:
             spec = self._parts.first.loaded.spec
             data, codec = "" if spec.processor else "hello", spec.metadata.rpc.decompressor

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
+from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.control import Dumped, Failed, Hello, Ready, Warming
 from eas_engine.supervisor.launch import Listener, Program
+from eas_engine.supervisor.limits.report import Enforcement
 from eas_engine.supervisor.place import Quarters
 
 
@@ -22,6 +24,8 @@ class FakeHost:
         self.stubborn = False
         self.handling = False
         self.oom = 0
+        self.memory_limited: tuple[int, int] | None = None
+        self.enforced: Enforcement | None = None
         self._listener = listener
 
     # what the supervisor does to it (launch.Running)
@@ -45,6 +49,16 @@ class FakeHost:
 
     def oom_kills(self) -> int:
         return self.oom
+
+    def memory(self) -> tuple[int, int] | None:
+        return self.memory_limited
+
+    def settle(self, told: Mapping[str, str]) -> Enforcement:
+        self.enforced = Enforcement(**{name: f"nothing: {why}" for name, why in told.items()})
+        return self.enforced
+
+    def enforcement(self) -> Enforcement | None:
+        return self.enforced
 
     def end(self) -> None:
         self.stubborn = False
@@ -74,6 +88,9 @@ class FakeHost:
     def hangs_up(self) -> None:
         self._listener.on_control_end("the host closed its control socket")
 
+    def is_over(self, kind: str, text: str) -> None:
+        self._listener.on_over_limit(Condemned(kind, text))
+
     def exits(self, status: int) -> None:
         if self.alive:
             self.alive = False
@@ -91,13 +108,19 @@ class FakeHosts:
     def __init__(self) -> None:
         self.made: list[FakeHost] = []
         self.error: OSError | None = None
+        self.quarters: list[Quarters | None] = []
         self._pids = itertools.count(101)
 
     def __call__(
-        self, program: Program, fds: tuple[int, ...], listener: Listener, quarters: Quarters | None = None
+        self,
+        program: Program,
+        fds: tuple[int, ...],
+        listener: Listener,
+        quarters: Quarters | None = None,
     ) -> FakeHost:
         if self.error is not None:
             raise self.error
+        self.quarters.append(quarters)
         host = FakeHost(next(self._pids), listener, quarters)
         self.made.append(host)
         return host

@@ -141,10 +141,27 @@ def show_instances(out: Any, instances: Sequence[Mapping[str, Any]]) -> None:
         if one["workspace"]["visible"] is False:
             why = f"/eas/workspace is not visible: {one['workspace']['reason']}"
             out.print(plain(f"{one['name']}: {why}", "yellow"))
+        if one.get("limits"):
+            colour = "yellow" if any(by.startswith("nothing") for by in one["limits"].values()) else "dim"
+            out.print(plain(f"{one['name']}: {_limits(one)}", colour))
         if one["last_crash"]:
             out.print(plain(f"{one['name']}: last crash: {_crash(one['last_crash'])}", "red"))
         for line in _lines(one)[-_LOG_LINES:]:
             out.print(plain(f"  {one['name']} | {line}"))
+
+
+def _limits(one: Mapping[str, Any]) -> str:
+    """``limits: cpu by cgroup v1, memory by cgroup v1 (312.0 MiB at most so far)``."""
+    from eas_engine.cli.output import size
+
+    used = one["used"] or {}
+    figures = {"memory": used.get("peak"), "scratch": used.get("scratch")}
+    words = {"memory": "at most so far", "scratch": "written"}
+    parts = []
+    for name, by in one["limits"].items():
+        figure = figures.get(name)
+        parts.append(f"{name} by {by}" + (f" ({size(figure)} {words[name]})" if figure is not None else ""))
+    return f"limits: {', '.join(parts)}"
 
 
 def _lines(one: Mapping[str, Any]) -> Sequence[str]:

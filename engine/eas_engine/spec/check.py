@@ -61,6 +61,10 @@ def report(loaded: Loaded, *, has_image: HasImage | None = None) -> dict[str, An
             "disk_free_bytes": machine.disk_free_bytes,
             "cuda_toolkits": list(machine.cuda_toolkits),
             "container_tool": machine.container_tool,
+            "limits": {
+                "cpu": machine.cgroups.by("cpu") or "affinity",
+                "memory": machine.cgroups.by("memory") or "watchdog",
+            },
         },
     }
 

@@ -102,10 +102,24 @@ def _holds(pool: Pool, cpu: float, memory: int) -> float:
 
 
 def _disk(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    yield from _shm(spec, machine)
     disk = spec.features.extra_ephemeral_storage
     if disk is not None and disk > machine.disk_free_bytes:
         message = f"{disk / _GB:g} GiB asked for, {machine.disk_free_bytes / _GB:.1f} GiB are free"
         yield "features.eas.aliyun.com/extra-ephemeral-storage", message, "error"
+
+
+def _shm(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    shm, memory = spec.metadata.shm_size, spec.metadata.memory
+    if shm is None:
+        return
+    if shm * _GB > machine.memory_bytes:
+        here = machine.memory_bytes / _GB
+        message = f"{shm:g} GB asked for, and it is in memory: this machine has {here:.1f} GB"
+        yield "metadata.shm_size", message, "warning"
+    elif memory is not None and shm * _GB > memory * _MB:
+        message = f"{shm:g} GB can't be filled: what is in it counts in metadata.memory ({memory} MB)"
+        yield "metadata.shm_size", message, "warning"
 
 
 def _gpus(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:

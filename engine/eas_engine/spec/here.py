@@ -5,6 +5,7 @@ Only what is in effect, or says more than "not yet", has words of its own; ``che
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -77,17 +78,41 @@ def _instances(spec: ServiceSpec, _: Machine) -> str:
 
 
 def _cpu(spec: ServiceSpec, machine: Machine) -> str:
-    share = f"no share set: each instance may use all {machine.cpus} CPUs"
-    return (
-        share if spec.metadata.cpu is None else f"{spec.metadata.cpu:g} of this machine's {machine.cpus} CPUs"
-    )
+    cpu = spec.metadata.cpu
+    if cpu is None:
+        return f"no share set: each instance may use all {machine.cpus} CPUs"
+    how = machine.cgroups.by("cpu")
+    by = how or f"affinity, so {max(1, math.ceil(cpu))} whole CPUs ({machine.cgroups.reason('cpu')})"
+    return f"at most {cpu:g} of this machine's {machine.cpus} CPUs, by {by}"
 
 
 def _memory(spec: ServiceSpec, machine: Machine) -> str:
     here = size(machine.memory_bytes)
     if spec.metadata.memory is None:
         return f"no limit (this machine has {here})"
-    return f"at most {spec.metadata.memory} MB of this machine's {here}"
+    by = machine.cgroups.by("memory") or f"a watchdog ({machine.cgroups.reason('memory')})"
+    return f"at most {spec.metadata.memory} MB of this machine's {here}, by {by}"
+
+
+def _qos(spec: ServiceSpec, machine: Machine) -> str:
+    if not spec.metadata.qos:
+        return "instances share CPUs that all of them want by their cpu"
+    last = "" if machine.cgroups.by("cpu") else " (not here: that needs a cgroup)"
+    return f"CPU is shared between instances, and others come first{last}; cpu is the most one may use"
+
+
+def _shm(spec: ServiceSpec, _: Machine) -> str:
+    if spec.metadata.shm_size is None:
+        return "the machine's /dev/shm"
+    private = f"a /dev/shm of its own of {spec.metadata.shm_size:g} GiB for each instance"
+    return f"{private}, if the kernel gives mount namespaces; the status says whether it does"
+
+
+def _scratch(spec: ServiceSpec, machine: Machine) -> str:
+    limit = spec.features.extra_ephemeral_storage
+    if not limit:
+        return "no limit, and the machine's /tmp"
+    return f"each instance may write {size(limit)}; {size(machine.disk_free_bytes)} are free now"
 
 
 def _gpu(spec: ServiceSpec, machine: Machine) -> str:
@@ -313,6 +338,9 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "metadata.instance": _instances,
         "metadata.cpu": _cpu,
         "metadata.memory": _memory,
+        "metadata.qos": _qos,
+        "metadata.shm_size": _shm,
+        "features.eas.aliyun.com/extra-ephemeral-storage": _scratch,
         "metadata.gpu": _gpu,
         "metadata.resource": _resource,
         "metadata.scheduling.spread.policy": _spread,

@@ -10,12 +10,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from eas_engine.spec import numa
+from eas_engine.spec import cgroups, numa
+from eas_engine.spec.cgroups import Cgroups
 from eas_engine.spec.engine.settings import EngineSettings
 from eas_engine.spec.machine_types import MachineType, machine_types
 from eas_engine.spec.numa import NumaNode
 from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 
+_CGROUPS: Final = "EAS_CGROUPS"
+_OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
 
@@ -49,6 +52,8 @@ class Machine:
     """The NUMA nodes; empty: unknown, so one for all."""
     settings: EngineSettings = field(default_factory=EngineSettings)
     """Resource groups and own machine types (``eas-engine.toml``)."""
+    cgroups: Cgroups = field(default_factory=Cgroups)
+    """Where the engine may make control groups for its instances."""
 
     @property
     def usable(self) -> tuple[int, ...]:
@@ -79,6 +84,7 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
         packages=InstalledPackages(),
         cpu_numbers=usable,
         nodes=numa.nodes(nodes, usable),
+        cgroups=cgroups.NONE if environ.get(_CGROUPS, "").lower() in _OFF else cgroups.find(),
     )
 
 

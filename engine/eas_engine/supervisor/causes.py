@@ -14,7 +14,8 @@ begun.
 | ``control`` | the same with the control socket |
 | ``stopped`` | it was to leave (no crash) |
 | ``jvm`` | the Java virtual machine died and left an ``hs_err`` file |
-| ``oom`` | SIGKILL by the kernel for want of memory; the end of a JVM whose heap is full |
+| ``oom`` | killed for want of memory: by the kernel, by the engine for its limit; a JVM's heap is full |
+| ``ephemeral_storage`` | it wrote more than its limit, and the engine ended it |
 | ``killed`` | SIGKILL by somebody else |
 | ``cpp_exception`` | SIGABRT after ``std::terminate`` told of an exception |
 | ``abort`` | any other SIGABRT |
@@ -35,6 +36,7 @@ from typing import Final
 
 from eas_engine import errors
 from eas_engine.supervisor.control import Failed
+from eas_engine.supervisor.limits.report import oom_text
 
 DUMP_SIGNAL: Final = int(signal.SIGRTMAX) - 2
 """Hosts answer it with the stacks of their threads (``eas_host/dump.py``); who doesn't know it dies of it."""
@@ -97,6 +99,7 @@ class Evidence:
         hs_err: path of the file that a Java virtual machine left; ``""``: none.
         hs_err_reason: what that file says happened.
         oom_kills: how many processes of its cgroup the kernel has killed for want of memory since its start.
+        memory: the most bytes that its instance had, and its limit, where a cgroup of its own enforces that.
         kernel: the kernel's own words about killing it, when they can be read.
     """
 
@@ -109,6 +112,7 @@ class Evidence:
     hs_err: str = ""
     hs_err_reason: str = ""
     oom_kills: int = 0
+    memory: tuple[int, int] | None = None
     kernel: str = ""
 
 
@@ -138,6 +142,8 @@ def _by_us(evidence: Evidence) -> Cause | None:
 
 def _by_status(evidence: Evidence) -> Cause:
     number = -evidence.status
+    if evidence.memory is not None and evidence.oom_kills:  # by its own group's counter
+        return Cause("oom", oom_text(*evidence.memory, child=number != signal.SIGKILL))
     if number <= 0 and (heap := _last(_JAVA_HEAP, evidence.lines)):
         return Cause("oom", _short(f"out of memory: {heap}"))
     if evidence.hs_err:
@@ -199,6 +205,7 @@ _REFUSALS: Final[Mapping[str, type[errors.InstanceCrashed]]] = {
     "abort": errors.InstanceAborted,
     "control": errors.InstanceControlBroken,
     "cpp_exception": errors.InstanceCppException,
+    "ephemeral_storage": errors.InstanceStorageExceeded,
     "exit": errors.InstanceExited,
     "jvm": errors.InstanceJvmCrashed,
     "killed": errors.InstanceKilled,

@@ -38,6 +38,8 @@ class Hello:
     properties: Mapping[str, str] = field(default_factory=dict)
     mounts: str | None = None
     """Why its mounts aren't visible; empty when they are, None when it was given none."""
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """What holds it within its limits (``group``, ``shm``, ``tmp``): why it isn't there; empty: it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def _hello(said: dict[str, Any]) -> Hello:
         warnings=tuple(str(warning) for warning in said.get("warnings", ())),
         properties=_properties(said),
         mounts=_mounts(said.get("mounts")),
+        limits={str(name): str(why) for name, why in dict(said.get("limits") or {}).items()},
     )
 
 

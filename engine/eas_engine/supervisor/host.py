@@ -135,6 +135,7 @@ class Host:
             started=life.started,
             started_at=life.started_at,
             killed=life.killed,
+            enforced=life.running.enforcement(),
             call_by=life.call_by,
         )
 
@@ -360,6 +361,10 @@ class Host:
             by = self._clock.now() + LAST_STEPS
             self.condemn(Condemned("control", why), by)
 
+    def on_over_limit(self, why: Condemned) -> None:
+        """See ``Listener``."""
+        self.condemn(why, self._clock.now())
+
     def on_exit(self, status: int) -> None:
         """See ``Listener``."""
         life = self._life
@@ -385,6 +390,8 @@ class Host:
             for warning in hello.warnings:
                 self._all.hooks.log("processor_warning", instance=self.instance, warning=warning)
         self._hello = hello
+        for lost in life.running.settle(hello.limits).lacking():
+            self._all.hooks.warn("limit_not_enforced", instance=self.instance, limit=lost)
         lacking = lacks_batch_call(settings.processor, hello)
         if lacking:
             life.running.send({"type": "stop"})

@@ -28,12 +28,15 @@ from pathlib import Path
 from typing import Protocol
 
 from eas_engine.supervisor import core
-from eas_engine.supervisor.causes import DUMP_SIGNAL
+from eas_engine.supervisor.causes import DUMP_SIGNAL, Condemned
 from eas_engine.supervisor.control import Conversation, Message
+from eas_engine.supervisor.limits.enforcer import Enforcer
+from eas_engine.supervisor.limits.lodging import Stay
+from eas_engine.supervisor.limits.report import Enforcement
 from eas_engine.supervisor.memory import OomCounter
-from eas_engine.supervisor.mounts import Mount, lent
+from eas_engine.supervisor.mounts import WORKSPACE, Mount, lent
 from eas_engine.supervisor.output import OutputReader
-from eas_engine.supervisor.place import Quarters
+from eas_engine.supervisor.place import Limits, Needs, Quarters
 from eas_engine.supervisor.stacks import Dump
 
 _NOT_FOR_PROCESSORS = ("OSS_", "EAS_")
@@ -53,6 +56,7 @@ class Program:
         environment: ``processor_envs``; wins over what the engine was started with.
         core_files: a crash should leave one, as large as the hard limit allows.
         mounts: what the host sees at places of its own.
+        needs: what all hosts share and read.
     """
 
     interpreter: str
@@ -60,6 +64,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     core_files: bool = False
     mounts: tuple[Mount, ...] = ()
+    needs: Needs = field(default_factory=Needs)
 
 
 class Listener(Protocol):
@@ -75,6 +80,10 @@ class Listener(Protocol):
 
     def on_line(self, stream: str, line: str) -> None:
         """The processor printed a line; ``stream`` is stdout or stderr."""
+        ...
+
+    def on_over_limit(self, why: Condemned) -> None:
+        """Its instance uses more than it may."""
         ...
 
     def on_exit(self, status: int) -> None:
@@ -114,6 +123,18 @@ class Running(Protocol):
         """How many processes of its cgroup the kernel has killed for want of memory since its start."""
         ...
 
+    def memory(self) -> tuple[int, int] | None:
+        """The most bytes that its instance had, and its limit, if that is enforced by a cgroup of its own."""
+        ...
+
+    def settle(self, told: Mapping[str, str]) -> Enforcement:
+        """The host said hello, and what of its limits it could not have, by name; what holds it now."""
+        ...
+
+    def enforcement(self) -> Enforcement | None:
+        """What enforces its limits; None before ``settle``."""
+        ...
+
     def end(self) -> None:
         """Kill and wait, now, if it isn't dead: for when the engine's own task is cancelled. Idempotent."""
         ...
@@ -123,9 +144,13 @@ class Execute(Protocol):
     """Executes a host; raises ``OSError`` when it can't. ``execute`` is the real one."""
 
     def __call__(
-        self, program: Program, fds: tuple[int, ...], listener: Listener, quarters: Quarters | None = None
+        self,
+        program: Program,
+        fds: tuple[int, ...],
+        listener: Listener,
+        quarters: Quarters | None = None,
     ) -> Running:
-        """Execute it; ``fds`` are inherited under the same numbers."""
+        """Execute it; ``fds`` are inherited under the same numbers, ``quarters`` are its instance's."""
         ...
 
 
@@ -154,31 +179,54 @@ def execute(
     program: Program,
     fds: tuple[int, ...],
     listener: Listener,
-    quarters: Quarters | None = None,  # noqa: ARG001 - what is done about limits comes next
+    quarters: Quarters | None = None,
+    *,
+    enforcer: Enforcer | None = None,
 ) -> Running:
-    """Execute a host, on the running loop. Raises ``OSError``; nothing is left behind then."""
+    """Execute a host, on the running loop. Raises ``OSError``; nothing is left behind then.
+
+    ``enforcer`` holds it within the limits of its quarters; without one they must have none.
+    """
     # All descriptors are made first: where they lack, there must be no process that nobody watches.
     with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
         ends, control, lifeline, stdout, stderr = _join(undo, theirs)
-        told = theirs.enter_context(lent(program.mounts))
+        stay = _stay(quarters, program.needs, listener, enforcer)
+        if stay is not None:
+            undo.callback(stay.ended)
+        inside = stay.mounts if stay else {}
+        told = theirs.enter_context(lent({**inside, WORKSPACE: program.mounts}))
+        entrances = theirs.enter_context(stay.entrances()) if stay else ()
         arguments = ["--control", str(control), "--lifeline", str(lifeline)]
         arguments += [word for fd in told for word in ("--mounts", str(fd))]
+        arguments += ["--groups", ",".join(map(str, entrances))] if entrances else []
+        own = {**(stay.variables if stay else {}), **program.environment}
         popen = subprocess.Popen(
             [program.interpreter, "-u", "-m", "eas_host", *arguments],
             cwd=program.sdk_directory,
-            env=environment(os.environ, program.environment),
+            env=environment(os.environ, own),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=(control, lifeline, *told, *fds),
+            pass_fds=(control, lifeline, *told, *entrances, *fds),
             start_new_session=True,
         )
         undo.callback(_abandon, popen)
         theirs.close()
         core.configure(popen.pid, wanted=program.core_files)
-        host = HostProcess(popen, ends, listener)
+        host = HostProcess(popen, ends, listener, stay)
         undo.pop_all()
     return host
+
+
+def _stay(
+    quarters: Quarters | None, needs: Needs, listener: Listener, enforcer: Enforcer | None
+) -> Stay | None:
+    """Its place within the instance's limits; None when nobody enforces any."""
+    if enforcer is not None and quarters is not None:
+        return enforcer.stay(quarters, listener.on_over_limit, needs)
+    if quarters is not None and quarters.limits != Limits():
+        raise ValueError(f"{quarters.instance} has limits, and nobody to enforce them")
+    return None
 
 
 def _join(undo: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Ends, int, int, int, int]:
@@ -210,8 +258,11 @@ def _abandon(popen: subprocess.Popen[bytes]) -> None:
 class HostProcess:
     """The real ``Running``."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], ends: Ends, listener: Listener) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], ends: Ends, listener: Listener, stay: Stay | None = None
+    ) -> None:
         self._popen = popen
+        self._stay = stay
         self._lifeline = ends.lifeline
         self._listener = listener
         self._reaped = False
@@ -226,6 +277,8 @@ class HostProcess:
         self._control.open()
         for output in self._outputs:
             output.open()
+        if stay is not None:
+            stay.begun(popen.pid)
 
     @property
     def pid(self) -> int:
@@ -234,6 +287,8 @@ class HostProcess:
 
     def send(self, message: Mapping[str, object]) -> None:
         """See ``Running``."""
+        if message.get("type") == "stop" and self._stay is not None:
+            self._stay.remember()
         self._control.send(message)
 
     def terminate(self) -> None:
@@ -245,6 +300,8 @@ class HostProcess:
     def kill(self) -> None:
         """See ``Running``."""
         if not self._reaped:
+            if self._stay is not None:
+                self._stay.remember()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
@@ -261,7 +318,21 @@ class HostProcess:
 
     def oom_kills(self) -> int:
         """See ``Running``."""
-        return self._oom.rise()
+        own = self._stay.oom_kills() if self._stay else 0
+        # what is counted where the engine is may be other instances'
+        return own if own or (self._stay and self._stay.inside) else self._oom.rise()
+
+    def memory(self) -> tuple[int, int] | None:
+        """See ``Running``."""
+        return self._stay.memory() if self._stay else None
+
+    def settle(self, told: Mapping[str, str]) -> Enforcement:
+        """See ``Running``."""
+        return self._stay.settle(told) if self._stay else Enforcement()
+
+    def enforcement(self) -> Enforcement | None:
+        """See ``Running``."""
+        return self._stay.enforcement() if self._stay else None
 
     def end(self) -> None:
         """See ``Running``."""
@@ -272,6 +343,8 @@ class HostProcess:
         if self._reaped:
             return
         self.kill()
+        if self._stay is not None:
+            self._stay.kill()
         status = self._popen.wait()
         self._reaped = True
         self._exit.close()
@@ -281,6 +354,8 @@ class HostProcess:
         for output in self._outputs:
             output.finish()
         self._listener.on_exit(status)
+        if self._stay is not None:
+            self._stay.ended()
 
 
 def _pidfd_open(pid: int) -> int:

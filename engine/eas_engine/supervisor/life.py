@@ -75,7 +75,10 @@ class Life:
         file = jvm.find(self.running.pid, directory, lines, self.started_at)
         if file is not None:
             found = replace(found, hs_err=str(file), hs_err_reason=jvm.reason(file))
-        if status == _SIGKILL and not self.killed:
-            kills = self.running.oom_kills()
-            found = replace(found, oom_kills=kills, kernel=kernel(self.running.pid, self.started))
+        memory = self.running.memory()
+        if self.killed or (status != _SIGKILL and memory is None):
+            return found
+        found = replace(found, oom_kills=self.running.oom_kills(), memory=memory)
+        if status == _SIGKILL:
+            found = replace(found, kernel=kernel(self.running.pid, self.started))
         return found

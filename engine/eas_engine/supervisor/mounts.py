@@ -6,20 +6,29 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 PLACES: Final = ("/eas/workspace", "/home/admin/docker_ml/workspace")
 """Where processors expect the workspace: the new path, and the old one."""
 
+WORKSPACE: Final = "workspace"
+SHM: Final = "shm"
+TMP: Final = "tmp"
+"""What a host calls the mounts that belong together: those of one name are all there, or none of them is."""
+
 
 class Mount(NamedTuple):
-    """A directory or file of the machine, and where a host sees it; both absolute."""
+    """A directory or file of the machine, and where a host sees it; both absolute.
+
+    With a ``size`` (bytes) it is a file system in memory of its own, without a ``source``.
+    """
 
     source: str
     target: str
     read_only: bool = False
+    size: int = 0
 
 
 def workspace_mounts(root: Path, links: Iterable[Path]) -> tuple[Mount, ...]:
@@ -37,13 +46,22 @@ def workspace_mounts(root: Path, links: Iterable[Path]) -> tuple[Mount, ...]:
     )
 
 
+def workspace_of(mounts: Iterable[Mount]) -> Path | None:
+    """The workspace among these mounts."""
+    return next((Path(one.source) for one in mounts if one.target in PLACES), None)
+
+
 @contextlib.contextmanager
-def lent(mounts: Sequence[Mount]) -> Iterator[tuple[int, ...]]:
-    """The descriptor of a file that tells a host its mounts (``--mounts``); none when there are none."""
-    if not mounts:
+def lent(wanted: Mapping[str, Sequence[Mount]]) -> Iterator[tuple[int, ...]]:
+    """The descriptor of a file that tells a host its mounts (``--mounts``); none when there are none.
+
+    They are made in the order of the names.
+    """
+    told = [(name, mounts) for name, mounts in wanted.items() if mounts]
+    if not told:
         yield ()
         return
     with tempfile.TemporaryFile() as file:
-        file.write(json.dumps(mounts).encode())
+        file.write(json.dumps(told).encode())
         file.flush()
         yield (file.fileno(),)

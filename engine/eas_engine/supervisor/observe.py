@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from eas_engine.supervisor.causes import ORDERLY
 from eas_engine.supervisor.lifecycle import HOPEFUL, LIVE, State, aggregate
+from eas_engine.supervisor.limits.report import Enforcement
 from eas_engine.supervisor.release import RolloutStatus, TrialStatus
 from eas_engine.supervisor.settings import DEFAULT_THREADS
 
@@ -81,6 +82,8 @@ class HostSnapshot:
     killed: bool = False
     mounts: str | None = None
     """Why its mounts aren't visible to it; empty when they are, None when unknown, or it has none."""
+    enforced: Enforcement | None = None
+    """What enforces the limits of its instance; None before it said hello."""
     call_by: float = math.inf
     """When the present call of the warm-up must be over; infinite while there is none."""
     release: int = 1
@@ -204,6 +207,11 @@ class InstanceSnapshot:
         """Why the mounts aren't visible to one of its hosts; empty when they are, None when nobody knows."""
         known = [host.mounts for host in self.hosts if host.mounts is not None]
         return max(known, default=None)
+
+    @property
+    def enforced(self) -> Enforcement | None:
+        """What enforces its limits, by the host that said hello last; None when none lives."""
+        return next((host.enforced for host in reversed(self.hosts) if host.enforced), None)
 
     @property
     def restarts(self) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ one is dead.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -65,6 +66,19 @@ class Quarters:
     instance: str
     place: Place
     limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What instances of a release share and read, wherever they run.
+
+    Attributes:
+        workspace: the directory that all of them may write to; None: they share none.
+        paths: that they read; nothing of an instance's own may hide them.
+    """
+
+    workspace: Path | None = None
+    paths: tuple[str, ...] = ()
 
 
 class Placer(Protocol):

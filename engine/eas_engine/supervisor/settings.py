@@ -83,6 +83,8 @@ class Processor:
     """Options of the JVM (``java_opts``)."""
     memory_mb: int | None = None
     """Memory of one instance (``metadata.memory``), which the heap of a JVM follows; None: no limit."""
+    cpus: int | None = None
+    """Whole CPUs of one instance (``metadata.cpu``, rounded up), which a JVM is told; None: the machine's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from eas_engine import errors
 from eas_engine.telemetry.batches import Sizes, by_reason
 from eas_engine.telemetry.counters import BUCKETS, Counters
 from eas_engine.telemetry.processes import figures, of_one, open_files
-from eas_engine.telemetry.status import InstanceStatus, Load
+from eas_engine.telemetry.status import InstanceStatus, InstanceUsage, Load
 from eas_engine.telemetry.window import Window
 
 BOUNDS = range(6, 27)  # exponents of the exported bucket bounds, in microseconds
@@ -88,8 +88,11 @@ FAMILIES = (
     Family("eas_refused_connections", _C, "New connections closed unheard: no room, and none was idle"),
     Family("eas_instance_state", _G, "1 for the instance's state, else 0", ("instance", "state")),
     Family("eas_instance_restarts", _C, "Restarts of the instance, by cause", ("instance", "cause")),
-    Family("eas_instance_memory_bytes", _G, "Resident memory of the instance's processes", ("instance",)),
+    Family("eas_instance_memory_bytes", _G, "Memory of the instance's processes", ("instance",)),
+    Family("eas_instance_memory_peak_bytes", _G, "The most that it was since its start", ("instance",)),
     Family("eas_instance_cpu_seconds", _C, "Processor time of the instance's processes", ("instance",)),
+    Family("eas_instance_throttled_seconds", _C, "Time that it waited for its CPU share", ("instance",)),
+    Family("eas_instance_scratch_bytes", _G, "Bytes that it wrote, if they are limited", ("instance",)),
     Family("eas_event_loop_lag_seconds", _G, "How late the gateway's loop wakes, moving average"),
     Family("eas_event_loop_lag_max_seconds", _G, "How late it woke at worst in the last minute"),
     Family("eas_engine_cpu_seconds", _C, "Processor time of the engine process"),
@@ -227,16 +230,33 @@ def instance_values(instances: Iterable[InstanceStatus]) -> dict[str, object]:
     restarts: dict[tuple[str, ...], int] = {}
     memory: dict[tuple[str, ...], int] = {}
     cpu: dict[tuple[str, ...], float] = {}
+    peak: dict[tuple[str, ...], float] = {}
+    throttled: dict[tuple[str, ...], float] = {}
+    scratch: dict[tuple[str, ...], float] = {}
     for instance in instances:
         states.update({(instance.name, state): 0 for state in STATES})
         states[instance.name, instance.state] = 1
         restarts.update({(instance.name, cause): count for cause, count in instance.restarts.items()})
-        measured = figures(instance.pids)
-        memory[instance.name,], cpu[instance.name,] = measured.memory, measured.cpu
+        used = instance.used or InstanceUsage()
+        if used.memory is None or used.cpu_seconds is None:
+            measured = figures(instance.pids)
+            memory[instance.name,], cpu[instance.name,] = measured.memory, measured.cpu
+        else:
+            memory[instance.name,], cpu[instance.name,] = used.memory, used.cpu_seconds
+        for values, value in (
+            (peak, used.peak),
+            (throttled, used.throttled_seconds),
+            (scratch, used.scratch),
+        ):
+            if value is not None:
+                values[instance.name,] = value
     return {
         "eas_instance_state": states,
         "eas_instance_restarts": restarts,
         "eas_instance_memory_bytes": memory,
+        "eas_instance_memory_peak_bytes": peak,
+        "eas_instance_throttled_seconds": throttled,
+        "eas_instance_scratch_bytes": scratch,
         "eas_instance_cpu_seconds": cpu,
     }
 

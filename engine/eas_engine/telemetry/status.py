@@ -40,6 +40,18 @@ class Cleared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceUsage:
+    """What an instance uses, as its limits see it (`supervisor/limits/report.Used`); None: not known here."""
+
+    memory: int | None = None  # bytes, without idle file cache
+    peak: int | None = None
+    cpu_seconds: float | None = None  # of all its processes, those that have ended included
+    throttled_seconds: float | None = None  # that it waited for its share
+    scratch: int | None = None  # bytes written
+    oom_kills: int = 0  # processes of it that the kernel killed for want of memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:
     """One instance, as the supervisor and its links see it."""
 
@@ -52,6 +64,8 @@ class InstanceStatus:
     busy_threads: int = 0
     restarts: Mapping[str, int] = field(default_factory=dict)  # by cause
     mounts: str | None = None  # why /eas/workspace isn't visible to it; empty: it is; None: it has none
+    enforced: Mapping[str, str] = field(default_factory=dict)  # limit: what enforces it, empty without one
+    used: InstanceUsage | None = None
     log: tuple[str, ...] = ()  # the last lines that the processor printed
     last_crash: Mapping[str, object] | None = None
 
@@ -213,6 +227,8 @@ def _instance(instance: InstanceStatus, measured: Figures) -> dict[str, object]:
             "reason": instance.mounts or "",
         },
         **_process(measured),
+        "limits": {name: by for name, by in instance.enforced.items() if by},
+        "used": None if instance.used is None else asdict(instance.used),
         "restarts": dict(instance.restarts),
         "last_crash": None if instance.last_crash is None else dict(instance.last_crash),
         "log": list(instance.log),

@@ -24,6 +24,9 @@ if __name__ == "__main__" and sys.version_info < (3, 8):
 
 if __name__ == "__main__":
     bare = frozenset(sys.modules)  # what any Python has imported by now; see eas_host.environment
+    from eas_host.groups import join
+
+    joined = join(sys.argv)
     from eas_host.main import main
 
-    sys.exit(main(sys.argv[1:], bare))
+    sys.exit(main(sys.argv[1:], bare, joined=joined))

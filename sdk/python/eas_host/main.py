@@ -30,13 +30,19 @@ Serve = Callable[[Handle, Dict[str, Any], int], Any]
 """``eas_host.worker.serve``: handle, channel, threads -> an object with ``stop()`` and ``join()``."""
 
 
-def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Serve = worker.serve) -> int:
+def main(
+    arguments: Sequence[str],
+    bare: FrozenSet[str] = frozenset(),
+    serve: Serve = worker.serve,
+    joined: Optional[str] = None,
+) -> int:
     """Runs a host to its end and returns its exit status.
 
     Args:
         arguments: ``--control FD --lifeline FD``, descriptors of the two sockets, and ``--mounts FD``.
         bare: the modules that Python had imported before the host began.
         serve: what answers requests.
+        joined: what ``groups.join`` said.
     """
     fd = int(arguments[arguments.index("--control") + 1])
     lifeline = int(arguments[arguments.index("--lifeline") + 1])
@@ -51,7 +57,7 @@ def main(arguments: Sequence[str], bare: FrozenSet[str] = frozenset(), serve: Se
     except Stopped:
         control.finish("stopped")
         return 0
-    host = Host(control, start, serve, mounted)
+    host = Host(control, start, serve, mounted if joined is None else {**mounted, "group": joined})
     _runtime.install(host)
     try:
         load.attempt("entry", lambda: _enter(start, bare))
@@ -69,9 +75,10 @@ class Host:
         control: Control,
         start: Dict[str, Any],
         serve: Serve,
-        mounted: Optional[Dict[str, Any]] = None,
+        limits: Optional[Dict[str, str]] = None,
     ) -> None:
-        self._mounted = mounted
+        """``limits``: by the names of its mounts, and ``group``, why they aren't there; empty: they are."""
+        self._limits = dict(limits or {})
         self._control = control
         self._start = start
         self._serve = serve
@@ -110,6 +117,7 @@ class Host:
         ``Failed`` when the processor's ``initialize`` raises, or its warm-up fails.
         """
         control = self._control
+        why = self._limits.pop("workspace", None)
         control.send(
             "hello",
             pid=os.getpid(),
@@ -120,7 +128,8 @@ class Host:
             batch=adapter.batch,
             warnings=adapter.warnings,
             properties=adapter.properties(),
-            mounts=self._mounted,
+            mounts=None if why is None else {"visible": not why, "reason": why},
+            limits=self._limits,
         )
         dump_threads = getattr(adapter, "dump_threads", None)
         control.on("dump", lambda: self._dump(dump_threads))

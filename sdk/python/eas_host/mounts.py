@@ -26,13 +26,14 @@ import errno
 import json
 import os
 import stat
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 try:
     import ctypes
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
+_T = TypeVar("_T")
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
 _RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC = 1, 2, 4, 32, 4096, 16384
 _UNBINDABLE, _PRIVATE, _SLAVE, _RELATIME = 1 << 17, 1 << 18, 1 << 19, 1 << 21
@@ -43,50 +44,79 @@ _MOST_ENTRIES = 1000
 
 
 class Mount(NamedTuple):
-    """One directory (or file) at another place; both paths are absolute."""
+    """One directory (or file) at another place; both paths are absolute.
+
+    With a ``size`` (bytes) it is a file system in memory, for all users, and has no source.
+    """
 
     source: str
     target: str
     read_only: bool = False
+    size: int = 0
+
+    def is_directory(self) -> bool:
+        """Whether it needs a directory to be mounted on."""
+        return bool(self.size) or os.path.isdir(self.source)
 
 
 class NotVisible(Exception):
     """Why the mounts can't be had, for people."""
 
 
-def by_arguments(arguments: Sequence[str]) -> Optional[Dict[str, Any]]:
-    """What ``--mounts FD`` asks for, done; what the engine is told of it. None when nothing was asked for.
+def by_arguments(arguments: Sequence[str]) -> Dict[str, str]:
+    """What ``--mounts FD`` asks for, done; for each name why its mounts aren't there, empty when they are.
 
-    FD is a file that holds a JSON list of ``[source, target, read_only]``; it is closed.
+    FD is a file that holds a JSON list of ``[name, [[source, target, read_only, size], ...]]``; it is closed.
     """
     if "--mounts" not in arguments:
-        return None
+        return {}
     fd = int(arguments[arguments.index("--mounts") + 1])
     with os.fdopen(fd, "rb") as file:
         file.seek(0)
-        mounts = [Mount(*each) for each in json.loads(file.read())]
-    try:
-        arrange(mounts)
-    except NotVisible as why:
-        return {"visible": False, "reason": str(why)}
-    return {"visible": True, "reason": ""}
+        wanted = {name: [Mount(*each) for each in mounts] for name, mounts in json.loads(file.read())}
+    return dict(zip(wanted, arrange_each(list(wanted.values()))))
 
 
 def arrange(mounts: Sequence[Mount]) -> None:
     """Makes the mounts, in their order. ``NotVisible``: they aren't there, and the process is as before."""
+    (why,) = arrange_each([mounts])
+    if why:
+        raise NotVisible(why)
+
+
+def arrange_each(wanted: Sequence[Sequence[Mount]]) -> List[str]:
+    """Makes each of these lists of mounts as a whole, or nothing of it; says why, empty for what is there."""
     here = os.getcwd()
+    plans, whys = [], []
+    for mounts in wanted:
+        plan, why = _attempt(lambda mounts=mounts: _Plan(mounts))  # type: ignore[misc]
+        plans.append(plan)
+        whys.append(why)
+    if not any(plans):
+        return whys
+    own_user, why = _attempt(_enter_namespace)
+    if why:
+        return [before or why for before in whys]
     try:
-        plan = _Plan(mounts)
-        own_user = _enter_namespace()
-        try:
-            _Arrangement(plan, here).make()
-        finally:
-            os.chdir(here)
-            if own_user:
-                _give_up_capabilities()
+        for index, plan in enumerate(plans):
+            if plan is not None:
+                _, whys[index] = _attempt(_Arrangement(plan, here).make)
+    finally:
+        os.chdir(here)
+        if own_user:
+            _give_up_capabilities()
+    return whys
+
+
+def _attempt(action: Callable[[], _T]) -> Tuple[Optional[_T], str]:
+    """What it returns, or why it can't be done."""
+    try:
+        return action(), ""
+    except NotVisible as why:
+        return None, str(why)
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
-        raise NotVisible(f"{error.strerror}{place}") from error
+        return None, f"{error.strerror}{place}"
 
 
 # -- what has to be done
@@ -192,10 +222,13 @@ class _Arrangement:
     def _put(self, mount: Mount, target: str) -> None:
         if not os.path.lexists(target):
             raise NotVisible(f"{target} is not there to be mounted on")
-        if os.path.isdir(mount.source) != os.path.isdir(target):
-            kind = "directory" if os.path.isdir(mount.source) else "file"
+        if mount.is_directory() != os.path.isdir(target):
+            kind = "directory" if mount.is_directory() else "file"
             raise NotVisible(f"{target} is no {kind}, and a {kind} is to be mounted there")
-        _mount(mount.source, target, None, _BIND | _REC)
+        if mount.size:
+            _mount("eas", target, "tmpfs", _NOSUID | _NODEV, f"size={mount.size},mode=1777")
+        else:
+            _mount(mount.source, target, None, _BIND | _REC)
         self._mounted.append(target)
         if mount.read_only:
             _make_read_only(target)
@@ -219,7 +252,7 @@ class _Arrangement:
             os.close(below)
         for mount in mounts:
             target = os.path.join(at, os.path.relpath(mount.target, directory))
-            _make_place(target, directory=os.path.isdir(mount.source))
+            _make_place(target, directory=mount.is_directory())
             self._put(mount, target)
         if not writable:
             _make_read_only(at)

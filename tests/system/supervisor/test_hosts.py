@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from eas_engine.errors import ProcessorError
+from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.control import Failed
 from eas_engine.supervisor.launch import ExitWatch, Program, Running, execute
 from eas_engine.supervisor.lifecycle import State
@@ -169,6 +170,9 @@ class Notes:
 
     def on_line(self, stream: str, line: str) -> None:
         self.heard.append((stream, line))
+
+    def on_over_limit(self, why: Condemned) -> None:
+        self.heard.append(why)
 
     def on_exit(self, status: int) -> None:
         self.heard.append(status)
@@ -371,6 +375,8 @@ class Deaf:
     def on_control_end(self, why: str) -> None: ...
 
     def on_line(self, stream: str, line: str) -> None: ...
+
+    def on_over_limit(self, why: Condemned) -> None: ...
 
     def on_exit(self, status: int) -> None:
         self.status = status

@@ -306,12 +306,14 @@ def test_a_directory_with_too_much_in_it_is_not_mirrored(run: Run, place: Path) 
 def test_what_it_is_told_comes_by_a_descriptor_that_it_closes(run: Run) -> None:
     said = run("""
         file = tempfile.TemporaryFile(dir=place + "/here")
-        file.write(json.dumps([[place + "/W", "/eas/workspace", False]]).encode()); file.flush()
+        workspace = [[place + "/W", "/eas/workspace"]]
+        mounted = [["shm", [["", "/dev/shm", False, 1 << 20]]], ["workspace", workspace]]
+        file.write(json.dumps(mounted).encode()); file.flush()
         told = mounts.by_arguments(["--control", "9", "--mounts", str(os.dup(file.fileno()))])
         tell(told=told, fds=len(os.listdir("/proc/self/fd")), nothing=mounts.by_arguments(["--control", "9"]))
         """)
-    assert said["told"] == {"visible": True, "reason": ""}
-    assert said["nothing"] is None
+    assert said["told"] == {"shm": "", "workspace": ""}
+    assert said["nothing"] == {}
     assert said["fds"] <= 5
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eas_engine.spec import ConfigurationError, Machine, load
+from eas_engine.spec.cgroups import NONE, Base, Cgroups
 from eas_engine.spec.check import effective, failure, image_is_here, report
 from eas_engine.spec.machine import this_machine
 from eas_engine.spec.problems import HIDDEN
@@ -52,7 +54,6 @@ CUDA 11.2: installed are none"""
         "features.eas.aliyun.com/extra-ephemeral-storage",
         "metadata.cuda",
         "metadata.gpu_memory",
-        "metadata.memory",
         "storage",
     }
     json.dumps(data)
@@ -121,12 +122,43 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 
 
 def test_effects_are_told_apart(tmp_path: Path) -> None:
-    loaded = read(tmp_path, python_service(metadata={"cpu": 1, "memory": 100}))
+    loaded = read(
+        tmp_path, python_service(metadata={"cpu": 1, "gpu_core_percentage": 5, "enable_grpc": True})
+    )
     effects = {one["path"]: one["effect"] for one in effective(loaded)}
     assert effects["name"] == "in effect"
-    assert effects["metadata.cpu"] == "not in effect yet"
-    assert effects["metadata.memory"] == "not yet: refused"
-    assert effects["metadata.shm_size"] == "not asked for"
+    assert effects["metadata.cpu"] == "in effect"
+    assert effects["metadata.gpu_core_percentage"] == "not in effect yet"
+    assert effects["metadata.enable_grpc"] == "not yet: refused"
+    assert effects["metadata.rollout_timeout"] == "not asked for"
+
+
+BOTH = Cgroups((Base(1, Path("/m"), ("memory",)), Base(2, Path("/c"), ("cpu",))))
+SIZES = {"cpu": 1.5, "memory": 100, "shm_size": 0.5, "qos": "BestEffort"}
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "cpu", "memory"),
+    [
+        (BOTH, "at most 1.5 of this machine's 4 CPUs, by cgroup v2", ", by cgroup v1"),
+        (NONE, "by affinity, so 2 whole CPUs (cgroups are turned off (EAS_CGROUPS))", "by a watchdog ("),
+    ],
+)
+def test_what_enforces_a_limit_is_said_before_the_start(
+    tmp_path: Path, cgroups: Cgroups, cpu: str, memory: str
+) -> None:
+    machine = replace(MACHINE, cgroups=cgroups)
+    features = {"eas.aliyun.com/extra-ephemeral-storage": "1Gi"}
+    data = report(read(tmp_path, python_service(metadata=SIZES, features=features), machine=machine))
+    said = {path: str(one["here"]) for path, one in by_path(data, "parameters").items()}
+    assert cpu in said["metadata.cpu"]
+    assert memory in said["metadata.memory"]
+    assert said["metadata.shm_size"].startswith("a /dev/shm of its own of 0.5 GiB")
+    assert ("not here" in said["metadata.qos"]) is (cgroups is NONE)
+    assert said["features.eas.aliyun.com/extra-ephemeral-storage"].startswith("each instance may write 1 GiB")
+    warned = by_path(data, "warnings")["metadata.shm_size"]
+    assert "counts in metadata.memory (100 MB)" in str(warned)
+    assert data["startable"]
 
 
 def test_a_file_that_cannot_be_read_has_a_report_too(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
     assert refused == {
         "containers",
         "storage",
-        "metadata.memory",
         "metadata.gpu_memory",
         "metadata.enable_grpc",
         "metadata.enable_webservice",
@@ -93,18 +92,17 @@ def test_defaults_written_out_are_no_reason_to_warn(tmp_path: Path) -> None:
 
 
 def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
-    content = python_service(metadata={"cpu": 1, "shm_size": 1, "rollout_timeout": 1})
+    content = python_service(metadata={"gpu_core_percentage": 5, "rpc.proxy_path": "/x"})
     refusals, warnings = startable(read(tmp_path, content))
     assert refusals == []
     assert [str(one) for one in warnings] == [
-        "not in effect yet: metadata.cpu, metadata.rollout_timeout, metadata.shm_size"
+        "not in effect yet: metadata.gpu_core_percentage, metadata.rpc.proxy_path"
     ]
 
 
 @pytest.mark.parametrize(
     ("content", "path"),
     [
-        ({"memory": 100}, "metadata.memory"),
         ({"enable_grpc": True}, "metadata.enable_grpc"),
         ({"enable_webservice": "true"}, "metadata.enable_webservice"),
         ({"storage": [{"mount_path": "/x", "empty_dir": {}}]}, "storage"),

@@ -22,6 +22,10 @@ TERMINATE = (
 CONDEMNED = Condemned("stuck", "stuck: a call")
 
 
+KILLED = "OOMKilled: 512 MB used, 512 MB allowed"
+CHILD_KILLED = "OOMKilled (a process that it had started): 512 MB used, 512 MB allowed"
+
+
 @pytest.mark.parametrize(
     ("evidence", "cause"),
     [
@@ -63,6 +67,9 @@ CONDEMNED = Condemned("stuck", "stuck: a call")
         ),
         (Evidence(-9), Cause("killed", "signal 9 (SIGKILL), not from the engine")),
         (Evidence(-9, oom_kills=1), Cause("oom", "out of memory: the kernel killed it")),
+        (Evidence(-9, oom_kills=1, memory=(512 << 20, 512 << 20)), Cause("oom", KILLED)),
+        (Evidence(1, oom_kills=1, memory=(512 << 20, 512 << 20)), Cause("oom", CHILD_KILLED)),
+        (Evidence(-9, memory=(1, 2)), Cause("killed", "signal 9 (SIGKILL), not from the engine")),
         (
             Evidence(-9, kernel="Memory cgroup out of memory: Killed process 7 (python)"),
             Cause("oom", "out of memory: Memory cgroup out of memory: Killed process 7 (python)"),
@@ -106,8 +113,8 @@ def test_there_is_always_one_and_it_fits_on_a_line(
 
 
 def test_every_kind_that_requests_can_meet_has_a_code_of_its_own() -> None:
-    kinds = ["abort", "control", "cpp_exception", "exit", "jvm", "killed", "link", "oom"]
-    kinds += ["signal", "stopped", "stuck"]
+    kinds = ["abort", "control", "cpp_exception", "ephemeral_storage", "exit", "jvm", "killed", "link"]
+    kinds += ["oom", "signal", "stopped", "stuck"]
     refusals = [Cause(kind, "why").refusal() for kind in kinds]
     codes = {one.code for one in refusals}
     assert len(codes) == len(kinds)

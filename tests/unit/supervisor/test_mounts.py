@@ -24,13 +24,13 @@ def test_the_workspace_is_at_both_places_and_shared_files_are_protected_first() 
 
 def test_a_host_reads_them_from_a_descriptor() -> None:
     mounts = [Mount("/W", "/eas/workspace"), Mount("/a", "/b", read_only=True)]
-    with lent(mounts) as fds:
+    with lent({"shm": (), "workspace": mounts}) as fds:
         (fd,) = fds
         told = json.loads(os.pread(fd, 1000, 0))
-    assert [Mount(*each) for each in told] == mounts
+    assert [(name, [Mount(*each) for each in some]) for name, some in told] == [("workspace", mounts)]
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
-    with lent(()) as nothing:
+    with lent({"workspace": ()}) as nothing:
         assert nothing == ()
 
 

@@ -29,8 +29,8 @@ def explain(
     debug: o.Debug = False,
 ) -> None:
     """The last decisions of a running engine, with the figures that they were made from."""
-    from eas_engine.cli.app import told
     from eas_engine.cli.autoscale.explain import run
+    from eas_engine.cli.told import told
 
     with told(debug=debug):
         found = run(state_dir, name, workspace_id, as_json=json)
@@ -55,8 +55,8 @@ def record(
     debug: o.Debug = False,
 ) -> None:
     """Write the load of a running engine, from ten minutes ago on, into a file for `simulate --trace`."""
-    from eas_engine.cli.app import told
     from eas_engine.cli.autoscale.record import run
+    from eas_engine.cli.told import told
 
     with told(debug=debug):
         run(state_dir, name, workspace_id, output=output, seconds=seconds)
@@ -132,8 +132,8 @@ def simulate(
     debug: o.Debug = False,
 ) -> None:
     """Replay a load against the settings of a file: instances, queue and refused requests over time."""
-    from eas_engine.cli.app import told
     from eas_engine.cli.autoscale.simulate import Asked, run
+    from eas_engine.cli.told import told
 
     path = chosen(ctx, file, config)
     asked = Asked(

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import threading
-from typing import Any, Dict, List, NoReturn, Sequence
+from typing import Any, Dict, List, NoReturn, Optional, Sequence
 
 from eas_host.load import Failed
 
@@ -33,7 +33,7 @@ class Machine:
         _look_at(start["class_path"])
         self.jpype = _jpype()
         library = _library(self.jpype)
-        given = options(start["memory_mb"], start["java_opts"], os.getcwd())
+        given = options(start["memory_mb"], start["java_opts"], os.getcwd(), start.get("cpus"))
         self.status = 1
         faulthandler.disable()  # the JVM would leave a fault to it, and write no hs_err file
         try:
@@ -70,7 +70,7 @@ def heap(memory: int) -> int:
     return max(memory // 2, min(memory * 3 // 4, memory - _HEADROOM))
 
 
-def options(memory: Any, more: Sequence[str], directory: str) -> List[str]:
+def options(memory: Any, more: Sequence[str], directory: str, cpus: Optional[int] = None) -> List[str]:
     """All of the JVM's options but the class path; of two that contradict each other the later one holds."""
     ours = [
         "-Xrs",
@@ -84,7 +84,8 @@ def options(memory: Any, more: Sequence[str], directory: str) -> List[str]:
         "-XX:+PerfDisableSharedMem",
     ]
     limit = [f"-Xmx{heap(memory)}m"] if memory else []
-    return [*ours, *limit, *more]
+    threads = [f"-XX:ActiveProcessorCount={cpus}"] if cpus else []
+    return [*ours, *limit, *threads, *more]
 
 
 def _look_at(class_path: Sequence[str]) -> None:
