@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test format lint types imports unit model system compiled bench chaos fix lock image clean
+.PHONY: help serve test format lint types imports unit model system compiled bench chaos soak fix lock image clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -110,7 +110,7 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 # The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
-bench chaos: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 
 bench: $(COMPILED)/.stamp $(VENV)/.bench ## the speed of the engine against a bare loop and a peer; ARGS="--only echo --json FILE" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
@@ -118,6 +118,10 @@ bench: $(COMPILED)/.stamp $(VENV)/.bench ## the speed of the engine against a ba
 
 chaos: $(COMPILED)/.stamp ## kill an instance every second under load; ARGS="--minutes 10" are its own
 	@$(BIN)/python -m eas_bench.chaos $(ARGS)
+
+HOURS ?= 1
+soak: $(COMPILED)/.stamp ## updates, canaries, scaling and kills without a pause, for HOURS=1; ARGS="--json FILE" are its own
+	@$(BIN)/python -m eas_bench.soak --hours $(HOURS) $(ARGS)
 
 # --- the rest -------------------------------------------------------------------------------------------
 

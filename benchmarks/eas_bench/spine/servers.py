@@ -112,12 +112,12 @@ class Engine:
 
     def __init__(self, launch: Launch, processor: str) -> None:
         self.processor = processor
-        self._state = launch.directory / f"state-{processor}-{time.monotonic_ns()}"
-        self._log = self._state.with_suffix(".log")
+        self.state = launch.directory / f"state-{processor}-{time.monotonic_ns()}"
+        self._log = self.state.with_suffix(".log")
         config = launch.config or places.PROCESSORS / processor / "service.json"
         command = [
             *(*launch.command, "serve", "--config", str(config)),
-            *("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--state-dir", str(self._state)),
+            *("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--state-dir", str(self.state)),
         ]
         self.began = time.monotonic()
         with self._log.open("wb") as log, running_on(launch.cores):
@@ -168,7 +168,7 @@ class Engine:
         return f"the engine ({self.processor}) exited with {status}: {tail(self._log)}" if status else None
 
     def _record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self._state / self.processor / "engine.json").read_text())
+        record: dict[str, Any] = json.loads((self.state / self.processor / "engine.json").read_text())
         return record
 
     def _wait(self, what: str, condition: Any) -> None:

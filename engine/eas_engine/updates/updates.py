@@ -136,9 +136,9 @@ class Updates:
             case Replace():
                 entry = self._replace(asked)
             case Stop():
-                entry = self._begin("stop", asked.by, self._stop)
+                entry = self._begin("stop", asked.by, self._stop, Effect.INSTANCES)
             case Start():
-                entry = self._begin("start", asked.by, self._start)
+                entry = self._begin("start", asked.by, self._start, Effect.INSTANCES)
             case Drain():
                 entry = self._begin("drain", asked.by, self._drain)
             case _:

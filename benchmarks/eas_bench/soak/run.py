@@ -1,0 +1,165 @@
+"""One run: an engine, a crowd of clients that check every answer, and an operator who doesn't rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shlex
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eas_bench.chaos.clients import Crowd
+from eas_bench.chaos.run import COMMAND, Victims
+from eas_bench.chaos.trend import Sample, Trend, trend
+from eas_bench.soak.deeds import Deeds
+from eas_bench.spine import places
+from eas_bench.spine.machine import Cores
+from eas_bench.spine.servers import Launch, engine
+
+PROCESSOR = "soak"
+_SAMPLE = 5.0
+_TOLD = 60.0
+_THREADS = 4
+_MEMORY = 16 << 20
+_DESCRIPTORS = 8
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it."""
+
+    seconds: float = 0.0
+    answers: Counter[str] = field(default_factory=Counter)
+    deeds: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    kills: int = 0
+    stops: int = 0
+    longest: float = 0.0
+    memory: Trend | None = None
+    descriptors: Trend | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        trends = {
+            name: None if one is None else {"middle": one.middle, "last": one.last, "per_hour": one.per_hour}
+            for name, one in (("memory", self.memory), ("descriptors", self.descriptors))
+        }
+        return {
+            "seconds": round(self.seconds),
+            "requests": self.answers.total(),
+            "answers": dict(self.answers),
+            "deeds": dict(self.deeds),
+            "kills": self.kills,
+            "stops": self.stops,
+            "slowest_answer_seconds": round(self.longest, 3),
+            **trends,
+            "faults": self.faults,
+        }
+
+
+def run(
+    seconds: float,
+    *,
+    command: str = COMMAND,
+    clients: int = 8,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _line: None,
+) -> Outcome:
+    """Start an engine, live with it, and end it. Errors: NotServing, OSError."""
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="eas-soak-") as name:
+        directory = Path(name)
+        service = _service(directory)
+        words = shlex.split(command)
+        launch = Launch(words, directory, Cores.of_this_process().every, directory / "service.json")
+        with engine(launch, PROCESSOR, faults) as started:
+            pid = started.pid
+            deeds = Deeds(
+                words,
+                started.state,
+                service,
+                directory,
+                Victims(pid),
+                random.Random(seed),  # noqa: S311
+            )
+            outcome = asyncio.run(
+                _live(seconds, Crowd(started.target, clients=clients, poison=0.0, seed=seed), deeds, progress)
+            )
+    outcome.faults += faults + _left(pid)
+    return outcome
+
+
+def _service(directory: Path) -> dict[str, Any]:
+    service: dict[str, Any] = json.loads((places.PROCESSORS / PROCESSOR / "service.json").read_text())
+    service["processor_path"] = str(places.PROCESSORS / PROCESSOR)
+    (directory / "service.json").write_text(json.dumps(service))
+    return service
+
+
+async def _live(seconds: float, crowd: Crowd, deeds: Deeds, progress: Callable[[str], None]) -> Outcome:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    load = asyncio.create_task(crowd.run())
+    samples: list[Sample] = []
+    watch = asyncio.create_task(_watch(deeds.victims, samples, began))
+    told = began
+    while loop.time() < began + seconds and not load.done():
+        await deeds.one()
+        if loop.time() - told >= _TOLD:
+            told = loop.time()
+            answered = crowd.tally.answers.total()
+            faults = len(deeds.faults) + crowd.tally.faulty
+            progress(f"{told - began:.0f} s: {answered} answers, {deeds.done.total()} deeds, {faults} faults")
+    crowd.stop()
+    await load
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+    return _judged(loop.time() - began, crowd, deeds, samples)
+
+
+async def _watch(victims: Victims, samples: list[Sample], began: float) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        samples.append(victims.sample(loop.time() - began))
+        await asyncio.sleep(_SAMPLE)
+
+
+def _judged(seconds: float, crowd: Crowd, deeds: Deeds, samples: list[Sample]) -> Outcome:
+    """What may be: only kills cost answers, no more than were inside; only a stop refuses anybody."""
+    tally = crowd.tally
+    outcome = Outcome(
+        seconds,
+        tally.answers,
+        deeds.done,
+        tally.faults + deeds.faults,
+        deeds.kills,
+        deeds.stops,
+        tally.longest,
+    )
+    if len(samples) >= 6:
+        times = [one.seconds for one in samples]
+        outcome.memory = trend(times, [float(one.memory) for one in samples])
+        outcome.descriptors = trend(times, [float(one.descriptors) for one in samples])
+        if outcome.memory.growth > _MEMORY:
+            outcome.faults.append(f"memory grew by {outcome.memory.growth / 1e6:.1f} MB")
+        if outcome.descriptors.growth > _DESCRIPTORS:
+            outcome.faults.append(f"descriptors grew by {outcome.descriptors.growth:.0f}")
+    killed = sum(count for told, count in tally.answers.items() if told.startswith("500 instance_"))
+    if killed > deeds.kills * _THREADS:
+        outcome.faults.append(f"{killed} requests failed with {deeds.kills} kills of {_THREADS} threads")
+    for told, count in tally.answers.items():
+        stopped = told == "503 service_stopped" and deeds.stops
+        if told != "200" and not told.startswith("500 instance_") and not stopped:
+            outcome.faults.append(f"{count} times {told}")
+    return outcome
+
+
+def _left(pid: int) -> list[str]:
+    """What the engine should have taken with it."""
+    found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/eas-engine*{pid}*")]
+    return [f"left behind: {', '.join(found)}"] if found else []
