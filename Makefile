@@ -105,7 +105,7 @@ $(COMPILED)/.stamp: $(shell find engine sdk/python processors benchmarks/eas_ben
 	@touch $@
 
 compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once more, with the engine compiled
-	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/pytest $(addprefix tests/system/test_,http.py hostile.py full.py deadlines.py deaths.py end.py gauges.py batching.py compression.py) $(ARGS)
+	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/pytest $(addprefix tests/system/test_,http.py hostile.py full.py deadlines.py deaths.py end.py gauges.py batching.py compression.py) tests/system/live $(ARGS)
 
 # --- speed ----------------------------------------------------------------------------------------------
 

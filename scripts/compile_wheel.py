@@ -1,7 +1,8 @@
 """Compiles the path of a request when a wheel is built: a build hook of hatchling, and a script of its own.
 
 mypyc (part of mypy) makes C extensions of annotated Python modules, which stay ordinary modules otherwise.
-What is compiled is what every request passes through: ``COMPILED``. The host isn't: it runs in the
+What is compiled is what every request passes through: ``COMPILED``, and what derives from it (canary and
+shadow have clients of their own: a class that isn't compiled can't derive from one that is). The host isn't: it runs in the
 processor's own interpreter, whatever that is.
 
 ``EAS_ENGINE_COMPILE``: ``1`` the build fails when it can't compile, ``0`` it doesn't try. Unset, it tries,
@@ -46,9 +47,11 @@ COMPILED = (
     "eas_engine/workers/answers.py",
     "eas_engine/workers/batch_link.py",
     "eas_engine/workers/batch_pool.py",
+    "eas_engine/workers/canary.py",
     "eas_engine/workers/credit.py",
     "eas_engine/workers/link.py",
     "eas_engine/workers/pool.py",
+    "eas_engine/workers/shadow.py",
     "eas_engine/workers/slots.py",
     "eas_engine/workers/suspects.py",
 )
