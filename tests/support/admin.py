@@ -55,17 +55,19 @@ def tell(port: int, path: str, body: bytes | None = None) -> tuple[int, Any]:
     return ask(port, path, "POST", body, **MINE)
 
 
-async def call(app: Any, path: str, query: str = "", **headers: str) -> tuple[int, bytes]:
-    """One ASGI request without a network."""
+async def call(
+    app: Any, path: str, query: str = "", *, hung_up: asyncio.Event | None = None, **headers: str
+) -> tuple[int, bytes]:
+    """One ASGI request without a network. ``hung_up``: set when the client has gone."""
     sent: list[dict[str, Any]] = []
-
-    unread = [{"type": "http.request", "body": b"", "more_body": False}]
-    hung_up = asyncio.Event()  # never
+    gone = hung_up or asyncio.Event()
+    unread: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> dict[str, Any]:
-        if not unread:
-            await hung_up.wait()
-        return unread.pop()
+        if unread:
+            return unread.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import threading
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import pytest
 
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.admin_app import admin_app
-from eas_engine.operations import Event
+from eas_engine.operations import Event, OperationState
 from support.admin import TOKEN, ask, asking, call, serving
 from support.clock import FakeClock
 from support.engine import eventually
@@ -151,13 +150,22 @@ def _follows(port: int) -> bool:
         return response.status == 200
 
 
-def test_who_waits_and_hangs_up_gives_the_place_back() -> None:
-    with serving(Fleet(), connections=4) as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("GET", f"{ROOT}/events?wait=60")
-        eventually(lambda: ask(port, f"{ROOT}/events?wait=0.01")[0] == 503, "the place is taken")
-        connection.close()
-        eventually(lambda: ask(port, f"{ROOT}/events?wait=0.01")[0] == 200, "the place is free")
+@pytest.mark.parametrize(("page", "query"), [("events", "wait=60"), ("operations/1", "wait=60")])
+async def test_who_waits_and_hangs_up_is_waited_for_no_longer(page: str, query: str) -> None:
+    clock, hung_up, fleet = FakeClock(), asyncio.Event(), Fleet()
+    fleet.began(kind="restart", by="", state=OperationState.ROLLING)
+    app = admin_app(fleet, asked=None, token=None, clock=clock, followers=1)
+    waiting = asyncio.ensure_future(call(app, f"{ROOT}/{page}", query, hung_up=hung_up))
+    await clock.advance(1)
+    assert not waiting.done()
+    if page == "events":
+        assert (await call(app, f"{ROOT}/events", "wait=1"))[0] == 503
+    hung_up.set()
+    await clock.advance(0.3)
+    assert waiting.done()
+    again = asyncio.ensure_future(call(app, f"{ROOT}/events", "wait=1"))
+    await clock.advance(1.1)
+    assert (await again)[0] == 200
 
 
 async def test_the_time_to_wait_is_the_clocks() -> None:
