@@ -164,7 +164,10 @@ class Engine:
     def _published(self) -> dict[str, Any] | None:
         """What it tells other programs; not what one before it has left."""
         path = self.state_dir / self.name / "engine.json"
-        record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            record: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:  # not yet, or what one before it left was just deleted
+            return None
         return record if record.get("pid") == self.process.pid else None
 
     def _alive(self) -> bool:

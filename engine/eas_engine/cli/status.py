@@ -159,6 +159,9 @@ def _limits(one: Mapping[str, Any]) -> str:
     words = {"memory": "at most so far", "scratch": "written"}
     parts = []
     for name, by in one["limits"].items():
+        if by.startswith("nothing: "):
+            parts.append(f"{name} not enforced ({by.removeprefix('nothing: ')})")
+            continue
         figure = figures.get(name)
         parts.append(f"{name} by {by}" + (f" ({size(figure)} {words[name]})" if figure is not None else ""))
     return f"limits: {', '.join(parts)}"

@@ -82,7 +82,8 @@ def _cpu(spec: ServiceSpec, machine: Machine) -> str:
     if cpu is None:
         return f"no share set: each instance may use all {machine.cpus} CPUs"
     how = machine.cgroups.by("cpu")
-    by = how or f"affinity, so {max(1, math.ceil(cpu))} whole CPUs ({machine.cgroups.reason('cpu')})"
+    whole = max(1, math.ceil(cpu))
+    by = how or f"affinity, so {whole} whole CPU{'s'[: whole > 1]} ({machine.cgroups.reason('cpu')})"
     return f"at most {cpu:g} of this machine's {machine.cpus} CPUs, by {by}"
 
 

@@ -18,7 +18,9 @@ from eas_engine.supervisor.host import Host
 from eas_engine.supervisor.instance import Hooks, Surroundings
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import State
+from eas_engine.supervisor.limits.report import Enforcement
 from eas_engine.supervisor.observe import FleetSnapshot, Seat
+from eas_engine.supervisor.place import Limits, Place, Quarters
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Release, Strategy
 from eas_engine.supervisor.settings import Batching, Processor, Settings
@@ -147,6 +149,22 @@ async def test_a_crash_is_answered_remembered_and_repaired_at_once() -> None:
         assert "before: signal 9" in world.supervisor.snapshot().instances[0].reason
         await world.up()
         assert len(world.hosts.made) == 2
+
+
+async def test_who_uses_too_much_is_ended_and_comes_again() -> None:
+    limits = Limits(memory=512 << 20)
+    async with started(limits=limits) as world:
+        assert world.hosts.quarters == [Quarters("s-0", Place(), limits)]
+        await world.up(limits={"shm": "no"})
+        assert world.supervisor.snapshot().instances[0].enforced == Enforcement(shm="nothing: no")
+        world.hosts.last.is_over("oom", "OOMKilled: 612 MB used, 512 MB allowed")
+        await settle()
+        assert world.hosts.made[0].signals == ["KILL"]
+        (crash,) = [one.last_crash for one in world.supervisor.snapshot().hosts]
+        assert crash is not None
+        assert (crash.kind, crash.cause) == ("oom", "OOMKilled: 612 MB used, 512 MB allowed")
+        assert len(world.hosts.made) == 2
+        assert world.supervisor.snapshot().instances[0].enforced is None
 
 
 async def test_exit_zero_while_ready_is_a_crash_too() -> None:

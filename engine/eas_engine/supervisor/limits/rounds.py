@@ -9,6 +9,9 @@ from collections.abc import Callable
 Look = Callable[[], float]
 """Returns the seconds until the next look."""
 
+_PATIENCE = 5.0
+"""Seconds: a large disk takes longer to count, and nobody needs the figure any more."""
+
 AFTER_FAILURE = 1.0
 """Seconds until the next look after one that raised."""
 
@@ -51,13 +54,13 @@ class Rounds:
             self._due.pop(look, None)
             self._changed.notify()
 
-    def close(self) -> None:
-        """End the thread, once the look that has begun is over. Idempotent."""
+    def close(self, patience: float = _PATIENCE) -> None:
+        """End the thread, once the look that has begun is over; wait so many seconds for it. Idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(patience)
 
     def _run(self) -> None:
         while (look := self._next()) is not None:

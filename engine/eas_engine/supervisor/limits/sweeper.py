@@ -1,4 +1,7 @@
-"""Removes what can't be removed at once, in a thread: groups whose processes are dying, directories."""
+"""Removes what can't be removed at once, in a thread: groups whose processes are dying, directories.
+
+What isn't gone after some seconds stays, and is said to: the next start of an engine tries again.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,17 @@ Job = Callable[[], bool]
 
 _AGAIN = 0.02  # seconds
 _PATIENCE = 10.0
-"""Seconds that the end of the engine waits: a process in a call that can't be interrupted doesn't die."""
+"""Seconds: a process in a call that can't be interrupted doesn't die, and somebody else's can't be ended."""
 
 
 class Sweeper:
     """Does jobs until they are done, in a thread that begins with the first one."""
 
-    def __init__(self, failed: Callable[[Exception], None]) -> None:
-        self._failed = failed
-        self._jobs: list[Job] = []
+    def __init__(
+        self, failed: Callable[[Exception], None], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._failed, self._now = failed, now
+        self._jobs: list[tuple[Job, float]] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -28,9 +33,9 @@ class Sweeper:
         return f"<Sweeper {len(self._jobs)} jobs>"
 
     def do(self, job: Job) -> None:
-        """Do it soon, and again until it is done; one that raises is dropped."""
+        """Do it soon, and again until it is done, for ten seconds; one that raises is dropped."""
         with self._changed:
-            self._jobs.append(job)
+            self._jobs.append((job, self._now()))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
                 self._thread.start()
@@ -53,16 +58,20 @@ class Sweeper:
                 jobs = list(self._jobs)
                 if self._closing:
                     return
-            done = [job for job in jobs if self._is_done(job)]
+            done = [one for one in jobs if self._is_done(*one)]
             with self._changed:
-                self._jobs = [job for job in self._jobs if job not in done]
+                self._jobs = [one for one in self._jobs if one not in done]
                 self._changed.notify_all()
             if len(done) < len(jobs):
                 time.sleep(_AGAIN)
 
-    def _is_done(self, job: Job) -> bool:
+    def _is_done(self, job: Job, began: float) -> bool:
         try:
-            return job()
+            done = job()
         except Exception as error:  # noqa: BLE001 - one that fails must not end the others
             self._failed(error)
             return True
+        late = not done and self._now() - began > _PATIENCE
+        if late:
+            self._failed(TimeoutError("what an instance has left can't be removed"))
+        return done or late

@@ -227,6 +227,15 @@ def test_jobs_are_done_until_they_are_done() -> None:
     sweeper.do(broken)
     assert sweeper.close(60)
     assert (left, len(failures)) == ([0], 1)
+
+
+def test_what_cannot_be_removed_is_not_tried_for_ever() -> None:
+    failures: list[Exception] = []
+    times = iter((0.0, 1.0, 9.0, 11.0))
+    sweeper = Sweeper(failures.append, now=lambda: next(times))
+    sweeper.do(lambda: False)
+    assert sweeper.close(60)
+    assert [str(one) for one in failures] == ["what an instance has left can't be removed"]
     stubborn = Sweeper(failures.append)
     stubborn.do(lambda: False)
     assert not stubborn.close(0.0)
