@@ -111,7 +111,11 @@ class Estimator:
         try:
             with np.errstate(over="ignore"):  # it checks that itself, and refuses
                 found = self._call(self._input(rows))
-        except ValueError as error:  # scikit-learn's word for data that don't fit
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as error:  # scikit-learn's words for data that don't fit
             raise BadRows(self._why(rows, str(error))) from error
         if hasattr(found, "toarray"):  # sparse
             found = found.toarray()
@@ -135,7 +139,7 @@ class Estimator:
             Column(column.name, "number" if not apart or self._quotes([place]) else "any")
             for place, column in enumerate(self.columns.columns)
         )
-        return Columns(tuple(columns), dtype=np.float64)
+        return Columns(tuple(columns), dtype=np.float64, inferred=True)
 
     def _quotes(self, places: Iterable[int]) -> bool:
         """Whether the model fails to make a number of a text in these columns."""

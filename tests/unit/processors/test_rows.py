@@ -201,6 +201,36 @@ def test_calls_hold_at_most_the_batch_size_and_no_request_is_split() -> None:
     assert Sums.made.calls == [3, 3, 9, 2]  # of four requests, and of the two that are left
 
 
+def test_only_rows_whose_columns_hold_the_same_are_joined() -> None:
+    class First(Summing):
+        def run(self, rows: Any) -> Any:
+            self.calls.append(len(rows))
+            return rows[:, 0]
+
+    class Firsts(RowPreset):
+        model: First
+
+        def load(self, model_entry: str, model_config: str) -> First:
+            return First(Columns.anything((), 2))
+
+    texts: list[list[object]] = [["a", 1]]
+    missing: list[list[object]] = [[None, 1]]
+    numbers: list[list[object]] = [[1, 2.5]]
+    bodies = [texts, numbers, missing, texts, [], numbers, [["b", 2.5]], missing]
+    preset = Firsts()
+    preset.batching = eas_sdk.Batching(16)
+    preset.initialize("", "")
+    found = preset.process_batch([eas_sdk.Request.build(json.dumps(body)) for body in bodies])
+    told = [json.loads(bytes(one.body)) for one in found if isinstance(one, eas_sdk.Response)]
+    assert told == [[row[0] for row in body] for body in bodies]
+    assert preset.model.calls == [3, 2, 2]
+
+
+@pytest.mark.parametrize("value", [10**400, float("inf"), -1e400])
+def test_columns_of_anything_hold_no_number_that_is_infinite(value: float) -> None:
+    assert "is infinite or too large for float64" in complaint(Columns.anything((), 2), [["a", value]])
+
+
 def test_the_culprit_fails_alone() -> None:
     good, bad, worse = json.dumps([[1, 1]]), json.dumps([[2, 2], [14, 0]]), json.dumps([[13, 0]])
     found = run(Sums, [good, bad, worse, good], batch=eas_sdk.Batching(16), failures=True)
