@@ -15,6 +15,7 @@ from eas_engine.spec import addresses, java_options, presets
 from eas_engine.spec.containers import Check, Container
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at
+from eas_engine.spec.rpc import MOST_INSIDE
 from eas_engine.spec.storage import Mount
 
 OWN_PORTS: Final = (8080, 9090)
@@ -182,6 +183,14 @@ def _batching(spec: ServiceSpec) -> Iterator[Complaint]:
         yield Complaint(
             ("metadata.rpc.batch_sizes", "metadata.rpc.max_batch_size"),
             f"{sizes[-1]}: expected at most metadata.rpc.max_batch_size, which is {rpc.max_batch_size}",
+        )
+    if rpc.batching and rpc.batch_rows > rpc.batch_requests:
+        yield Complaint(
+            ("metadata.rpc.max_batch_size", "metadata.rpc.batch_sizes", "metadata.rpc.worker_threads"),
+            f"{rpc.batch_rows} rows for each of {rpc.threads} worker threads: an instance holds at most "
+            f"{MOST_INSIDE} requests, so a batch has at most {rpc.batch_requests} of them; only requests "
+            "that hold several rows can fill it",
+            "warning",
         )
     if not rpc.batching:
         for name in _ONLY_WITH_BATCHING:
