@@ -21,12 +21,18 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import Columns, RowPreset
-from eas_processors.threads import threads
+from eas_processors.threads import INTRA, threads
 
 Array = npt.NDArray[Any]
+
+KEYS = {
+    "output_margin": Key(bool),
+    "iteration_range": Key(list, least=0, items=int, length=2),
+    **INTRA,
+}
 
 _WANTED = 'save the model with save_model("model.json") or save_model("model.ubj")'
 _SUFFIXES = (".json", ".ubj", ".model", ".bin", ".xgb", ".deprecated")
@@ -37,9 +43,7 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> Booster:
         """See ``RowPreset``."""
-        config = read_config(
-            model_config, {"output_margin": bool, "iteration_range": list, "intra_op_threads": int}
-        )
+        config = read_config(model_config, KEYS)
         return Booster(str(model_file(model_entry, _SUFFIXES, "an XGBoost model")), config, self.device)
 
 
@@ -63,7 +67,7 @@ class Booster:
         kind = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"]
         self._one_at_a_time = None if kind == "gbtree" else threading.Lock()
         self._margin: bool = config.get("output_margin", False)
-        self._range = _range(config.get("iteration_range", [0, 0]))
+        self._range = tuple(config.get("iteration_range", [0, 0]))
         self.columns = Columns.numbers(booster.feature_names or (), booster.num_features(), np.float32)
 
     def signature(self) -> dict[str, Any]:
@@ -107,12 +111,6 @@ def _device(device: str) -> str:
         sys.stderr.write("WARNING: this XGBoost has no CUDA and runs on the CPU: pip install xgboost\n")
         return "cpu"
     return "cuda" if device == "gpu" else "cpu"
-
-
-def _range(given: list[Any]) -> tuple[int, int]:
-    if len(given) != 2 or not all(type(one) is int and one >= 0 for one in given):
-        raise ValueError(f'model_config: "iteration_range" is {given}, expected [begin, end]')
-    return given[0], given[1]
 
 
 def _why(path: str, error: Exception) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from eas_engine.spec import addresses, java_options, presets
+from eas_engine.spec import addresses, java_options, model_config, presets
 from eas_engine.spec.containers import Check, Container
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at
@@ -129,6 +129,15 @@ def _preset(spec: ServiceSpec) -> Iterator[Complaint]:
             yield Complaint(
                 (name, "processor"), f'no effect: processor "{spec.processor}" brings its own code', "warning"
             )
+
+
+def _model_config(spec: ServiceSpec) -> Iterator[Complaint]:
+    preset = presets.find(spec.processor)
+    if preset is None or not preset.is_served:
+        return
+    for key, message, severity in model_config.what_is_wrong(preset.name, spec.model_config_text):
+        path = f"model_config.{key}" if key else "model_config"
+        yield Complaint((path, "processor"), message, severity)
 
 
 def _java(spec: ServiceSpec) -> Iterator[Complaint]:
@@ -296,6 +305,7 @@ def _mount(mount: Mount, path: str) -> Iterator[Complaint]:
 _RULES: Final[tuple[Callable[[ServiceSpec], Iterator[Complaint]], ...]] = (
     _what_runs,
     _processor,
+    _model_config,
     _java,
     _addresses,
     _gpu,

@@ -15,7 +15,7 @@ from eas_sdk.testing import run
 
 np: Any = pytest.importorskip("numpy")
 
-from eas_processors.model_config import read_config  # noqa: E402 - needs numpy
+from eas_processors.model_config import Key, read_config  # noqa: E402 - needs numpy
 from eas_processors.rows import BadRows, Column, Columns, RowPreset, answer  # noqa: E402
 
 THREE = Columns.numbers(("a", "b", "c"), 3)
@@ -286,15 +286,21 @@ def test_too_few_results_are_no_answer() -> None:
         ("[1]", "expected a JSON object"),
         ('{"x": 1}', '"x" is unknown; known: flag, list, number'),
         ('{"number": true}', '"number" is true, expected a whole number'),
+        ('{"number": 0}', '"number" is 0, expected at least 1'),
         ('{"flag": 1}', '"flag" is 1, expected true or false'),
+        ('{"list": "ab"}', '"list" is "ab", expected a list'),
+        ('{"list": ["a", 1]}', '"list" is ["a", 1], expected a list of texts'),
+        ('{"list": ["a"]}', '"list" is ["a"], expected 2 texts'),
     ],
 )
 def test_model_config_that_is_not_understood_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError) as caught:
-        read_config(text, {"flag": bool, "number": int, "list": list})
+        read_config(
+            text, {"flag": Key(bool), "number": Key(int, least=1), "list": Key(list, items=str, length=2)}
+        )
     assert words in str(caught.value)
 
 
 def test_model_config() -> None:
-    assert read_config(" ", {"a": int}) == {}
-    assert read_config('{"a": 1}', {"a": (int, float)}) == {"a": 1}
+    assert read_config(" ", {"a": Key(int)}) == {}
+    assert read_config('{"a": 1}', {"a": Key(int)}) == {"a": 1}

@@ -109,7 +109,7 @@ def test_a_directory_with_one_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"iteration_range": [1]}, "expected [begin, end]"),
+        ({"iteration_range": [1]}, "expected 2 whole numbers"),
         ({"intra_op_threads": 0}, '"intra_op_threads" is 0, expected at least 1'),
         ({"nthread": 2}, '"nthread" is unknown; known: intra_op_threads, iteration_range, output_margin'),
     ],
