@@ -12,7 +12,9 @@ Models: ``.json``, ``.ubj``, and the old binary format where the installed XGBoo
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import sys
 import threading
 from typing import Any
@@ -35,6 +37,13 @@ KEYS = {
 }
 
 _WANTED = 'save the model with save_model("model.json") or save_model("model.ubj")'
+_OLD_FORMAT = b"binf"
+_CONVERT = (
+    "it is in the old binary format, which XGBoost reads up to 3.0; convert it once: "
+    "python3 -m venv old && old/bin/pip install 'xgboost-cpu<3.1' && old/bin/python -c "
+    '"import sys, xgboost; b = xgboost.Booster(); b.load_model(sys.argv[1]); b.save_model(sys.argv[2])" '
+    "{name} model.json"
+)
 _SUFFIXES = (".json", ".ubj", ".model", ".bin", ".xgb", ".deprecated")
 
 
@@ -116,10 +125,12 @@ def _device(device: str) -> str:
 def _why(path: str, error: Exception) -> str:
     """XGBoost's message without the time, the place and the stack of its C++ code; and what to do."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path is XGBoost's word
-        start = file.read(1)
-    if start == b"\x80":  # as pickles begin
+        start = file.read(len(_OLD_FORMAT))
+    if start == _OLD_FORMAT:
+        return _CONVERT.format(name=shlex.quote(os.path.basename(path)))  # noqa: PTH119 - as above
+    if start.startswith(b"\x80"):  # as pickles begin
         return f"it is a pickle; {_WANTED}"
-    if start != b"{":  # as JSON and UBJSON begin
+    if not start.startswith(b"{"):  # as JSON and UBJSON begin
         return f"it is neither JSON nor UBJSON (XGBoost before 3.1 reads the old format, too); {_WANTED}"
     if isinstance(error, UnicodeDecodeError):
         return f"it is damaged, or no model; {_WANTED}"
