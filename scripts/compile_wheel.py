@@ -2,8 +2,8 @@
 
 mypyc (part of mypy) makes C extensions of annotated Python modules, which stay ordinary modules otherwise.
 What is compiled is what every request passes through: ``COMPILED``, and what derives from it (canary and
-shadow have clients of their own: a class that isn't compiled can't derive from one that is). The host isn't: it runs in the
-processor's own interpreter, whatever that is.
+shadow have clients of their own: a class that isn't compiled can't derive from one that is). The host isn't:
+it runs in the processor's own interpreter, whatever that is.
 
 ``EAS_ENGINE_COMPILE``: ``1`` the build fails when it can't compile, ``0`` it doesn't try. Unset, it tries,
 says why when it can't (no C compiler, no headers of Python), and the wheel is pure Python. An editable

@@ -20,12 +20,14 @@ import catboost
 import numpy as np
 import numpy.typing as npt
 
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import BadRows, Column, Columns, RowPreset
-from eas_processors.threads import threads
+from eas_processors.threads import INTRA, threads
 
 Array = npt.NDArray[Any]
+
+KEYS = {"prediction_type": Key(str), **INTRA}
 
 _EXPONENTIAL = ("Poisson", "Tweedie")
 
@@ -35,7 +37,7 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> CatBoostModel:
         """See ``RowPreset``."""
-        config = read_config(model_config, {"prediction_type": str, "intra_op_threads": int})
+        config = read_config(model_config, KEYS)
         return CatBoostModel(str(model_file(model_entry, (".cbm",), "a CatBoost model")), config)
 
 

@@ -19,15 +19,21 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import Column, Columns, RowPreset
-from eas_processors.threads import threads
+from eas_processors.threads import INTRA, threads
 
 Array = npt.NDArray[Any]
 
+KEYS = {
+    "raw_score": Key(bool),
+    "start_iteration": Key(int, least=0),
+    "num_iteration": Key(int, least=-1),
+    **INTRA,
+}
+
 _SUFFIXES = (".txt", ".model", ".lgb", ".lightgbm")
-_KEYS = {"raw_score": bool, "start_iteration": int, "num_iteration": int, "intra_op_threads": int}
 
 
 class Preset(RowPreset):
@@ -35,7 +41,7 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> Booster:
         """See ``RowPreset``."""
-        config = read_config(model_config, _KEYS)
+        config = read_config(model_config, KEYS)
         return Booster(str(model_file(model_entry, _SUFFIXES, "a LightGBM model")), config)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 
 from eas_processors import threads
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.tensors.base import TensorPreset
 from eas_processors.tensors.errors import BadRequest
@@ -24,6 +24,8 @@ from eas_processors.tensors.model import Arrays, Model, OutputFilter, Signature,
 from eas_processors.tensors.wire_onnx import ONNX
 
 _LOG = logging.getLogger(__name__)
+
+KEYS = {"batched": Key(bool), **threads.KEYS}
 
 _DTYPES = {
     "float": "DT_FLOAT",
@@ -65,7 +67,7 @@ class Preset(TensorPreset):
         Raises:
             ValueError: there is no model, or ONNX Runtime can't load it.
         """
-        config = read_config(model_config, {"batched": bool, **threads.KEYS})
+        config = read_config(model_config, KEYS)
         path = model_file(model_entry, (".onnx", ".ort"), "an ONNX model")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads.threads(config)

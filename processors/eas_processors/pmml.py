@@ -23,11 +23,13 @@ import jpype
 import numpy as np
 import numpy.typing as npt
 
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import BadRows, Column, Columns, RowPreset
 
 Array = npt.NDArray[Any]
+
+KEYS = {"defaults": Key(bool)}
 
 _PACKAGE = "jpmml_evaluator"
 _DEFAULTS = {"boolean": False, "double": 0.0, "float": 0.0, "integer": 0, "string": ""}
@@ -49,7 +51,7 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> Evaluator:
         """See ``RowPreset``. The host has started the JVM."""
-        config = read_config(model_config, {"defaults": bool})
+        config = read_config(model_config, KEYS)
         path = model_file(model_entry, (".pmml", ".xml"), "a PMML model")
         if not jpype.isJVMStarted():
             jpype.startJVM(classpath=self.jars())

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import sklearn
 
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import BadRows, Column, Columns, RowPreset
 
@@ -33,7 +33,11 @@ Array = npt.NDArray[Any]
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 _PICKLES = (".pkl", ".pickle", ".joblib")
 _PROBE = "a text"
-_KEYS = {"method": str, "trusted": list, "allow_pickle": bool}
+KEYS = {
+    "method": Key(str, one_of=METHODS),
+    "trusted": Key(list, items=str),
+    "allow_pickle": Key(bool),
+}
 
 
 class Preset(RowPreset):
@@ -41,7 +45,7 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> Estimator:
         """See ``RowPreset``."""
-        config = read_config(model_config, _KEYS)
+        config = read_config(model_config, KEYS)
         path = model_file(model_entry, (".skops", *_PICKLES), "a scikit-learn model")
         return Estimator(load(path, config), config.get("method", "predict"))
 
@@ -59,7 +63,7 @@ def load(path: Path, config: dict[str, Any]) -> Any:
         return joblib.load(path)
     import skops.io  # noqa: PLC0415 - a package of its own, and pickles don't need it
 
-    trusted = [str(one) for one in config.get("trusted", [])]
+    trusted: list[str] = config.get("trusted", [])
     unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(trusted))
     if unknown:
         raise ValueError(
@@ -73,7 +77,7 @@ class Estimator:
     """A fitted estimator."""
 
     def __init__(self, estimator: Any, method: str) -> None:
-        if method not in METHODS or not hasattr(estimator, method):
+        if not hasattr(estimator, method):
             known = [name for name in METHODS if hasattr(estimator, name)]
             kind = type(estimator).__name__
             raise ValueError(
@@ -111,7 +115,11 @@ class Estimator:
         try:
             with np.errstate(over="ignore"):  # it checks that itself, and refuses
                 found = self._call(self._input(rows))
-        except ValueError as error:  # scikit-learn's word for data that don't fit
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as error:  # scikit-learn's words for data that don't fit
             raise BadRows(self._why(rows, str(error))) from error
         if hasattr(found, "toarray"):  # sparse
             found = found.toarray()
@@ -135,7 +143,7 @@ class Estimator:
             Column(column.name, "number" if not apart or self._quotes([place]) else "any")
             for place, column in enumerate(self.columns.columns)
         )
-        return Columns(tuple(columns), dtype=np.float64)
+        return Columns(tuple(columns), dtype=np.float64, inferred=True)
 
     def _quotes(self, places: Iterable[int]) -> bool:
         """Whether the model fails to make a number of a text in these columns."""

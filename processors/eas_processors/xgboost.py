@@ -12,7 +12,9 @@ Models: ``.json``, ``.ubj``, and the old binary format where the installed XGBoo
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import sys
 import threading
 from typing import Any
@@ -21,14 +23,27 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.rows import Columns, RowPreset
-from eas_processors.threads import threads
+from eas_processors.threads import INTRA, threads
 
 Array = npt.NDArray[Any]
 
+KEYS = {
+    "output_margin": Key(bool),
+    "iteration_range": Key(list, least=0, items=int, length=2),
+    **INTRA,
+}
+
 _WANTED = 'save the model with save_model("model.json") or save_model("model.ubj")'
+_OLD_FORMAT = b"binf"
+_CONVERT = (
+    "it is in the old binary format, which XGBoost reads up to 3.0; convert it once: "
+    "python3 -m venv old && old/bin/pip install 'xgboost-cpu<3.1' && old/bin/python -c "
+    '"import sys, xgboost; b = xgboost.Booster(); b.load_model(sys.argv[1]); b.save_model(sys.argv[2])" '
+    "{name} model.json"
+)
 _SUFFIXES = (".json", ".ubj", ".model", ".bin", ".xgb", ".deprecated")
 
 
@@ -37,9 +52,7 @@ class Preset(RowPreset):
 
     def load(self, model_entry: str, model_config: str) -> Booster:
         """See ``RowPreset``."""
-        config = read_config(
-            model_config, {"output_margin": bool, "iteration_range": list, "intra_op_threads": int}
-        )
+        config = read_config(model_config, KEYS)
         return Booster(str(model_file(model_entry, _SUFFIXES, "an XGBoost model")), config, self.device)
 
 
@@ -63,7 +76,7 @@ class Booster:
         kind = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"]
         self._one_at_a_time = None if kind == "gbtree" else threading.Lock()
         self._margin: bool = config.get("output_margin", False)
-        self._range = _range(config.get("iteration_range", [0, 0]))
+        self._range = tuple(config.get("iteration_range", [0, 0]))
         self.columns = Columns.numbers(booster.feature_names or (), booster.num_features(), np.float32)
 
     def signature(self) -> dict[str, Any]:
@@ -109,19 +122,15 @@ def _device(device: str) -> str:
     return "cuda" if device == "gpu" else "cpu"
 
 
-def _range(given: list[Any]) -> tuple[int, int]:
-    if len(given) != 2 or not all(type(one) is int and one >= 0 for one in given):
-        raise ValueError(f'model_config: "iteration_range" is {given}, expected [begin, end]')
-    return given[0], given[1]
-
-
 def _why(path: str, error: Exception) -> str:
     """XGBoost's message without the time, the place and the stack of its C++ code; and what to do."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path is XGBoost's word
-        start = file.read(1)
-    if start == b"\x80":  # as pickles begin
+        start = file.read(len(_OLD_FORMAT))
+    if start == _OLD_FORMAT:
+        return _CONVERT.format(name=shlex.quote(os.path.basename(path)))  # noqa: PTH119 - as above
+    if start.startswith(b"\x80"):  # as pickles begin
         return f"it is a pickle; {_WANTED}"
-    if start != b"{":  # as JSON and UBJSON begin
+    if not start.startswith(b"{"):  # as JSON and UBJSON begin
         return f"it is neither JSON nor UBJSON (XGBoost before 3.1 reads the old format, too); {_WANTED}"
     if isinstance(error, UnicodeDecodeError):
         return f"it is damaged, or no model; {_WANTED}"

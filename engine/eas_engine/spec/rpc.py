@@ -12,6 +12,8 @@ WORKER_THREADS: Final = 5
 STUCK_FACTOR: Final = 10
 LONGEST_MS: Final = 2**31 - 1
 MOST_THREADS: Final = 1024
+MOST_INSIDE: Final = 4096
+"""Requests that one instance holds at a time; the engine's workers divide them among the threads."""
 
 
 def quarter_of_the_ram() -> int:
@@ -49,7 +51,8 @@ class Rpc(Section):
     max_batch_size: Integer = parameter(
         16,
         "The most rows in one call of the model; a request of a custom processor is one row unless it says "
-        "otherwise. Only with batching.",
+        "otherwise. An instance holds at most 4096 requests, shared out among its worker threads, so a batch "
+        "has no more of them than such a share. Only with batching.",
         ge=1,
         le=1_000_000,
     )
@@ -149,6 +152,11 @@ class Rpc(Section):
     def batch_rows(self) -> int:
         """The most rows of a batch: ``max_batch_size``, or the largest of ``batch_sizes``."""
         return self.batch_sizes[-1] if self.batch_sizes else self.max_batch_size
+
+    @property
+    def batch_requests(self) -> int:
+        """The most requests of a batch: what an instance holds, divided among the threads."""
+        return MOST_INSIDE // self.threads
 
     @property
     def keepalive_ms(self) -> int:

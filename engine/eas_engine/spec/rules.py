@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from eas_engine.spec import addresses, java_options, presets
+from eas_engine.spec import addresses, java_options, model_config, presets
 from eas_engine.spec.containers import Check, Container
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Complaint, Origin, Problem, problem_at
+from eas_engine.spec.rpc import MOST_INSIDE
 from eas_engine.spec.storage import Mount
 
 OWN_PORTS: Final = (8080, 9090)
@@ -119,6 +120,15 @@ def _preset(spec: ServiceSpec) -> Iterator[Complaint]:
             )
 
 
+def _model_config(spec: ServiceSpec) -> Iterator[Complaint]:
+    preset = presets.find(spec.processor)
+    if preset is None or not preset.is_served:
+        return
+    for key, message, severity in model_config.what_is_wrong(preset.name, spec.model_config_text):
+        path = f"model_config.{key}" if key else "model_config"
+        yield Complaint((path, "processor"), message, severity)
+
+
 def _java(spec: ServiceSpec) -> Iterator[Complaint]:
     given = spec.metadata.java_opts
     if given and spec.processor_type != "java" and spec.processor != "pmml":
@@ -171,6 +181,14 @@ def _batching(spec: ServiceSpec) -> Iterator[Complaint]:
         yield Complaint(
             ("metadata.rpc.batch_sizes", "metadata.rpc.max_batch_size"),
             f"{sizes[-1]}: expected at most metadata.rpc.max_batch_size, which is {rpc.max_batch_size}",
+        )
+    if rpc.batching and rpc.batch_rows > rpc.batch_requests:
+        yield Complaint(
+            ("metadata.rpc.max_batch_size", "metadata.rpc.batch_sizes", "metadata.rpc.worker_threads"),
+            f"{rpc.batch_rows} rows for each of {rpc.threads} worker threads: an instance holds at most "
+            f"{MOST_INSIDE} requests, so a batch has at most {rpc.batch_requests} of them; only requests "
+            "that hold several rows can fill it",
+            "warning",
         )
     if not rpc.batching:
         for name in _ONLY_WITH_BATCHING:
@@ -261,6 +279,7 @@ def _mount(mount: Mount, path: str) -> Iterator[Complaint]:
 _RULES: Final[tuple[Callable[[ServiceSpec], Iterator[Complaint]], ...]] = (
     _what_runs,
     _processor,
+    _model_config,
     _java,
     _addresses,
     _gpu,

@@ -5,8 +5,9 @@ marked ``more`` (``wire``). Every request of it has a slot of its own and ends o
 withdrawal, being taken back; the unit is over when the host has given the last of its slots back.
 
 Guarantees: a unit holds a thread until it is over, whatever has become of its requests, so no more units are
-inside than ``credit.threads``, plus one that is full and *ahead* while units are short. A unit that did any
-work, or died while it did, is counted once, for the reason it went.
+inside than ``credit.threads``, plus one that is full and *ahead* while units are short. A unit has no more
+requests than its thread's share of the slots, so however large a batch may be, every thread gets one. A unit
+that did any work, or died while it did, is counted once, for the reason it went.
 
 Reads the clock and the socket directly: this is the hot path.
 """
@@ -115,15 +116,24 @@ class BatchLink(Link):
 
     def takes_one_ahead(self) -> bool:
         """Whether a full batch may wait in the host for the next thread that becomes free."""
-        return self._short and self._open and self.units == self.credit.threads
+        return (
+            self._short
+            and self._open
+            and self.units == self.credit.threads
+            and len(self._slots) >= min(self._pace.full, self._share())
+        )
 
     def has_ahead(self) -> bool:
         """Whether more is inside than the threads can work on."""
         return self.units > self.credit.threads
 
     def places(self) -> int:
-        """How many requests there are slots for."""
-        return len(self._slots)
+        """How many requests the next unit may have."""
+        return min(len(self._slots), self._share())
+
+    def _share(self) -> int:
+        """How many slots a thread may take, so that they suffice for every thread."""
+        return max(1, _SLOTS // max(1, self.credit.threads))
 
     def hand(self, ticket: Ticket) -> None:
         """A batch of one: a suspect, whose host was emptied for it."""

@@ -16,13 +16,21 @@ import cv2
 from eas_processors import threads
 from eas_processors.caffe import prototxt
 from eas_processors.caffe.net import Nets
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.tensors.base import TensorPreset
 from eas_processors.tensors.model import Model, Signature
 from eas_processors.tensors.wire_caffe import CAFFE
 
 _LOG = logging.getLogger(__name__)
+
+KEYS = {
+    "batched": Key(bool),
+    "nets": Key(int, least=1),
+    "prototxt": Key(str),
+    "caffemodel": Key(str),
+    **threads.INTRA,
+}
 
 
 class Preset(TensorPreset):
@@ -43,8 +51,7 @@ class Preset(TensorPreset):
         Raises:
             ValueError: a file is missing, or OpenCV can't load or run the net.
         """
-        known = {"prototxt": str, "caffemodel": str, "batched": bool, "nets": int, "intra_op_threads": int}
-        config = read_config(model_config, known)
+        config = read_config(model_config, KEYS)
         description, weights = _files(model_entry, config.get("prototxt", ""), config.get("caffemodel", ""))
         cv2.setNumThreads(threads.threads(config, default=len(os.sched_getaffinity(0))))
         count = threads.threads(config, "nets")

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from eas_processors import threads
-from eas_processors.model_config import read_config
+from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.pytorch import values
 from eas_processors.pytorch.archive import Kind, NotServed, kind, without_pickle
@@ -36,6 +36,8 @@ from eas_processors.tensors.runner import Work
 from eas_processors.tensors.wire_pytorch import PYTORCH
 
 _LOG = logging.getLogger(__name__)
+
+KEYS = {"batched": Key(bool), **threads.KEYS}
 
 _LONG = re.compile(r"\blong\b", re.IGNORECASE)
 """torch's name of int64 in complaints about types."""
@@ -57,7 +59,7 @@ class Preset(TensorPreset):
         Raises:
             ValueError: there is no model, or (``NotServed``) it is of another format or can't be loaded.
         """
-        config = read_config(model_config, {"batched": bool, **threads.KEYS})
+        config = read_config(model_config, KEYS)
         path = model_file(model_entry, (".pt", ".pt2"), "a model of PyTorch")
         # Whether an array may be written to is our business (values.py).
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

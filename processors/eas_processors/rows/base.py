@@ -1,15 +1,17 @@
 """The part that all presets of rows share: requests are read, joined, run and split.
 
 Requests of one batch that can be read are joined into calls of at most ``Batching.max_batch_size`` rows; a
-request is never split, and one that holds more goes alone. One that can't be read fails alone with 400. If a
-call fails, its requests are run one by one, so that only the culprit fails.
+request is never split, and one that holds more goes alone. Only those are joined whose columns hold the same
+(``Columns.holding``), so that every answer is the one that the request would have alone. One that can't be
+read fails alone with 400. If a call fails, its requests are run one by one, so that only the culprit fails.
 """
 
 from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,18 +79,18 @@ class RowPreset(eas_sdk.Processor):
         return [result for result in results if result is not None]
 
     def _calls(self, read: list[tuple[int, Array]]) -> Iterator[list[tuple[int, Array]]]:
-        """What is run together: same width, at most so many rows as a call should have."""
+        """What is run together: columns that hold the same, at most so many rows as a call should have."""
         most = self.batching.max_batch_size if self.batching is not None else 1
-        call: list[tuple[int, Array]] = []
-        rows = 0
+        calls: dict[Hashable, list[tuple[int, Array]]] = {}
+        rows: Counter[Hashable] = Counter()
         for place, array in read:
-            if call and (rows + len(array) > most or array.shape[1:] != call[0][1].shape[1:]):
-                yield call
-                call, rows = [], 0
-            call.append((place, array))
-            rows += len(array)
-        if call:
-            yield call
+            kind = self.model.columns.holding(array)
+            if rows[kind] + len(array) > most and kind in calls:
+                yield calls.pop(kind)
+                rows[kind] = 0
+            calls.setdefault(kind, []).append((place, array))
+            rows[kind] += len(array)
+        yield from calls.values()
 
     def _run(self, call: list[tuple[int, Array]]) -> Iterator[tuple[int, Result]]:
         joined = call[0][1] if len(call) == 1 else np.concatenate([array for _, array in call])
@@ -101,7 +103,7 @@ class RowPreset(eas_sdk.Processor):
             else:
                 yield call[0][0], _refused(error) if isinstance(error, BadRows) else error
             return
-        if self.batching is not None:
+        if self.batching is not None and len(joined):
             self.batching.ran(len(joined))
         at = 0
         for place, array in call:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -60,11 +60,14 @@ class Columns:
         dtype: of the array when all columns are numbers, or may be anything and all values are; else it is
             ``object``, with None for what is missing.
         lenient: names that aren't the model's are passed over.
+        inferred: the model goes by what a column holds as a whole (numbers, texts, anything missing?), so
+            rows are only joined with rows whose columns hold the same (``holding``).
     """
 
     columns: tuple[Column, ...] = ()
     dtype: type[np.floating[Any]] = np.float32
     lenient: bool = False
+    inferred: bool = False
     _places: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +85,7 @@ class Columns:
     ) -> Columns:
         """The same with columns that hold any value."""
         shown = names or [f"f{place}" for place in range(count)]
-        return cls(tuple(Column(name, "any") for name in shown), dtype)
+        return cls(tuple(Column(name, "any") for name in shown), dtype, inferred=True)
 
     @property
     def numeric(self) -> bool:
@@ -112,6 +115,12 @@ class Columns:
             if array is not None:
                 return self._typed(array)
         return self._mixed(rows)
+
+    def holding(self, rows: Array) -> Hashable:
+        """Equal for requests whose rows may be joined: the model makes the same of them as of each alone."""
+        if not self.inferred or rows.dtype != object:
+            return rows.shape[1:], rows.dtype
+        return tuple(frozenset(map(_sort, column)) for column in rows.T)
 
     def _by_position(self, place: int, row: Any) -> list[Any]:
         if not isinstance(row, dict):
@@ -178,14 +187,12 @@ class Columns:
         kind = self.columns[number].kind if self.columns else "any"
         if isinstance(value, dict | list):
             raise BadRows(f"{self.cell(place, number)}: {_shown(value)}, expected a single value")
+        if kind == "number" and isinstance(value, str):
+            raise BadRows(f"{self.cell(place, number)}: {_shown(value)} is no number")
+        if kind != "text" and isinstance(value, int | float) and abs(value) > float(np.finfo(self.dtype).max):
+            raise self._too_large(place, number, value)
         if kind == "number":
-            if isinstance(value, str):
-                raise BadRows(f"{self.cell(place, number)}: {_shown(value)} is no number")
-            if value is None:
-                return np.nan
-            if abs(value) > float(np.finfo(self.dtype).max):
-                raise self._too_large(place, number, value)
-            return float(value)
+            return np.nan if value is None else float(value)
         return value
 
     def cell(self, place: int, number: int) -> str:
@@ -197,6 +204,11 @@ class Columns:
         names = [column.name for column in self.columns]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def _sort(value: Any) -> type:
+    """What a value is, to a model that looks at whole columns: whole numbers are numbers."""
+    return float if type(value) is int else type(value)
 
 
 def _array(rows: list[list[Any]]) -> Array | None:

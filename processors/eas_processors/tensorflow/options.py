@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from eas_processors import threads
-from eas_processors.model_config import read_config
-from eas_processors.tensorflow.errors import ModelUnusable
+from eas_processors.model_config import Key, read_config
 
 _LOG = logging.getLogger(__name__)
-_KEYS: dict[str, type] = {**threads.KEYS, "signature_name": str, "tags": list}
+KEYS = {**threads.KEYS, "signature_name": Key(str), "tags": Key(list, items=str)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,12 @@ class Options:
 
 def read(model_config: str) -> Options:
     """What the text says; ``ValueError`` for what is no JSON object, or a value of the wrong kind."""
-    given = read_config(_known(model_config), _KEYS)
-    tags = given.get("tags", ["serve"])
-    if not all(isinstance(tag, str) for tag in tags):
-        raise ModelUnusable(f"model_config: tags must be a list of texts, not {json.dumps(tags)}")
+    given = read_config(_known(model_config), KEYS)
     return Options(
         intra_op_threads=threads.threads(given),
         inter_op_threads=threads.threads(given, "inter_op_threads"),
         signature_name=given.get("signature_name", ""),
-        tags=tuple(tags),
+        tags=tuple(given.get("tags", ["serve"])),
     )
 
 
@@ -61,7 +57,7 @@ def _known(model_config: str) -> str:
         return model_config  # empty, or the reader's to refuse
     if not isinstance(given, dict):
         return model_config
-    others = sorted(given.keys() - _KEYS.keys())
+    others = sorted(given.keys() - KEYS.keys())
     if others:
         _LOG.warning("these keys of model_config have no effect: %s", ", ".join(map(repr, others)))
-    return json.dumps({key: value for key, value in given.items() if key in _KEYS})
+    return json.dumps({key: value for key, value in given.items() if key in KEYS})

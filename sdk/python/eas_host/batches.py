@@ -17,7 +17,7 @@ from time import monotonic as _now
 from typing import Any, Callable, Dict, List, Tuple
 
 from eas_host import wire
-from eas_host.worker import LONGEST_CALL, Answer, Server, describe, leave
+from eas_host.worker import Answer, Server, describe, leave, microseconds
 from eas_sdk._batches import Call, GivenUp, Outcome, answer_all
 from eas_sdk.request import Request
 
@@ -99,7 +99,7 @@ class BatchServer(Server):
             self._outbox.flush()
             leave(leaving)
         took = _now() - begun
-        took_us = int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
+        took_us = microseconds(took)
         for slot, request, outcome in zip(slots, requests, outcomes):
             self._answer(slot, request, outcome, took_us, begun)
         counts = (min(count, 0xFFFFFFFF) for count in ran)

@@ -256,12 +256,28 @@ class Server:
             kind, status, headers = wire.RAISED, 400, b""
             answer = describe(error, request.request_id)
         took = _now() - begun
-        took_us = int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
+        took_us = microseconds(took)
         if headers or len(answer) >= wire.SPILL_BYTES:
             self._outbox.put_full(slot, status, took_us, begun, headers, answer)
         else:
             self._outbox.put(kind, slot, status, took_us, begun, answer)
         return took
+
+    def raised(
+        self, fields: Tuple[Any, ...], payload: bytes, took: float, begun: float, error: Exception
+    ) -> None:
+        """Queue the failure of a request that no ``Request`` was made of: its frame, and what was raised."""
+        _, kind, slot, head_size, number, deadline = fields
+        start = wire.EXTENT.size if kind == wire.CALL_AT else 0
+        head = payload[start : start + head_size]
+        request = Request(head, b"", deadline, self._prefix, number, self._board, _CANCELLED + slot)
+        text = describe(error, request.request_id)
+        self._outbox.put(wire.RAISED, slot, 400, microseconds(took), begun, text)
+
+
+def microseconds(took: float) -> int:
+    """As an answer says how long the call took."""
+    return int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
 
 
 def describe(error: BaseException, request_id: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eas_host import wire
-from eas_host.adapters import cpp_v1
+from eas_host.adapters import Raised, cpp_v1
 from eas_host.adapters.cpp import Cpp
 from eas_host.batches import Batches
 from eas_host.load import Failed
@@ -150,17 +150,32 @@ def test_status_and_header_fields() -> None:
 @pytest.mark.parametrize(
     ("what", "status", "text"),
     [
-        ("throw", 400, b"ouch"),
         ("error", 422, b"not like this"),
-        ("strange", 400, b"the processor threw something that is no std::exception"),
         ("split", 500, b"the processor's answer can't be sent"),
     ],
 )
-def test_exceptions_and_answers_that_are_none(what: str, status: int, text: bytes) -> None:
+def test_errors_with_a_status_and_answers_that_are_none(what: str, status: int, text: bytes) -> None:
     got = ask(make(CLASS), what)
     assert got[0] == status
     assert text in got[1]
     assert got[2] == b""
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [("throw", "ouch"), ("strange", "the processor threw something that is no std::exception")],
+)
+def test_an_exception_is_one_to_the_host_as_those_of_python_are(what: str, text: str) -> None:
+    with pytest.raises(Raised, match=text) as caught:
+        ask(make(CLASS), what)
+    assert caught.value.trace == f"{text}\n"
+
+
+def test_the_status_of_an_exception_is_that_of_the_header() -> None:
+    header = (compiled.INCLUDE / "eas" / "processor.h").read_text()
+    assert f"#define EAS_RAISED ({cpp_v1.RAISED})" in header
+    with pytest.raises(Raised):
+        ask(make(CLASS), "status", b"%d" % cpp_v1.RAISED)
 
 
 @pytest.mark.parametrize(
@@ -221,16 +236,19 @@ def test_an_exception_is_the_answer_to_the_request_that_is_to_blame(
     batch = make(CLASS).handle_batch()
     bodies = [b"a", b"b", b"throw", b"c", b"d", b"lose", b"e"]
     answers, _ = batch([Request.build(body) for body in bodies])
+    lost = answers.pop(5)
     assert answers == [
         (200, b"2:a", b""),
         (200, b"2:b", b""),
         (503, b"the whole batch", b""),
         (200, b"1:c", b""),
         (200, b"1:d", b""),
-        (500, b"process_batch gave 0 answers to 1 request", b""),
         (200, b"1:e", b""),
     ]
-    assert "a batch of 7 requests raised; its halves are called by themselves" in capfd.readouterr().err
+    assert isinstance(lost, Raised)
+    assert str(lost) == "process_batch gave 0 answers to 1 request"
+    told = "a batch of 7 requests raised the whole batch; its halves are called by themselves"
+    assert told in capfd.readouterr().err
 
 
 def test_a_request_nobody_waits_for_is_not_tried_again() -> None:

@@ -15,7 +15,7 @@ from eas_sdk.testing import run
 
 np: Any = pytest.importorskip("numpy")
 
-from eas_processors.model_config import read_config  # noqa: E402 - needs numpy
+from eas_processors.model_config import Key, read_config  # noqa: E402 - needs numpy
 from eas_processors.rows import BadRows, Column, Columns, RowPreset, answer  # noqa: E402
 
 THREE = Columns.numbers(("a", "b", "c"), 3)
@@ -201,6 +201,36 @@ def test_calls_hold_at_most_the_batch_size_and_no_request_is_split() -> None:
     assert Sums.made.calls == [3, 3, 9, 2]  # of four requests, and of the two that are left
 
 
+def test_only_rows_whose_columns_hold_the_same_are_joined() -> None:
+    class First(Summing):
+        def run(self, rows: Any) -> Any:
+            self.calls.append(len(rows))
+            return rows[:, 0]
+
+    class Firsts(RowPreset):
+        model: First
+
+        def load(self, model_entry: str, model_config: str) -> First:
+            return First(Columns.anything((), 2))
+
+    texts: list[list[object]] = [["a", 1]]
+    missing: list[list[object]] = [[None, 1]]
+    numbers: list[list[object]] = [[1, 2.5]]
+    bodies = [texts, numbers, missing, texts, [], numbers, [["b", 2.5]], missing]
+    preset = Firsts()
+    preset.batching = eas_sdk.Batching(16)
+    preset.initialize("", "")
+    found = preset.process_batch([eas_sdk.Request.build(json.dumps(body)) for body in bodies])
+    told = [json.loads(bytes(one.body)) for one in found if isinstance(one, eas_sdk.Response)]
+    assert told == [[row[0] for row in body] for body in bodies]
+    assert preset.model.calls == [3, 2, 2]
+
+
+@pytest.mark.parametrize("value", [10**400, float("inf"), -1e400])
+def test_columns_of_anything_hold_no_number_that_is_infinite(value: float) -> None:
+    assert "is infinite or too large for float64" in complaint(Columns.anything((), 2), [["a", value]])
+
+
 def test_the_culprit_fails_alone() -> None:
     good, bad, worse = json.dumps([[1, 1]]), json.dumps([[2, 2], [14, 0]]), json.dumps([[13, 0]])
     found = run(Sums, [good, bad, worse, good], batch=eas_sdk.Batching(16), failures=True)
@@ -256,15 +286,21 @@ def test_too_few_results_are_no_answer() -> None:
         ("[1]", "expected a JSON object"),
         ('{"x": 1}', '"x" is unknown; known: flag, list, number'),
         ('{"number": true}', '"number" is true, expected a whole number'),
+        ('{"number": 0}', '"number" is 0, expected at least 1'),
         ('{"flag": 1}', '"flag" is 1, expected true or false'),
+        ('{"list": "ab"}', '"list" is "ab", expected a list'),
+        ('{"list": ["a", 1]}', '"list" is ["a", 1], expected a list of texts'),
+        ('{"list": ["a"]}', '"list" is ["a"], expected 2 texts'),
     ],
 )
 def test_model_config_that_is_not_understood_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError) as caught:
-        read_config(text, {"flag": bool, "number": int, "list": list})
+        read_config(
+            text, {"flag": Key(bool), "number": Key(int, least=1), "list": Key(list, items=str, length=2)}
+        )
     assert words in str(caught.value)
 
 
 def test_model_config() -> None:
-    assert read_config(" ", {"a": int}) == {}
-    assert read_config('{"a": 1}', {"a": (int, float)}) == {"a": 1}
+    assert read_config(" ", {"a": Key(int)}) == {}
+    assert read_config('{"a": 1}', {"a": Key(int)}) == {"a": 1}

@@ -167,8 +167,9 @@ def test_a_pickle_that_is_allowed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.array(found), model.predict(ROWS[:3]))
 
 
-@pytest.mark.parametrize(("method", "known"), [("transform", "predict"), ("__init__", "predict")])
-def test_a_method_that_the_model_does_not_have(tmp_path: Path, method: str, known: str) -> None:
+def test_a_method_that_the_model_does_not_have(tmp_path: Path) -> None:
     path = saved(tmp_path, LinearRegression().fit(ROWS, ROWS[:, 0]))
-    with pytest.raises(ValueError, match=f'"method" is "{method}"; LinearRegression has: {known}'):
-        ask(Preset, path, b"", config={"method": method})
+    with pytest.raises(ValueError, match='"method" is "transform"; LinearRegression has: predict'):
+        ask(Preset, path, b"", config={"method": "transform"})
+    with pytest.raises(ValueError, match='"method" is "__init__", expected one of predict, '):
+        ask(Preset, path, b"", config={"method": "__init__"})

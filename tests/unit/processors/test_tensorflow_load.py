@@ -99,7 +99,7 @@ def test_keys_of_others_are_named_in_a_warning(caplog: pytest.LogCaptureFixture)
         ('{"intra_op_threads": 0}', "expected at least 1"),
         ('{"inter_op_threads": "2"}', "expected a whole number"),
         ('{"tags": "serve"}', "expected a list"),
-        ('{"tags": [1]}', "tags must be a list of texts"),
+        ('{"tags": [1]}', "expected a list of texts"),
         ('{"signature_name": null}', "expected a text"),
     ],
 )

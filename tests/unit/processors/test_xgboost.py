@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import eas_sdk
+from support.repository import ROOT
 from support.rows import ask, everything, refusal
 
 np: Any = pytest.importorskip("numpy")
@@ -109,7 +115,7 @@ def test_a_directory_with_one_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"iteration_range": [1]}, "expected [begin, end]"),
+        ({"iteration_range": [1]}, "expected 2 whole numbers"),
         ({"intra_op_threads": 0}, '"intra_op_threads" is 0, expected at least 1'),
         ({"nthread": 2}, '"nthread" is unknown; known: intra_op_threads, iteration_range, output_margin'),
     ],
@@ -126,9 +132,25 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     path.write_text('{"learner": 1}')
     with pytest.raises(ValueError, match=f"is no model that XGBoost {xgboost.__version__} reads: [^\\[/]"):
         ask(Preset, path, b"")
-    path.write_bytes(b"binf" + bytes(200))
-    with pytest.raises(ValueError, match=r"XGBoost before 3\.1 reads the old format, too\); save the model"):
+
+
+def test_a_model_in_the_old_binary_format_comes_with_the_commands_that_convert_it(tmp_path: Path) -> None:
+    """The file was made by XGBoost 3.0, the last one that writes it and reads it."""
+    if tuple(map(int, xgboost.__version__.split(".")[:2])) < (3, 1):
+        pytest.skip("this XGBoost still reads it")
+    path = tmp_path / "my model.bin"
+    shutil.copy(ROOT / "tests/data/xgboost/binary_of_3.0.deprecated", path)
+    with pytest.raises(ValueError, match=r"old binary format, which XGBoost reads up to 3\.0; ") as caught:
         ask(Preset, path, b"")
+    told = str(caught.value).partition("convert it once: ")[2]
+    documented = re.sub(r"\\\n *", "", (ROOT / "docs/presets/rows.md").read_text())
+    assert told.replace("'my model.bin'", "model.bin") in documented
+    venv, pip, convert = told.split(" && ")
+    assert (venv, pip) == ("python3 -m venv old", "old/bin/pip install 'xgboost-cpu<3.1'")
+    shutil.copy(saved(tmp_path, booster()), path)  # what this XGBoost reads, for the last one
+    (tmp_path / "model.json").unlink()
+    subprocess.run([sys.executable, *shlex.split(convert)[1:]], cwd=tmp_path, check=True)
+    assert len(ask(Preset, tmp_path / "model.json", listed(ROWS[:2]))[0]) == 2
 
 
 @pytest.mark.parametrize(

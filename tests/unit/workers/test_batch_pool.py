@@ -29,7 +29,7 @@ def batching() -> Iterator[Making]:
     made: list[Parts] = []
 
     def make(rules: Rules = EAGER, **more: Any) -> Parts:
-        made.append(Parts(queue=50, batching=rules, **more))
+        made.append(Parts(**{"queue": 50, "batching": rules, **more}))
         return made[-1]
 
     yield make
@@ -208,7 +208,7 @@ def test_it_learns_how_many_requests_fill_a_batch(batching: Making) -> None:
 
 def test_a_batch_never_has_more_requests_than_the_host_has_slots(batching: Making) -> None:
     parts = batching(replace(EAGER, max_batch_size=3 * wire.SLOTS))
-    host = parts.host()
+    host = parts.host(threads=1)
     ask(parts, wire.SLOTS + 2)
     parts.loop.turn()
     assert units(host) == [wire.SLOTS]
@@ -219,6 +219,26 @@ def test_a_batch_never_has_more_requests_than_the_host_has_slots(batching: Makin
     parts.serve_all()
     assert link_of(host).places() == wire.SLOTS
     parts.check_empty()
+
+
+@pytest.mark.parametrize("threads", [2, 5, 100])
+def test_no_thread_is_idle_because_the_others_took_all_slots(batching: Making, threads: int) -> None:
+    parts = batching(replace(EAGER, max_batch_size=3 * wire.SLOTS), queue=2 * wire.SLOTS)
+    host = parts.host(threads=threads)
+    ask(parts, wire.SLOTS + 3)
+    parts.loop.turn()
+    assert units(host) == [wire.SLOTS // threads] * threads
+    assert link_of(host).free_threads() == 0
+
+
+def test_what_goes_ahead_is_full_and_no_rest_of_the_slots(batching: Making) -> None:
+    parts = batching(replace(EAGER, max_batch_size=wire.SLOTS), queue=2 * wire.SLOTS)
+    host = parts.host(threads=3)
+    make_short(parts)
+    ask(parts, wire.SLOTS + 3)
+    parts.loop.turn()
+    assert units(host) == [wire.SLOTS // 3] * 3, "the one slot that is left makes no batch"
+    assert not link_of(host).takes_one_ahead()
 
 
 # -- where

@@ -74,10 +74,15 @@ typedef struct eas_request {
     const char *id_prefix;
 } eas_request;
 
+/* A status of eas_response: the processor failed at this request. The body is the message, one for the client; it
+ * is sent as 400 with X-EAS-Error: processor_exception, without the header fields, and it is in the log. An engine
+ * that doesn't know of it sends 400. */
+#define EAS_RAISED (-10400)
+
 /* The answer, to be filled in. It comes as an empty one with status 200. */
 typedef struct eas_response {
     uint32_t struct_size;
-    int32_t status; /* 200 to 599; 0 means 200, anything else is sent as 400 */
+    int32_t status; /* 200 to 599, or EAS_RAISED; 0 means 200, anything else is sent as 400 */
     const void *body; /* may be NULL when body_size is 0 */
     size_t body_size;
     const eas_header *headers; /* may be NULL when header_count is 0 */

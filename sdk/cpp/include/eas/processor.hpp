@@ -12,7 +12,7 @@
 //     EAS_REGISTER_PROCESSOR(Echo)
 //
 // One object is made and serves all threads: process is called by several at once. Exceptions are answers:
-// eas::Error with its status, any other with 400 and what().
+// eas::Error with its status, any other with 400, what() and X-EAS-Error: processor_exception.
 #ifndef EAS_PROCESSOR_HPP
 #define EAS_PROCESSOR_HPP
 
@@ -132,7 +132,7 @@ public:
     // Answers one request; called by several threads at once.
     virtual Response process(const Request& request) {
         std::vector<Response> answers = process_batch({request});
-        if (answers.size() != 1) throw Error(500, "process_batch gave no answer for its request");
+        if (answers.size() != 1) throw std::logic_error("process_batch gave no answer for its request");
         return std::move(answers.front());
     }
 
@@ -183,22 +183,17 @@ inline void put(eas_response& response, Response answer) {
     response.release = [](void* context) { delete static_cast<Held*>(context); };
 }
 
-// An exception that was hardly meant as an answer: the log has it, too.
-inline Response raised(const char* what) {
-    std::fprintf(stderr, "the processor raised: %s\n", what);
-    return Response(what, 400);
-}
-
-// What the exception that is being handled answers.
+// What the exception that is being handled answers. One that was hardly meant as an answer the host tells the log, too.
 inline Response failure() noexcept {
     try {
         throw;
     } catch (const Error& error) {
         return Response(error.what(), error.status);
     } catch (const std::exception& error) {
-        return raised(error.what());
+        const char* const what = error.what();
+        return Response(what != nullptr && *what != '\0' ? what : "a C++ exception without a message", EAS_RAISED);
     } catch (...) {
-        return raised("the processor threw something that is no std::exception");
+        return Response("the processor threw something that is no std::exception", EAS_RAISED);
     }
 }
 
@@ -232,8 +227,8 @@ inline void answer_all(Processor& processor, const std::vector<Request>& request
     try {
         std::vector<Response> answers = processor.process_batch(requests);
         if (answers.size() != count) {
-            throw Error(500, "process_batch gave " + std::to_string(answers.size()) + " answers to " +
-                                 std::to_string(count) + " request" + (count == 1 ? "" : "s"));
+            throw std::logic_error("process_batch gave " + std::to_string(answers.size()) + " answers to " +
+                                   std::to_string(count) + " request" + (count == 1 ? "" : "s"));
         }
         for (std::size_t i = 0; i < count; ++i) held[i]->answer = std::move(answers[i]);
         return;
@@ -241,7 +236,8 @@ inline void answer_all(Processor& processor, const std::vector<Request>& request
         held[0]->answer = failure();
     }
     if (count == 1) return;
-    std::fprintf(stderr, "a batch of %zu requests raised; its halves are called by themselves\n", count);
+    std::fprintf(stderr, "a batch of %zu requests raised %s; its halves are called by themselves\n", count,
+                 held[0]->answer.body.c_str());
     for (const bool first : {true, false}) {
         const std::size_t middle = (count + 1) / 2;
         std::vector<Request> part;

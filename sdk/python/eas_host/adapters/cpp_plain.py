@@ -17,9 +17,10 @@ from time import monotonic as now
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from eas_host.adapters.cpp_memory import BYTES, INT_MAX, LARGE, MEMORY, address_of, free, free_large
-from eas_host.adapters.cpp_server import LONGEST_CALL, Caller, CallServer
+from eas_host.adapters.cpp_server import Caller, CallServer
 from eas_host.load import Failed
 from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
+from eas_host.worker import LONGEST_CALL
 from eas_sdk._batches import Outcome, Ran
 from eas_sdk.request import Request
 

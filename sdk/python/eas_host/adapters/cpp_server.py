@@ -7,18 +7,17 @@ is copied once, into the frame (or, when it is large, into the arena of answers)
 from __future__ import annotations
 
 from time import monotonic as _now
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from eas_host import wire
 from eas_host.adapters.cpp_memory import address_of
-from eas_host.worker import Answer, Server, describe
-
-if TYPE_CHECKING:
-    from eas_sdk.request import Request
+from eas_host.worker import Answer, Server, microseconds
+from eas_sdk.request import Request
 
 Invoke = Callable[[int, int, int, int, float, int, int, int], Tuple[int, Any, bytes, Any]]
 """Runs the library once. The arguments are those of ``eas_request``: address and size of the body, address
-and size of the head, deadline, address of the cancelled flag, number, address of the id's prefix.
+and size of the head, deadline, address of the cancelled flag, number, address of the id's prefix. It raises
+``Raised`` for what the library threw.
 
 It returns status, answer (a view of the library's memory, or bytes), header lines, and what ``Done`` gets;
 None: nothing is left behind."""
@@ -28,8 +27,6 @@ Done = Callable[[Any], None]
 
 Caller = Callable[[Tuple[Any, ...], bytes], float]
 """Answers one frame of the link; how long the library took, in seconds."""
-
-LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
 
 
 class Call:
@@ -122,10 +119,9 @@ class CallServer(Server):
         flag = self.flags_at + slot
         try:
             answer = self._library.invoke(body, size, head, head_size, deadline, flag, number, self.origin_at)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
-            text = describe(error, f"{self._prefix}-{number:04x}")
+        except Exception as error:  # noqa: BLE001 - Raised, or a mistake of ours, which must not end the thread
             took = _now() - begun
-            self._outbox.put(wire.RAISED, slot, 400, microseconds(took), begun, text)
+            self.raised(fields, payload, took, begun, error)
             return took
         took = _now() - begun
         self.settle(slot, took, begun, answer)
@@ -140,8 +136,3 @@ class CallServer(Server):
             self._outbox.put(wire.REPLY, slot, status, microseconds(took), begun, content)
         if kept is not None:
             self._library.done(kept)
-
-
-def microseconds(took: float) -> int:
-    """As an answer says how long the call took."""
-    return int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF

@@ -14,10 +14,12 @@ from array import array
 from time import monotonic as now
 from typing import Any, Dict, Final, List, Sequence, Tuple
 
+from eas_host.adapters import Raised
 from eas_host.adapters.cpp_memory import BYTES, MEMORY, address_of
-from eas_host.adapters.cpp_server import LONGEST_CALL, Call, Caller, CallServer
+from eas_host.adapters.cpp_server import Call, Caller, CallServer
 from eas_host.load import Failed
 from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
+from eas_host.worker import LONGEST_CALL
 from eas_sdk._batches import Outcome, Ran
 from eas_sdk.request import Request
 from eas_sdk.response import encode_headers
@@ -31,6 +33,8 @@ _INITIALIZE = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
 )
 _DESTROY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+RAISED = -10400
+"""``EAS_RAISED`` of the header: the processor threw; the body is the message."""
 _MESSAGE = 4096  # bytes for what initialize says
 
 # struct_size, reserved | body, body_size, head, head_size, deadline, cancelled, id_number, id_prefix
@@ -125,14 +129,19 @@ class Versioned:
         return Call(self._invoke, self._done, None if alone else self._caller)
 
     def _invoke(self, *fields: Any) -> Tuple[int, Any, bytes, _Cells]:
-        """See ``Invoke``."""
+        """See ``Invoke``. Errors: ``Raised``."""
         cells = self._take()
         _FIELDS.pack_into(cells.request, 8, *fields)
         if self._table.process:
             self._process(self._processor, cells.to_request, cells.to_response)
         else:
             self._run_batch([cells])
-        return (*self._answer(cells), cells)
+        status, content, lines = self._answer(cells)
+        if status == RAISED:
+            error = raised(content)
+            self._done(cells)
+            raise error
+        return status, content, lines, cells
 
     def _caller(self, server: CallServer) -> Caller:
         """See ``Call``."""
@@ -163,7 +172,11 @@ class Versioned:
                 frames.append(answer + memory[at : at + size])
                 response[:] = _FRESH
             else:
-                server.settle(slot, took, begun, (*self._answer(cells), None))
+                status, content, lines = self._answer(cells)
+                if status == RAISED:
+                    server.raised(fields, payload, took, begun, raised(content))
+                else:
+                    server.settle(slot, took, begun, (status, content, lines, None))
                 self._clear(cells)
             return took
 
@@ -176,7 +189,8 @@ class Versioned:
             _FIELDS.pack_into(cells.request, 8, *fields)
         self._run_batch(all_cells)
         answers: List[Outcome] = [
-            (status, bytes(body), lines) for status, body, lines in map(self._answer, all_cells)
+            raised(body) if status == RAISED else (status, bytes(body), lines)
+            for status, body, lines in map(self._answer, all_cells)
         ]
         for cells in all_cells:
             self._done(cells)
@@ -209,7 +223,7 @@ class Versioned:
             lines = _lines(headers, count) if count else b""
         except ValueError as error:
             return 500, f"the processor's answer can't be sent: {error}".encode(), b""
-        status = 200 if status == 0 else status if 200 <= status <= 599 else 400
+        status = 200 if status == 0 else status if 200 <= status <= 599 or status == RAISED else 400
         return status, MEMORY[body : body + size] if size else _EMPTY, lines
 
     def _done(self, cells: _Cells) -> None:
@@ -254,6 +268,12 @@ class Batch:
             where = address_of(body), len(body), address_of(head), len(head)
             fields.append((*where, request.deadline, board + slot, number, address_of(origin)))
         return self._versioned.batch(fields), (1, len(requests), 0)
+
+
+def raised(message: Any) -> Raised:
+    """What the library's exception is to the host; of its trace C++ keeps nothing."""
+    text = bytes(message).decode("utf-8", "replace")
+    return Raised(text, f"{text}\n")
 
 
 def _lines(headers: int, count: int) -> bytes:

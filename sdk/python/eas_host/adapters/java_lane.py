@@ -24,7 +24,7 @@ from eas_host import wire
 from eas_host.adapters import Raised
 from eas_host.adapters.java_vm import Machine
 from eas_host.wire import SPILL_BYTES
-from eas_host.worker import Server, describe
+from eas_host.worker import LONGEST_CALL, Server, microseconds
 from eas_sdk import response
 from eas_sdk.request import Request
 
@@ -36,7 +36,6 @@ NATIVE = struct.Struct("=IIIIq")  # sizes of body, head and id; slot; nanosecond
 ANSWER = struct.Struct("=IIII")  # outcome, status, size, fields
 _HERE, _TAKE, _FAILED = 0, 1, 2
 _LONGEST_FRAME = _MEMORY - PLAIN.size
-LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
 _LARGEST = 2**31 - 9  # bytes in a Java array
 FAR = 2**62  # nanoseconds
 _NO_FLAGS = b""
@@ -176,7 +175,7 @@ class PlainServer(JavaServer):
         before, begin, frame_size = PLAIN.size, ANSWER.size, wire.ANSWER.size
 
         def call(fields: Tuple[Any, ...], payload: bytes) -> float:
-            _, kind, slot, head_size, number, _ = fields
+            _, kind, slot, head_size, _, _ = fields
             whole = len(payload)
             if kind != wire.CALL or whole > _LONGEST_FRAME:
                 return general(fields, payload)
@@ -190,11 +189,11 @@ class PlainServer(JavaServer):
             try:
                 run()
             except Exception as error:  # noqa: BLE001 - the JVM itself throws, as when the stack is full
-                return self._raised(error, slot, number, begun)
+                return self._failed(fields, payload, begun, error)
             outcome, _, size, _ = answered = unpack(memory)
             took = now() - begun
             if outcome or size >= SPILL_BYTES or took >= LONGEST_CALL:
-                return self._settle(lane, answered, slot, number, begun)
+                return self._settle(lane, answered, (fields, payload), begun)
             head = pack_frame(frame_size + size, wire.REPLY, slot, 200, int(took * 1e6), begun)
             frames.append(head + memory[begin : begin + size])
             return took
@@ -202,29 +201,27 @@ class PlainServer(JavaServer):
         return call
 
     def _settle(
-        self, lane: Lane, answered: Tuple[int, int, int, int], slot: int, number: int, begun: float
+        self,
+        lane: Lane,
+        answered: Tuple[int, int, int, int],
+        frame: Tuple[Tuple[Any, ...], bytes],
+        begun: float,
     ) -> float:
         """Queue an answer that isn't small, or none."""
         try:
             status, body, lines = lane.answer(*answered)
         except Exception as error:  # noqa: BLE001 - Raised, or the JVM throws once more
-            return self._raised(error, slot, number, begun)
+            return self._failed(*frame, begun, error)
         took = now() - begun
-        self._outbox.put_full(slot, status, _microseconds(took), begun, lines, body)
+        self._outbox.put_full(frame[0][2], status, microseconds(took), begun, lines, body)
         return took
 
-    def _raised(self, error: Exception, slot: int, number: int, begun: float) -> float:
+    def _failed(self, fields: Tuple[Any, ...], payload: bytes, begun: float, error: Exception) -> float:
         """Queue a failure; the exception is being handled."""
         self._plain.outlast(error)
         took = now() - begun
-        text = describe(error, f"{self._prefix}-{number:04x}")
-        self._outbox.put(wire.RAISED, slot, 400, _microseconds(took), begun, text)
+        self.raised(fields, payload, took, begun, error)
         return took
-
-
-def _microseconds(took: float) -> int:
-    """As an answer says how long the call took."""
-    return int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
 
 
 class Native(SingleCalls):
