@@ -2,7 +2,8 @@
 
 The memory of a request's arrays may be the request's body: read-only, and shared with whoever looks at the
 body again. torch has no read-only tensors, so a model that writes into its inputs gets a copy; others get
-the memory itself.
+the memory itself, if it begins where torch's own would. Elsewhere some kernels (MKL on AMD) round otherwise:
+the same request would have answers that differ in their last bits with where in the body a tensor lies.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _TO_FLOAT = frozenset(
     if hasattr(torch, name)
 )
 
+_ALIGNMENT = 64
+"""Bytes: of the memory that torch allocates."""
+
 _ERROR = re.compile(r"[A-Za-z_.]*(?:Error|Exception): ")
 _PREFIX = re.compile(r"^(?:RuntimeError: )+|^builtins\.")
 _LONGEST = 400
@@ -38,11 +42,19 @@ def tensor(array: np.ndarray, name: str, device: torch.device, *, writes: bool) 
     """
     if array.dtype == object:
         raise BadRequest(f"input {name!r}: DT_STRING, which PyTorch has no type for")
-    if not array.flags.aligned or not array.flags.c_contiguous or (writes and not array.flags.writeable):
-        array = array.copy()
     if array.dtype.kind == "V":  # bfloat16, which numpy has no kind for
-        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16).to(device)
-    return torch.from_numpy(array).to(device)
+        return _placed(array.view(np.uint16), writes=writes).view(torch.bfloat16).to(device)
+    return _placed(array, writes=writes).to(device)
+
+
+def _placed(array: np.ndarray, *, writes: bool) -> torch.Tensor:
+    """The array's own memory where the model may have it, else a copy in memory of torch's."""
+    there = array.ctypes.data % _ALIGNMENT == 0 and array.flags.c_contiguous
+    if there and (array.flags.writeable or not writes):
+        return torch.from_numpy(array)
+    own = torch.empty(array.shape, dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype)
+    own.numpy()[...] = array
+    return own
 
 
 def array(value: object, name: str) -> np.ndarray:
