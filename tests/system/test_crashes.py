@@ -148,6 +148,7 @@ def test_an_escaping_cpp_exception_is_named(engines: Engines) -> None:
     answer = engine.ask(body=b"do=throw")
     assert (answer.status, answer.code) == (500, "instance_cpp_exception")
     assert "escaping C++ exception: " in answer.text
+    engine.wait_metric("eas_instance_restarts_total", 1, cause="cpp_exception")
     assert engine.instance()["restarts"] == {"cpp_exception": 1}
 
 

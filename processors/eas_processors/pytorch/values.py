@@ -2,8 +2,8 @@
 
 The memory of a request's arrays may be the request's body: read-only, and shared with whoever looks at the
 body again. torch has no read-only tensors, so a model that writes into its inputs gets a copy; others get
-the memory itself. But where it lies must not show in the answer: the matrix products of MKL sum in another
-order where memory isn't aligned as an allocator would, so arrays that lie just anywhere in a body are copied.
+the memory itself, if it begins where torch's own would. Elsewhere some kernels (MKL on AMD) round otherwise:
+the same request would have answers that differ in their last bits with where in the body a tensor lies.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _TO_FLOAT = frozenset(
     if hasattr(torch, name)
 )
 
+_ALIGNMENT = 64
+"""Bytes: of the memory that torch allocates."""
+
 _ERROR = re.compile(r"[A-Za-z_.]*(?:Error|Exception): ")
 _PREFIX = re.compile(r"^(?:RuntimeError: )+|^builtins\.")
 _LONGEST = 400
-_ALIGNMENT = 16
-"""Bytes: that of numpy's own arrays, which whoever calls the model directly has."""
 
 
 def tensor(array: np.ndarray, name: str, device: torch.device, *, writes: bool) -> torch.Tensor:
@@ -41,12 +42,19 @@ def tensor(array: np.ndarray, name: str, device: torch.device, *, writes: bool) 
     """
     if array.dtype == object:
         raise BadRequest(f"input {name!r}: DT_STRING, which PyTorch has no type for")
-    lies_anywhere = array.__array_interface__["data"][0] % _ALIGNMENT
-    if lies_anywhere or not array.flags.c_contiguous or (writes and not array.flags.writeable):
-        array = array.copy()
     if array.dtype.kind == "V":  # bfloat16, which numpy has no kind for
-        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16).to(device)
-    return torch.from_numpy(array).to(device)
+        return _placed(array.view(np.uint16), writes=writes).view(torch.bfloat16).to(device)
+    return _placed(array, writes=writes).to(device)
+
+
+def _placed(array: np.ndarray, *, writes: bool) -> torch.Tensor:
+    """The array's own memory where the model may have it, else a copy in memory of torch's."""
+    there = array.ctypes.data % _ALIGNMENT == 0 and array.flags.c_contiguous
+    if there and (array.flags.writeable or not writes):
+        return torch.from_numpy(array)
+    own = torch.empty(array.shape, dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype)
+    own.numpy()[...] = array
+    return own
 
 
 def array(value: object, name: str) -> np.ndarray:

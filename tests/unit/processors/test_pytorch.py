@@ -22,7 +22,7 @@ np: Any = pytest.importorskip("numpy")
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("google.protobuf")
 
-from eas_processors.pytorch import Preset  # noqa: E402 - needs torch
+from eas_processors.pytorch import Preset, values  # noqa: E402 - needs torch
 from eas_processors.tensors import array_proto, dtypes  # noqa: E402
 from support import torch_models as models  # noqa: E402
 from support.torch_models import BATCH, exported, scripted  # noqa: E402
@@ -84,6 +84,15 @@ def rows(count: int, width: int = 6, seed: int = 3) -> Any:
     return np.random.default_rng(seed).standard_normal((count, width), np.float32)
 
 
+def two_rows_at(offset: int) -> Any:
+    """So many bytes behind a multiple of 64."""
+    memory = np.zeros(256, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    x = memory[start : start + 48].view(np.float32).reshape(2, 6)
+    x[...] = rows(2)
+    return x
+
+
 @pytest.mark.parametrize("kind", ["script", "trace", "export"])
 def test_results_are_those_of_torch_itself_bit_by_bit(tmp_path: Path, kind: str) -> None:
     model = models.Perceptron()
@@ -98,7 +107,7 @@ def test_results_are_those_of_torch_itself_bit_by_bit(tmp_path: Path, kind: str)
     for count in (1, 2, 7, 0):
         x = rows(count)
         with torch.inference_mode():
-            wanted = model.eval()(torch.from_numpy(x))
+            wanted = model.eval()(torch.from_numpy(x).clone())  # in memory of torch's own
         (ours,) = arrays(asked(preset, request(x)))
         same(ours, wanted)
         (ours,) = arrays(asked(preset, request(x=x)))
@@ -116,6 +125,17 @@ def test_the_answer_doesnt_depend_on_where_the_body_lies(tmp_path: Path) -> None
             memory[:] = body
             answers.add(bytes(asked(preset, memory)))
         assert len(answers) == 1
+
+
+@pytest.mark.parametrize("offset", range(0, 64, 4))
+def test_where_in_memory_an_input_lies_changes_no_bit_of_what_the_model_sees(offset: int) -> None:
+    x = two_rows_at(offset)
+
+    placed = values.tensor(x, "x", torch.device("cpu"), writes=False)
+
+    assert placed.data_ptr() % 64 == 0
+    assert (placed.data_ptr() == x.ctypes.data) == (offset == 0)
+    same(placed.numpy(), rows(2))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int8", "int16", "int32", "int64"])
@@ -281,7 +301,7 @@ def test_outputs_with_as_many_rows_as_the_batch_by_chance_are_not_cut(tmp_path: 
 @pytest.mark.filterwarnings("error:The given NumPy array")
 def test_the_body_itself_is_the_models_input_where_nothing_is_written(tmp_path: Path) -> None:
     preset = started(Preset, scripted(tmp_path, models.Everything()))
-    x = rows(2)
+    x = two_rows_at(0)
     x.flags.writeable = False
     tensor = loaded(preset)._tensor(x, "x")
     assert tensor.data_ptr() == x.ctypes.data
