@@ -477,8 +477,11 @@ class Updates:
         return replace(self.current, version=target.number, loaded=loaded, warnings=told)
 
     def _hold_scaled(self, asked: Scale | None) -> None:
-        """A number of instances becomes a version, unless it is that of the current one."""
-        if asked is None:
+        """A number of instances becomes a version, unless it is that of the current one.
+
+        An autoscaler goes on from any number, so there it is no more than where it goes on from.
+        """
+        if asked is None or self.current.loaded.spec.autoscaler is not None:
             return
         target = self._targets.scaled(self.current, _INSTANCE, asked.instances, by=asked.by)
         if target.plan.changes:

@@ -265,6 +265,15 @@ async def test_the_autoscalers_bounds_hold_for_people_too(tmp_path: Path, instan
             service.ask(Scale(by="me", instances=instances))
 
 
+async def test_an_autoscaler_goes_on_from_a_number_that_is_no_version(tmp_path: Path) -> None:
+    scaler = {"min": 0, "max": 4, "strategies": {"qps": 10}}
+    async with serving(tmp_path, autoscaler=scaler) as service:
+        for instances in (3, 0):
+            done = await service.end(service.ask(Scale(by="me", instances=instances)))
+            assert (done.state, len(service.serving)) == (DONE, instances)
+        assert service.states == ["current"]
+
+
 # -- restart, rollback
 
 
