@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eas_bench.chaos.run import COMMAND
+from eas_bench.soak.deeds import WEIGHTS
 from eas_bench.soak.run import Outcome, run
 from eas_bench.spine.machine import Missing
 from eas_bench.spine.servers import NotServing
@@ -26,6 +27,12 @@ def main(
     hours: Annotated[float, typer.Option(min=0.001, help="How long.")] = 1.0,
     clients: Annotated[int, typer.Option(min=1, help="Connections, one request at a time on each.")] = 8,
     seed: Annotated[int, typer.Option(help="Of what is done when.")] = 0,
+    only: Annotated[str, typer.Option(metavar="DEED,...", help=f"Of {', '.join(WEIGHTS)}.")] = ",".join(
+        WEIGHTS
+    ),
+    most: Annotated[
+        int, typer.Option(min=0, help="So many deeds at most; 0: as many as there is time for.")
+    ] = 0,
     engine: Annotated[str, typer.Option(metavar="COMMAND", help="What starts the engine.")] = COMMAND,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there, too.")
@@ -34,8 +41,19 @@ def main(
     """Update, scale, try out, kill, roll back, without a pause, and check every answer."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
     console = Console(highlight=False, soft_wrap=True)
+    deeds = frozenset(name.strip() for name in only.split(","))
+    if unknown := deeds - WEIGHTS.keys():
+        raise typer.BadParameter(f"no deed {', '.join(sorted(unknown))}; there are {', '.join(WEIGHTS)}")
     try:
-        outcome = run(3600 * hours, command=engine, clients=clients, seed=seed, progress=console.print)
+        outcome = run(
+            3600 * hours,
+            command=engine,
+            clients=clients,
+            seed=seed,
+            only=deeds,
+            most=most,
+            progress=console.print,
+        )
     except (Missing, NotServing, OSError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from eas_bench.chaos.run import Victims
 
@@ -30,7 +30,8 @@ class Deeds:
         state: the state directory.
         service: service.json, as the next update begins from.
         directory: where its files are written.
-        done: how often each deed was done.
+        only: the deeds that are done.
+        done: how often each was done.
         faults: what came out otherwise than it must.
     """
 
@@ -40,6 +41,7 @@ class Deeds:
     directory: Path
     victims: Victims
     chance: random.Random
+    only: frozenset[str]
     done: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     kills: int = 0
@@ -48,7 +50,7 @@ class Deeds:
 
     async def one(self) -> str:
         """Do one thing; which."""
-        names = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
+        names = [name for name, weight in WEIGHTS.items() if name in self.only for _ in range(weight)]
         name = self.chance.choice(names)
         deed: Callable[[], Awaitable[None]] = getattr(self, name)
         await deed()
@@ -166,7 +168,7 @@ class Deeds:
         self.faults.append(f"{what}: exit {status}: {told.strip()[-400:]}")
 
 
-_WEIGHTS = {
+WEIGHTS: Final = {
     "good_update": 6,
     "bad_update": 4,
     "broken_file": 1,

@@ -16,7 +16,7 @@ from typing import Any
 from eas_bench.chaos.clients import Crowd
 from eas_bench.chaos.run import COMMAND, Victims
 from eas_bench.chaos.trend import Sample, Trend, trend
-from eas_bench.soak.deeds import Deeds
+from eas_bench.soak.deeds import WEIGHTS, Deeds
 from eas_bench.spine import places
 from eas_bench.spine.machine import Cores
 from eas_bench.spine.servers import Launch, engine
@@ -68,9 +68,14 @@ def run(
     command: str = COMMAND,
     clients: int = 8,
     seed: int = 0,
+    only: frozenset[str] = frozenset(WEIGHTS),
+    most: int = 0,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
-    """Start an engine, live with it, and end it. Errors: NotServing, OSError."""
+    """Start an engine, live with it, and end it. Errors: NotServing, OSError.
+
+    ``only``: the deeds that are done; ``most``: how many, 0: as many as there is time for.
+    """
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="eas-soak-") as name:
         directory = Path(name)
@@ -79,17 +84,10 @@ def run(
         launch = Launch(words, directory, Cores.of_this_process().every, directory / "service.json")
         with engine(launch, PROCESSOR, faults) as started:
             pid = started.pid
-            deeds = Deeds(
-                words,
-                started.state,
-                service,
-                directory,
-                Victims(pid),
-                random.Random(seed),  # noqa: S311
-            )
-            outcome = asyncio.run(
-                _live(seconds, Crowd(started.target, clients=clients, poison=0.0, seed=seed), deeds, progress)
-            )
+            chance = random.Random(seed)  # noqa: S311 - nothing secret
+            deeds = Deeds(words, started.state, service, directory, Victims(pid), chance, only)
+            crowd = Crowd(started.target, clients=clients, poison=0.0, seed=seed)
+            outcome = asyncio.run(_live(seconds, most, crowd, deeds, progress))
     outcome.faults += faults + _left(pid)
     return outcome
 
@@ -101,14 +99,16 @@ def _service(directory: Path) -> dict[str, Any]:
     return service
 
 
-async def _live(seconds: float, crowd: Crowd, deeds: Deeds, progress: Callable[[str], None]) -> Outcome:
+async def _live(
+    seconds: float, most: int, crowd: Crowd, deeds: Deeds, progress: Callable[[str], None]
+) -> Outcome:
     loop = asyncio.get_running_loop()
     began = loop.time()
     load = asyncio.create_task(crowd.run())
     samples: list[Sample] = []
     watch = asyncio.create_task(_watch(deeds.victims, samples, began))
     told = began
-    while loop.time() < began + seconds and not load.done():
+    while loop.time() < began + seconds and not load.done() and not (most and deeds.done.total() >= most):
         await deeds.one()
         if loop.time() - told >= _TOLD:
             told = loop.time()
