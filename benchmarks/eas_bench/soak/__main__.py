@@ -21,6 +21,8 @@ from eas_bench.soak.run import Outcome, run
 from eas_bench.spine.machine import Missing
 from eas_bench.spine.servers import NotServing
 
+DEEDS = ",".join(WEIGHTS)
+
 
 def main(
     *,
