@@ -134,6 +134,21 @@ def test_scaling_up_and_down_and_stopping_under_load(fleet: Engine) -> None:
     assert load.wrong == []
 
 
+def test_from_one_to_eight_to_none_and_back_under_load(fleet: Engine) -> None:
+    scaler = {"min": 0, "max": 8}
+    (fleet.directory / "next.json").write_text(json.dumps(config("one", instance=1) | {"autoscaler": scaler}))
+    assert run(fleet, "update", "next.json").returncode == 0
+    with KeepAlive(fleet) as load:
+        assert run(fleet, "scale", "8").returncode == 0
+        assert sum(one["state"] == "READY" for one in instances(fleet)) == 8
+        woken = run(fleet, "scale", "0")
+        assert woken.returncode == 0, woken.stderr
+        before = load.count
+        eventually(lambda: load.count > before + 50, "a request has woken the service, and is served")
+    assert load.wrong == []
+    assert 1 <= len(instances(fleet)) < 8
+
+
 def test_settings_apply_at_once_without_touching_instances(fleet: Engine) -> None:
     before = [one["pids"] for one in fleet.status()["instances"]]
     assert run(fleet, "update", "-D", "metadata.rpc.max_queue_size=1", "-D", "token=bmV3").returncode == 0
