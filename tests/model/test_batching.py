@@ -95,7 +95,7 @@ class Batching(DataPlane):
     def batches_are_no_larger_and_no_more_than_allowed(self) -> None:
         for host in self.parts.hosts:
             host.read()
-            assert all(unit.whole and 1 <= unit.size <= MOST for unit in host.units)
+            assert all(1 <= unit.size <= MOST for unit in host.units)
         for link in self.links:
             assert 0 <= link.units <= link.credit.threads + 1
             assert link.count <= MOST * link.units

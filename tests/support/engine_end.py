@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ LONG = 60.0
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer as the engine got it."""
+    """One answer as the engine got it. The plain ones of a unit stand before its BATCHED."""
 
     kind: int
     slot: int
@@ -29,6 +29,30 @@ class Answered:
     offset: int = -1
     us: int = field(default=0, compare=False)
     began: float = field(default=0.0, compare=False)
+
+
+def packed_unit(
+    slots: Sequence[int], heads: Sequence[bytes], bodies: Sequence[bytes], offsets: Sequence[int]
+) -> bytes:
+    """A UNIT frame. A request's number is its slot; bodies whose offset isn't -1 lie in the arena there."""
+    columns = wire.unit(len(slots)).pack(
+        *slots, *map(len, heads), *slots, *[1e9] * len(slots), *map(len, bodies), *offsets
+    )
+    here = [body for body, offset in zip(bodies, offsets, strict=True) if offset < 0]
+    data = b"".join((columns, *heads, *here))
+    return wire.REQUEST.pack(wire.REQUEST.size + len(data), wire.UNIT, len(slots), 0, 0, 0.0) + data
+
+
+def unpacked_replies(count: int, payload: bytes) -> list[tuple[int, bytes]]:
+    """The plain answers of a BATCHED: slots and bodies."""
+    columns = wire.replies(count)
+    told = columns.unpack_from(payload, wire.BATCH.size)
+    at, plain = wire.BATCH.size + columns.size, []
+    for slot, size in zip(told[:count], told[count:], strict=True):
+        plain.append((slot, payload[at : at + size]))
+        at += size
+    assert at == len(payload)
+    return plain
 
 
 class EngineEnd:
@@ -58,29 +82,39 @@ class EngineEnd:
         }
         self.server: Server = serve(handle, channel, threads)
 
-    def frame(
-        self, slot: int, body: bytes = b"", *, head: bytes = b"POST / HTTP/1.1", more: int = 0
-    ) -> bytes:
+    def frame(self, slot: int, body: bytes = b"", *, head: bytes = b"POST / HTTP/1.1") -> bytes:
         """A request; its slot is new on the board."""
+        offset = self._place(slot, body)
+        if offset < 0:
+            size = wire.REQUEST.size + len(head) + len(body)
+            return wire.REQUEST.pack(size, wire.CALL, slot, len(head), slot, 1e9) + head + body
+        extent = wire.EXTENT.pack(offset, len(body))
+        size = wire.REQUEST.size + len(extent) + len(head)
+        return wire.REQUEST.pack(size, wire.CALL_AT, slot, len(head), slot, 1e9) + extent + head
+
+    def unit(self, first: int, *bodies: bytes, heads: Sequence[bytes] = ()) -> bytes:
+        """A unit of work with a request for each body, in slots from `first` on."""
+        slots, heads = range(first, first + len(bodies)), heads or [b"POST / HTTP/1.1"] * len(bodies)
+        places = [self._place(slot, body) for slot, body in zip(slots, bodies, strict=True)]
+        return packed_unit(slots, heads, bodies, places)
+
+    def _place(self, slot: int, body: bytes) -> int:
+        """Where the body lies in the arena, or -1; the slot is new on the board."""
         self.board[2 * slot] = self.board[2 * slot + 1] = self.board[wire.CANCELLED + slot] = 0
         if len(body) < wire.SPILL_BYTES:
-            size = wire.REQUEST.size + len(head) + len(body)
-            return wire.REQUEST.pack(size, wire.CALL, more, slot, len(head), slot, 1e9) + head + body
+            return -1
         offset = self.requests.take(len(body))
         assert offset is not None
         self.requests.view[offset : offset + len(body)] = body
-        extent = wire.EXTENT.pack(offset, len(body))
-        size = wire.REQUEST.size + len(extent) + len(head)
-        return wire.REQUEST.pack(size, wire.CALL_AT, more, slot, len(head), slot, 1e9) + extent + head
+        return offset
 
     def hand(self, *bodies: bytes, first: int = 0) -> None:
         """One write with a request for each body, in slots from `first` on."""
         self.socket.sendall(b"".join(self.frame(first + n, body) for n, body in enumerate(bodies)))
 
     def hand_batch(self, *bodies: bytes, first: int = 0) -> None:
-        """One write with a unit of work, a request for each body, in slots from `first` on."""
-        frames = [self.frame(first + n, body, more=n + 1 < len(bodies)) for n, body in enumerate(bodies)]
-        self.socket.sendall(b"".join(frames))
+        """One unit of work, a request for each body, in slots from `first` on."""
+        self.socket.sendall(self.unit(first, *bodies))
 
     def withdraw(self, slot: int) -> None:
         self.board[2 * slot + 1] = self.board[wire.CANCELLED + slot] = 1
@@ -91,7 +125,7 @@ class EngineEnd:
     def release(self, offset: int) -> None:
         """The answer there was sent."""
         size = wire.REQUEST.size + wire.EXTENT.size
-        frame = wire.REQUEST.pack(size, wire.RELEASE, 0, 0, 0, 0, 0.0)
+        frame = wire.REQUEST.pack(size, wire.RELEASE, 0, 0, 0, 0.0)
         self.socket.sendall(frame + wire.EXTENT.pack(offset, 0))
 
     def take(self, count: int = 1) -> list[Answered]:
@@ -99,9 +133,19 @@ class EngineEnd:
         while len(self.here) < count:
             got = self.socket.recv_into(self._inbox.space())
             assert got, "the host hung up"
-            self.here += [self._answer(fields, payload) for fields, payload in self._inbox.feed(got)]
+            for fields, payload in self._inbox.feed(got):
+                self.here += self._answers(fields, payload)
         taken, self.here = self.here[:count], self.here[count:]
         return taken
+
+    def _answers(self, fields: tuple[Any, ...], payload: bytes) -> list[Answered]:
+        _, kind, count, status, us, began = fields
+        if kind != wire.BATCHED:
+            return [self._answer(fields, payload)]
+        assert status == 0
+        told, plain = payload[: wire.BATCH.size], unpacked_replies(count, payload)
+        answers = [Answered(wire.REPLY, slot, 200, b"", body, -1, us, began) for slot, body in plain]
+        return [*answers, Answered(kind, 0, 0, b"", told, -1, us, began)]
 
     def _answer(self, fields: tuple[Any, ...], payload: bytes) -> Answered:
         _, kind, slot, status, us, began = fields

@@ -23,10 +23,10 @@ class Unit:
     """Requests that one thread works on together; one alone where the service doesn't batch."""
 
     calls: list[Call] = field(default_factory=list)
-    whole: bool = False
     size: int = 0  # requests it had when it came
     begun: int = 0
     us: int = 50
+    plain: list[tuple[int, bytes]] = field(default_factory=list)  # answers that go with its report
 
 
 @dataclass(eq=False)
@@ -76,40 +76,60 @@ class WireHost:
                 self._take(fields, payload)
 
     def _take(self, fields: tuple[Any, ...], payload: bytes) -> None:
-        _, kind, more, slot, head_size, number, deadline = fields
+        _, kind, slot, head_size, number, deadline = fields
         if kind == wire.RELEASE:
-            assert not self.units or self.units[-1].whole, "a RELEASE inside a batch"
             (offset, _) = wire.EXTENT.unpack(payload)
             self.arena.give(offset)
             self.released.append(offset)
         elif kind == wire.CALL:
             assert len(payload) >= head_size
-            self._add(Call(slot, number, deadline, payload[:head_size], payload[head_size:]), more)
-        else:
-            assert kind == wire.CALL_AT
+            self._add([Call(slot, number, deadline, payload[:head_size], payload[head_size:])])
+        elif kind == wire.CALL_AT:
             offset, size = wire.EXTENT.unpack_from(payload)
             body = bytes(self._bodies[offset : offset + size])
-            self._add(Call(slot, number, deadline, payload[wire.EXTENT.size :], body), more)
+            self._add([Call(slot, number, deadline, payload[wire.EXTENT.size :], body)])
+        else:
+            assert kind == wire.UNIT
+            self._add(self._unit(slot, payload))
 
-    def _add(self, call: Call, more: int) -> None:
-        if not self.units or self.units[-1].whole:
-            self.units.append(Unit())
-        call.unit = unit = self.units[-1]
-        unit.calls.append(call)
-        unit.size += 1
-        unit.whole = not more
-        self.calls.append(call)
+    def _unit(self, count: int, payload: bytes) -> list[Call]:
+        columns = wire.unit(count)
+        told = columns.unpack_from(payload)
+        head_at = columns.size
+        body_at = head_at + sum(told[count : 2 * count])
+        calls = []
+        for n in range(count):
+            slot, head_size, number, deadline, size, offset = told[n::count]
+            body = payload[body_at : body_at + size]
+            if offset < 0:
+                body_at += size
+            else:
+                body = bytes(self._bodies[offset : offset + size])
+            calls.append(Call(slot, number, deadline, payload[head_at : head_at + head_size], body))
+            head_at += head_size
+        assert body_at == len(payload)
+        return calls
+
+    def _add(self, calls: list[Call]) -> None:
+        unit = Unit(calls, len(calls))
+        self.units.append(unit)
+        for call in calls:
+            call.unit = unit
+            self.calls.append(call)
 
     def _report(self, call: Call) -> None:
         unit = call.unit
         unit.calls.remove(call)
-        if unit.calls or not unit.whole:
+        if unit.calls:
             return
         self.units.remove(unit)
         if isinstance(self.link, BatchLink):
             begun = unit.begun
             report = wire.BATCH.pack(begun, min(begun, 1), begun * self.rows, 0)
-            self.send(wire.BATCHED, 0, report, status=0, us=unit.us, begun=self.link._clock())
+            slots, bodies = [slot for slot, _ in unit.plain], [body for _, body in unit.plain]
+            columns = wire.replies(len(slots)).pack(*slots, *map(len, bodies))
+            report = b"".join((report, columns, *bodies))
+            self.send(wire.BATCHED, len(slots), report, status=0, us=unit.us, begun=self.link._clock())
 
     def begin(self, call: Call) -> bool:
         """A thread takes the request. False: it was withdrawn, and its slot given back."""
@@ -141,6 +161,8 @@ class WireHost:
         elif headers:
             payload = wire.LINES.pack(len(headers)) + headers + body
             self.send(wire.FULL, call.slot, payload, status=status, us=us, begun=begun)
+        elif status == 200 and isinstance(self.link, BatchLink):
+            call.unit.plain.append((call.slot, body))
         else:
             self.send(wire.REPLY, call.slot, body, status=status, us=us, begun=begun)
         call.unit.us = us

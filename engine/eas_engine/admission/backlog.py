@@ -7,6 +7,7 @@ request that timed out or whose client left never occupies a place.
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from eas_engine.request import Holder, Ticket
@@ -50,6 +51,13 @@ class Backlog(Holder):
     def pop(self) -> Ticket:
         """The ticket that has waited longest. KeyError when the line is empty."""
         return self.line.popitem(last=False)[0]
+
+    def take(self, count: int) -> list[Ticket]:
+        """Those that have waited longest, `count` of them or all."""
+        taken = list(islice(self.line, count))
+        for ticket in taken:
+            del self.line[ticket]
+        return taken
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Its client doesn't wait any more; see ``request.Holder``."""

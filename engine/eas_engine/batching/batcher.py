@@ -89,8 +89,7 @@ class Batcher:
         if not decided.requests:
             self._wait_for(decided.look, now)
             return None
-        pop = self._backlog.pop
-        tickets = [pop() for _ in range(decided.requests)]
+        tickets = self._backlog.take(decided.requests)
         self._note_waits(tickets, now)
         return Batch(tickets, decided.reason)
 
@@ -99,14 +98,12 @@ class Batcher:
         self._stop_timer()
 
     def _waiting(self, full: int) -> Waiting:
-        """Of a full batch, or of everybody when they are fewer."""
-        count, oldest, deadline = 0, math.inf, math.inf
-        for ticket in self._line:
-            oldest = min(oldest, ticket.arrived)
-            deadline = min(deadline, ticket.deadline)
-            count += 1
-            if count >= full:
-                break
+        """Of everybody; when there are enough for a full batch nobody asks for their instants."""
+        count, oldest, deadline = len(self._line), math.inf, math.inf
+        if count < full:
+            for ticket in self._line:
+                oldest = min(oldest, ticket.arrived)
+                deadline = min(deadline, ticket.deadline)
         return Waiting(count, oldest, deadline)
 
     def _note_waits(self, tickets: list[Ticket], now: float) -> None:

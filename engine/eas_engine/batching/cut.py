@@ -47,7 +47,7 @@ class Rules:
 
 
 class Waiting(NamedTuple):
-    """Those that wait and could be in the next batch; of fewer than a full one that is everybody."""
+    """Those that wait. Their instants matter only while they are too few for a full batch."""
 
     requests: int
     oldest: float

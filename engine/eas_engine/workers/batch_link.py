@@ -1,8 +1,8 @@
 """A link of a service that batches (``rpc.batching``): what goes to the host are *units*, not requests.
 
-A unit is one batch, which one worker thread of the host works on. Its frames stand together, all but the last
-marked ``more`` (``wire``). Every request of it has a slot of its own and ends on its own, by an answer, a
-withdrawal, being taken back; the unit is over when the host has given the last of its slots back.
+A unit is one batch, which one worker thread of the host works on, and one frame on its way there; its plain
+answers come back in one, too (``wire``). Every request of it has a slot of its own and ends on its own, by an
+answer, a withdrawal, being taken back; the unit is over when the host has given the last of its slots back.
 
 Guarantees: a unit holds a thread until it is over, whatever has become of its requests, so no more units are
 inside than ``credit.threads``, plus one that is full and *ahead* while units are short. A unit has no more
@@ -15,7 +15,7 @@ Reads the clock and the socket directly: this is the hot path.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eas_engine.batching.cut import IDLE
 from eas_engine.workers.link import Link
@@ -41,7 +41,7 @@ often, when another host has a thread free earlier."""
 
 _pack: Final = wire.REQUEST.pack
 _HEADER_SIZE: Final = wire.REQUEST.size
-_EXTENT_SIZE: Final = wire.EXTENT.size
+_BATCH_SIZE: Final = wire.BATCH.size
 _SKIPPED: Final = wire.SKIPPED
 _BATCHED: Final = wire.BATCHED
 _CANCELLED: Final = wire.CANCELLED
@@ -141,26 +141,35 @@ class BatchLink(Link):
 
     def hand_batch(self, tickets: list[Ticket], reason: str) -> None:
         """Hand these out as one unit; there must be room for it, and places for them."""
-        unit = Unit(len(tickets), reason)
-        frames, slots, last = self._frames, self._slots, tickets[-1]
+        count, whole = len(tickets), 0
+        unit = Unit(count, reason)
+        slots: list[int] = []
+        bodies: list[Any] = []
         for ticket in tickets:
-            slot = slots.pop()
+            slot = self._slots.pop()
             self._tickets[slot] = ticket
             self._unit_at[slot] = unit
             self._words[slot] = self._marks[_CANCELLED + slot] = 0
             ticket.holder, ticket.slot = self, slot
-            more = 0 if ticket is last else 1
-            head = ticket.head
-            head_size = len(head)
+            slots.append(slot)
+            whole += len(ticket.head)
             if ticket.offset < 0:
-                whole = _HEADER_SIZE + head_size + ticket.size
-                header = _pack(whole, wire.CALL, more, slot, head_size, ticket.number, ticket.deadline)
-                frames += (header, head, ticket.body)
-            else:
-                whole = _HEADER_SIZE + _EXTENT_SIZE + head_size
-                header = _pack(whole, wire.CALL_AT, more, slot, head_size, ticket.number, ticket.deadline)
-                frames += (header, wire.EXTENT.pack(ticket.offset, ticket.size), head)
-        self.count += len(tickets)
+                bodies.append(ticket.body)
+                whole += ticket.size
+        columns: bytes = wire.unit(count).pack(
+            *slots,
+            *[len(ticket.head) for ticket in tickets],
+            *[ticket.number for ticket in tickets],
+            *[ticket.deadline for ticket in tickets],
+            *[ticket.size for ticket in tickets],
+            *[ticket.offset for ticket in tickets],
+        )
+        whole += _HEADER_SIZE + len(columns)
+        frames = self._frames
+        frames += (_pack(whole, wire.UNIT, count, 0, 0, 0.0), columns)
+        frames += [ticket.head for ticket in tickets]
+        frames += bodies
+        self.count += count
         self.units += 1
         self._flush()
 
@@ -184,43 +193,109 @@ class BatchLink(Link):
                 self._counters.batches[unit.reason] += 1
 
     def _settle(self, frames: list[wire.Frame]) -> None:
-        """The units first: what is told to clients below may bring the next batch."""
-        answers: list[wire.Frame] = []
-        units = self._unit_at
-        for frame in frames:
+        """Of each the unit first: what is told to clients may bring the next batch."""
+        answers = [frame for frame in frames if frame[0][1] != _BATCHED]
+        for frame in answers:
             kind: int = frame[0][1]
-            slot: int = frame[0][2]
-            if kind == _BATCHED:
-                self._report(frame)
-                continue
-            answers.append(frame)
-            unit = units[slot] if slot < _SLOTS else None
-            if unit is None:
-                continue  # a slot that isn't taken: seen below
-            units[slot] = None
-            unit.left -= 1
-            if kind != _SKIPPED:
-                unit.worked = True
-            if not unit.left:
-                self.units -= 1
-                if unit.worked:
-                    self._counters.batches[unit.reason] += 1
+            self._free(frame[0][2], worked=kind != _SKIPPED)
         if answers:
             super()._settle(answers)
+        if len(answers) < len(frames):
+            for frame in frames:
+                if frame[0][1] == _BATCHED:
+                    self._batched(frame)
 
-    def _report(self, frame: wire.Frame) -> None:
-        """What the host says of a unit that is over."""
-        took: int = frame[0][4]
+    def _free(self, slot: int, *, worked: bool) -> None:
+        """The host gives a slot back; it answered its request, or it skipped it."""
+        unit = self._unit_at[slot] if slot < _SLOTS else None
+        if unit is None:
+            return  # a slot that isn't taken: seen by whoever looks for its ticket
+        self._unit_at[slot] = None
+        unit.left -= 1
+        unit.worked = unit.worked or worked
+        if not unit.left:
+            self.units -= 1
+            if unit.worked:
+                self._counters.batches[unit.reason] += 1
+
+    def _batched(self, frame: wire.Frame) -> None:
+        """What the host says of a unit that is over, and the unit's plain answers."""
+        fields, payload = frame
+        count: int = fields[2]
+        took: int = fields[4]
+        columns = wire.replies(count)
+        at: int = _BATCH_SIZE + columns.size
         try:
-            requests, calls, rows, padding = wire.BATCH.unpack(frame[1])
+            requests, calls, rows, padding = wire.BATCH.unpack_from(payload)
+            told: tuple[int, ...] = columns.unpack_from(payload, _BATCH_SIZE)
         except struct.error:
             raise wire.CorruptFrame(f"{self.name} sent a malformed report of a batch") from None
-        if not requests:
-            return  # all of it was withdrawn
-        self._short = took < AHEAD_US
-        if calls:  # else all of its calls failed, which says nothing of those that don't
-            self._pace.learn(requests, max(0, rows - padding), took / 1e6)
-        self._counters.count_batch(requests, calls, rows, padding)
+        slots, sizes = told[:count], told[count:]
+        if len(payload) != at + sum(sizes):
+            raise wire.CorruptFrame(f"{self.name} sent a malformed report of a batch")
+        for slot in slots:
+            self._free(slot, worked=True)
+        if requests:  # else all of it was withdrawn
+            self._short = took < AHEAD_US
+            if calls:  # else all of its calls failed, which says nothing of those that don't
+                self._pace.learn(requests, max(0, rows - padding), took / 1e6)
+            self._counters.count_batch(requests, calls, rows, padding)
+        if count:
+            self._succeed(slots, sizes, payload, at, took, fields[5])
+
+    def _succeed(  # noqa: PLR0917 - the hot path passes no keywords
+        self,
+        slots: tuple[int, ...],
+        sizes: tuple[int, ...],
+        payload: bytes,
+        at: int,
+        took: int,
+        begun: float,
+    ) -> None:
+        """``Answers._settle`` for the plain answers of one unit; the first begins at `at` of the payload."""
+        now, counters = self._clock(), self._counters
+        queue, total = counters.queue, counters.total
+        queue_us = total_us = freed = plain = bytes_out = 0
+        done: list[Ticket] = []
+        try:
+            for n, slot in enumerate(slots):
+                ticket = self._tickets[slot] if slot < _SLOTS else None
+                if ticket is None:
+                    raise wire.CorruptFrame(f"{self.name} answered slot {slot}, which it wasn't asked to")
+                self._tickets[slot] = None
+                self._slots.append(slot)
+                done.append(ticket)
+                waited = max(0, int((begun - ticket.queued) * 1e6))
+                queue[waited.bit_length()] += 1
+                queue_us += waited
+                if ticket.offset < 0:
+                    freed += ticket.size
+                else:
+                    self._bodies.release(ticket)
+                start = at
+                at += sizes[n]
+                body = payload[start:at]
+                client = ticket.client
+                if client is None:
+                    continue
+                whole = int((now - ticket.arrived) * 1e6)
+                total_us += whole
+                total[whole.bit_length()] += 1
+                plain += 1
+                bytes_out += len(body)
+                client.succeeded(ticket, body, now, begun, took)
+        except (IndexError, ValueError, OverflowError) as error:  # an instant that can't be one
+            raise wire.CorruptFrame(f"{self.name} sent a frame that makes no sense ({error!r})") from error
+        finally:  # as there
+            self.count -= len(done)
+            counters.statuses[200] += plain
+            counters.bytes_in += freed
+            counters.bytes_out += bytes_out
+            counters.process[took.bit_length()] += len(done)
+            counters.process_us += took * len(done)
+            counters.queue_us += queue_us
+            counters.total_us += total_us
+            self._settled(done, freed, took * len(done), took)
 
     def _at_work(self) -> set[Unit]:
         """Units of which something was begun, and isn't answered."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from eas_engine.workers.bodies import Bodies
     from eas_engine.workers.link import Pull
 
-_pack: Final = wire.SINGLE.pack
-_HEADER_SIZE: Final = wire.SINGLE.size
+_pack: Final = wire.REQUEST.pack
+_HEADER_SIZE: Final = wire.REQUEST.size
 _CANCELLED: Final = wire.CANCELLED
 _CALL: Final = wire.CALL
 

@@ -21,9 +21,9 @@ from eas_host.worker import Answer, Server, describe, leave, microseconds
 from eas_sdk._batches import Call, GivenUp, Outcome, answer_all
 from eas_sdk.request import Request
 
-_UNIT = (0, wire.CALL)  # the fields of a unit's frames are with each of them
+_CANCELLED = wire.CANCELLED
+_SEPARATE = wire.SEPARATE_BYTES
 _is_over = operator.attrgetter("cancelled")
-_NOTHING = wire.BATCH.pack(0, 0, 0, 0)
 
 
 class Batches:
@@ -50,47 +50,22 @@ class Batches:
         return server
 
 
-class Units(wire.Inbox):
-    """Received bytes, cut into units of work."""
-
-    def __init__(self) -> None:
-        super().__init__(wire.REQUEST)
-        self._begun: List[wire.Frame] = []  # the first frames of a unit whose last one hasn't come
-
-    def feed(self, count: int) -> List[Any]:
-        """As of any inbox; the frames of each unit stand together in the place of a frame's payload."""
-        found: List[Any] = []
-        unit = self._begun
-        for frame in super().feed(count):
-            fields = frame[0]
-            if fields[1] == wire.RELEASE:
-                found.append(frame)
-                continue
-            unit.append(frame)
-            if not fields[2]:
-                found.append((_UNIT, unit))
-                unit = []
-        self._begun = unit
-        return found
-
-
 class BatchServer(Server):
     """The worker threads of a host whose service batches."""
 
     def __init__(self, call: Call, channel: Dict[str, Any], threads: int) -> None:
         super().__init__(Batches(call), channel, threads)
         self._batch = call
-        self._inbox = Units()
 
     def _caller(self) -> Callable[[Tuple[Any, ...], Any], float]:
         """See ``Server``."""
         return self._run_unit
 
-    def _run_unit(self, _: Tuple[Any, ...], frames: List[wire.Frame]) -> float:
+    def _run_unit(self, fields: Tuple[Any, ...], payload: bytes) -> float:
         """Answer a unit; how long the processor took, in seconds."""
-        slots, requests = self._begin(frames)
+        slots, requests = self._begin(fields[2], payload)
         if not requests:
-            self._outbox.put(wire.BATCHED, 0, 0, 0, _now(), _NOTHING)
+            self._outbox.put_unit(0, _now(), (0, 0, 0, 0), (), ())
             return 0.0
         begun = self.since = _now()
         try:
@@ -100,36 +75,52 @@ class BatchServer(Server):
             leave(leaving)
         took = _now() - begun
         took_us = microseconds(took)
+        plain: List[int] = []
+        bodies: List[Any] = []
         for slot, request, outcome in zip(slots, requests, outcomes):
+            if outcome.__class__ is tuple:
+                status, body, lines = outcome
+                if status == 200 and not lines and len(body) < _SEPARATE:
+                    plain.append(slot)
+                    bodies.append(body)
+                    continue
             self._answer(slot, request, outcome, took_us, begun)
-        counts = (min(count, 0xFFFFFFFF) for count in ran)
-        told = wire.BATCH.pack(len(requests), *counts)
-        self._outbox.put(wire.BATCHED, 0, 0, took_us, begun, told)
+        self._outbox.put_unit(took_us, begun, (len(requests), *ran), plain, bodies)
         return took
 
-    def _begin(self, frames: List[wire.Frame]) -> Tuple[List[int], List[Request]]:
+    def _begin(self, count: int, payload: bytes) -> Tuple[List[int], List[Request]]:
         """Mark all requests of a unit begun; those that weren't withdrawn by then, and their slots."""
-        board, bodies, prefix, extent_size = self._board, self._bodies, self._prefix, wire.EXTENT.size
-        slots: List[int] = []
+        board, prefix, columns = self._board, self._prefix, wire.unit(count)
+        told = columns.unpack_from(payload)
+        slots, head_sizes, numbers, deadlines, sizes, offsets = (
+            told[at : at + count] for at in range(0, len(told), count)
+        )
+        head_at = columns.size
+        body_at = head_at + sum(head_sizes)
+        taken: List[int] = []
         requests: List[Request] = []
-        for (_, kind, _, slot, head_size, number, deadline), payload in frames:
+        for slot, head_size, number, deadline, size, offset in zip(
+            slots, head_sizes, numbers, deadlines, sizes, offsets
+        ):
+            head = payload[head_at : head_at + head_size]
+            head_at += head_size
+            body: Any
+            if offset < 0:
+                body = payload[body_at : body_at + size]
+                body_at += size
+            else:
+                body = self._bodies[offset : offset + size]
             mark = slot + slot
             board[mark] = 1
             if board[mark + 1]:
                 self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
                 continue
-            body: Any
-            if kind == wire.CALL:
-                head, body = payload[:head_size], payload[head_size:]
-            else:
-                offset, size = wire.EXTENT.unpack_from(payload)
-                head, body = payload[extent_size:], bodies[offset : offset + size]
-            slots.append(slot)
-            requests.append(Request(head, body, deadline, prefix, number, board, wire.CANCELLED + slot))
-        return slots, requests
+            taken.append(slot)
+            requests.append(Request(head, body, deadline, prefix, number, board, _CANCELLED + slot))
+        return taken, requests
 
     def _answer(self, slot: int, request: Request, outcome: Outcome, took_us: int, begun: float) -> None:
-        """Queue one answer of a unit."""
+        """Queue one answer of a unit that isn't plain."""
         if isinstance(outcome, BaseException):
             gone = outcome.__class__ is GivenUp  # nothing went wrong, and nobody reads it
             text = b"" if gone else describe(outcome, request.request_id)

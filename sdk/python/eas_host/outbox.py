@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from eas_host import wire
 from eas_host.arena import Arena
@@ -47,6 +47,22 @@ class Outbox:
         whole = _HEADER_SIZE + sum(map(len, parts))
         head = _pack(whole, kind, slot, status, took_us, begun)
         self.frames.append(b"".join((head, *parts)))
+
+    def put_unit(
+        self,
+        took_us: int,
+        begun: float,
+        counts: Tuple[int, int, int, int],
+        slots: Sequence[int],
+        bodies: Sequence[Any],
+    ) -> None:
+        """Queue the plain answers of a unit of work, and its counts: requests, calls, rows, padding."""
+        count = len(slots)
+        told = wire.BATCH.pack(*[min(each, 0xFFFFFFFF) for each in counts])
+        columns = wire.replies(count).pack(*slots, *map(len, bodies))
+        whole = _HEADER_SIZE + len(told) + len(columns) + sum(map(len, bodies))
+        head = _pack(whole, wire.BATCHED, count, 0, took_us, begun)
+        self.frames.append(b"".join((head, told, columns, *bodies)))
 
     def _spill(self, body: Any) -> Optional[bytes]:
         if self._arena is None:

@@ -8,15 +8,14 @@ are little-endian. Times are seconds of ``CLOCK_MONOTONIC``, which all processes
 
 Engine to host (:data:`REQUEST`)::
 
-    size u32 | kind u8 | more u8 | slot u16 | head_size u32 | number u64 | deadline f64
+    size u32 | kind u8 | pad u8 | slot u16 | head_size u32 | number u64 | deadline f64
 
     CALL      head_size bytes of the client's head as it came, then the body
     CALL_AT   an EXTENT (where the body lies in the arena of requests), then the head
     RELEASE   an EXTENT: the answer that lay there was sent, its memory may be used again
-
-``more`` makes *units of work* of calls: 1 says that the next CALL or CALL_AT belongs to the same batch, 0
-that this one is its last, or alone. No RELEASE stands inside a unit. Where a service doesn't batch, ``more``
-is always 0, and both sides use :data:`SINGLE`: the same bytes without that field, so that it costs nothing.
+    UNIT      a *unit of work*, the requests of one batch: the columns of :func:`unit`, then the heads, then
+              the bodies that aren't in the arena. The field of the slot says how many requests they are, at
+              least one. Only where a service batches, and then there is no CALL and no CALL_AT
 
 Host to engine (:data:`ANSWER`)::
 
@@ -27,14 +26,19 @@ Host to engine (:data:`ANSWER`)::
     FULL_AT   an EXTENT (where the body lies in the host's arena), then the header lines
     RAISED    the processor raised: the exception's text
     SKIPPED   nothing: the request was withdrawn before it was begun
-    BATCHED   a BATCH: the answers of one unit of work have all been sent. Slot and status are 0, and it
-              frees no slot; process_us is the whole unit's, and begun its beginning. Only where a service
-              batches, and then after every unit, of one request or of none left (all withdrawn), too
+    BATCHED   a BATCH, the columns of :func:`replies`, and the bodies of these: the plain answers of one unit
+              of work (REPLY, status 200, less than SEPARATE_BYTES), all others of which were sent before.
+              The field of the slot says how many they are; process_us is the whole unit's, and begun its
+              beginning. Only where a service batches, and then after every unit, of one request or of none
+              left (all withdrawn), too
 
 An :data:`EXTENT` is ``offset u64 | size u64``. A :data:`BATCH` is ``requests u32 | calls u32 | rows u32 |
 padding u32``: how many requests were begun, with how many calls of the model they were answered, how many
 rows these held, and how many of them only as padding; calls that raised don't count. The answers of a unit
 all carry the unit's ``begun`` and ``process_us``.
+
+Units have columns, one number of each request after the other, because what both sides do for each request
+is what small requests cost: a whole column is packed or unpacked at once, without Python.
 
 The *board* is one shared page range with two bytes a slot. The host writes the first (*begun*) just before it
 calls the processor (of all requests of a unit just before it begins the unit), the engine writes the second
@@ -50,10 +54,10 @@ what the engine takes back, still has its client, and may have been begun just t
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Any, List, Tuple
 
-REQUEST = struct.Struct("<IBBHIQd")
-SINGLE = struct.Struct("<IBxHIQd")
+REQUEST = struct.Struct("<IBxHIQd")
 ANSWER = struct.Struct("<IBxHHxxId")
 EXTENT = struct.Struct("<QQ")
 LINES = struct.Struct("<I")
@@ -63,6 +67,7 @@ BATCH = struct.Struct("<IIII")
 CALL = 1
 CALL_AT = 2
 RELEASE = 3
+UNIT = 4
 
 # Kinds of frames, host to engine.
 REPLY = 1
@@ -83,11 +88,30 @@ SETTLE_SECONDS = 0.001
 #: Bodies from this size on go through shared memory. Below it a copy through the socket is cheaper.
 SPILL_BYTES = 256 * 1024
 
+#: Answers of a unit from this size on have frames of their own: the first client's needn't wait for the last.
+SEPARATE_BYTES = 16 * 1024
+
 Frame = Tuple[Tuple[Any, ...], bytes]  # the header's fields, and what follows the header
 
 
 class CorruptFrame(Exception):
     """The peer sent a frame that can't be one; the link is unusable."""
+
+
+@lru_cache(maxsize=64)
+def unit(count: int) -> struct.Struct:
+    """The columns of a UNIT of so many requests.
+
+    Slots, sizes of heads, numbers, deadlines, sizes of bodies, and where these lie in the arena of requests
+    (-1: in the frame).
+    """
+    return struct.Struct(f"<{count}H{count}I{count}Q{count}d{count}Q{count}q")
+
+
+@lru_cache(maxsize=64)
+def replies(count: int) -> struct.Struct:
+    """The columns of so many plain answers of a unit: slots, and sizes of bodies."""
+    return struct.Struct(f"<{count}H{count}I")
 
 
 class Inbox:

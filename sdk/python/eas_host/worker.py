@@ -76,7 +76,7 @@ class Server:
         self._bodies = map_read_only(arena["fd"], arena["size"]) if arena else memoryview(b"")
         self._outbox = Outbox(self._link, channel)
         self._todo: Deque[wire.Frame] = collections.deque()
-        self._inbox = wire.Inbox(wire.SINGLE)
+        self._inbox = wire.Inbox(wire.REQUEST)
         self._role = Role()
         self._idle: List[None] = []  # an element for each thread that waits to be the reader
         self._usual = 1.0  # seconds that a call takes lately

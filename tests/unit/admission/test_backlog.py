@@ -82,6 +82,13 @@ class Line(RuleBasedStateMachine):
         assert popped is self.model.pop(0)
         self.out.append(popped)
 
+    @rule(count=st.integers(0, 5))
+    def take(self, count: int) -> None:
+        taken = self.backlog.take(count)
+        assert taken == self.model[:count]
+        del self.model[:count]
+        self.out += taken
+
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def put_back(self, data: st.DataObject) -> None:

@@ -12,15 +12,13 @@ from eas_host import wire
 
 payloads = st.lists(st.one_of(st.binary(max_size=60), st.binary(min_size=900, max_size=1100)), max_size=12)
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=30)
-HEADERS = st.sampled_from([wire.REQUEST, wire.SINGLE, wire.ANSWER])
+HEADERS = st.sampled_from([wire.REQUEST, wire.ANSWER])
 
 
 def frame(header: struct.Struct, number: int, payload: bytes) -> bytes:
     size = header.size + len(payload)
     if header is wire.REQUEST:
-        return wire.REQUEST.pack(size, wire.CALL, number % 2, number, 3, 1 << 40 | number, 1.5) + payload
-    if header is wire.SINGLE:
-        return wire.SINGLE.pack(size, wire.CALL, number, 3, 1 << 40 | number, 1.5) + payload
+        return wire.REQUEST.pack(size, wire.CALL, number, 3, 1 << 40 | number, 1.5) + payload
     return wire.ANSWER.pack(size, wire.REPLY, number, 599, 0xFFFFFFFF, 1.5) + payload
 
 
@@ -51,11 +49,9 @@ def test_frames_come_out_as_they_went_in_under_any_split(
         data = data[cut:]
         n += 1
     assert [payload for _, payload in frames] == bodies
-    slot = 3 if header is wire.REQUEST else 2
-    assert [fields[slot] for fields, _ in frames] == list(range(len(bodies)))
+    assert [fields[2] for fields, _ in frames] == list(range(len(bodies)))
     assert all(
-        header.pack(*fields) == frame(header, fields[slot], payload)[: header.size]
-        for fields, payload in frames
+        header.pack(*fields) == frame(header, fields[2], payload)[: header.size] for fields, payload in frames
     )
     assert repr(inbox).startswith("<Inbox 0 of")
 
@@ -117,14 +113,9 @@ def test_the_buffer_grows_to_the_largest_frame_and_is_used_again() -> None:
 
 def test_the_headers_are_what_the_text_says() -> None:
     assert (wire.REQUEST.size, wire.ANSWER.size, wire.EXTENT.size, wire.LINES.size) == (28, 24, 16, 4)
-    assert (wire.SINGLE.size, wire.BATCH.size) == (28, 16)
+    assert wire.BATCH.size == 16
+    assert (wire.unit(16).size, wire.replies(16).size) == (16 * (2 + 4 + 8 + 8 + 8 + 8), 16 * (2 + 4))
     assert wire.BOARD_BYTES == 3 * wire.SLOTS <= 3 * 65536
     kinds = [wire.REPLY, wire.FULL, wire.FULL_AT, wire.RAISED, wire.SKIPPED, wire.BATCHED]
     assert len(set(kinds)) == 6
-    assert len({wire.CALL, wire.CALL_AT, wire.RELEASE}) == 3
-
-
-def test_a_request_alone_is_the_same_bytes_with_and_without_the_field_of_batches() -> None:
-    alone = wire.SINGLE.pack(28, wire.CALL, 7, 3, 1 << 40, 1.5)
-    assert alone == wire.REQUEST.pack(28, wire.CALL, 0, 7, 3, 1 << 40, 1.5)
-    assert wire.REQUEST.unpack(wire.REQUEST.pack(28, wire.CALL, 1, 7, 3, 5, 1.5))[2] == 1
+    assert len({wire.CALL, wire.CALL_AT, wire.RELEASE, wire.UNIT}) == 4

@@ -455,6 +455,59 @@ def test_a_report_that_is_none_ends_the_link(batching: Making, payload: bytes) -
     assert parts.broken == [("digits-0", "digits-0 sent a malformed report of a batch")]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "bodies"), [((1, 2), b"abcd"), ((1, 2), b"ab"), ((1,), b"abc"), ((2**32 - 1, 1), b"")]
+)
+def test_answers_that_arent_as_long_as_the_report_says_end_the_link(
+    batching: Making, sizes: tuple[int, ...], bodies: bytes
+) -> None:
+    parts = batching()
+    host = parts.host()
+    asked = ask(parts, 2)
+    parts.loop.turn()
+    slots = [call.slot for call in host.read()]
+    columns = wire.replies(len(sizes)).pack(*slots[: len(sizes)], *sizes)
+    host.send(wire.BATCHED, len(sizes), wire.BATCH.pack(2, 1, 2, 0) + columns + bodies, status=0)
+    parts.loop.turn()
+    assert parts.broken == [("digits-0", "digits-0 sent a malformed report of a batch")]
+    assert [asker.ending for asker, _ in asked] == [None, None]
+
+
+@pytest.mark.parametrize("wrong", [7, wire.SLOTS, 65535, "again"])
+def test_a_slot_of_a_report_that_isnt_taken_ends_the_link_and_nobody_is_told_twice(
+    batching: Making, wrong: int | str
+) -> None:
+    parts = batching()
+    host = parts.host()
+    asked = ask(parts, 3)
+    parts.loop.turn()
+    first, second, _ = [call.slot for call in host.read() if host.begin(call)]
+    slots = [first, first if isinstance(wrong, str) else wrong, second]
+    columns = wire.replies(3).pack(*slots, 1, 1, 1)
+    report = wire.BATCH.pack(3, 1, 3, 0) + columns + b"abc"
+    host.send(wire.BATCHED, 3, report, status=0, begun=parts.loop.now)
+    parts.loop.turn()
+    assert len(parts.broken) == 1
+    assert [asker.ending and asker.ending[2] for asker, _ in asked] == [b"a", None, None]
+    parts.kill(host, InstanceCrashed())
+    assert [asker.code for asker, _ in asked] == [200, "instance_crashed", "instance_crashed"]
+    parts.check_empty()
+
+
+@pytest.mark.parametrize("begun", [float("nan"), float("inf"), -float("inf")])
+def test_an_instant_of_a_report_that_cant_be_one_ends_the_link(batching: Making, begun: float) -> None:
+    parts = batching()
+    host = parts.host()
+    ask(parts)
+    parts.loop.turn()
+    (call,) = host.read()
+    report = wire.BATCH.pack(1, 1, 1, 0) + wire.replies(1).pack(call.slot, 0)
+    host.send(wire.BATCHED, 1, report, status=0, begun=begun)
+    parts.loop.turn()
+    assert len(parts.broken) == 1
+    assert sum(parts.counters.statuses.values()) == 0
+
+
 @pytest.mark.parametrize("slot", [7, wire.SLOTS, 65535])
 def test_an_answer_for_a_slot_that_isnt_taken_ends_the_link(batching: Making, slot: int) -> None:
     parts = batching()
