@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from hypothesis import strategies as st
 
-from eas_engine.spec import Loaded, Machine, load
+from eas_engine.spec import ConfigurationError, Loaded, Machine, load
 
 _TEXT: Final = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 JSON: Final = st.recursive(
@@ -46,6 +47,13 @@ def read(
     path = directory / "service.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return load(path, overrides=flags, strict=strict, machine=machine, environ=environ or {})
+
+
+def problems_of(directory: Path, content: object, **options: Any) -> ConfigurationError:
+    """Why reading it fails."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(directory, content, **options)
+    return caught.value
 
 
 def python_service(**members: Any) -> dict[str, Any]:

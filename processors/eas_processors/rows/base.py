@@ -25,6 +25,8 @@ Array = npt.NDArray[Any]
 Result = eas_sdk.Response | BaseException
 
 _JSON = {"Content-Type": "application/json"}
+_LONGEST = 4096
+"""Characters of a refusal."""
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -109,7 +111,7 @@ class RowPreset(eas_sdk.Processor):
         for place, array in call:
             part = results[at : at + len(array)]
             at += len(array)
-            yield place, eas_sdk.Response(answer.encode(part), headers=_JSON)
+            yield place, _answered(part)
 
 
 def _checked(results: Array | list[Any], rows: int) -> Array | list[Any]:
@@ -118,6 +120,14 @@ def _checked(results: Array | list[Any], rows: int) -> Array | list[Any]:
     return results
 
 
+def _answered(results: Array | list[Any]) -> Result:
+    try:
+        return eas_sdk.Response(answer.encode(results), headers=_JSON)
+    except Exception as error:  # noqa: BLE001 - results that JSON can't say are this request's failure
+        return error
+
+
 def _refused(error: Exception) -> eas_sdk.Response:
     """The client's fault: an answer, without a trace in the log."""
-    return eas_sdk.Response(f"{error}\n", 400, _TEXT)
+    text = f"{str(error)[:_LONGEST]}\n".encode(errors="replace")  # it may quote what was sent
+    return eas_sdk.Response(text, 400, _TEXT)

@@ -14,20 +14,23 @@ column, both counted from 0.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from eas_processors.json_text import loads, shown
+
 Kind = Literal["number", "text", "any"]
 Array = npt.NDArray[Any]
 
-_SHOWN = 60
 _MOST_NAMES = 12
+_NUMBERS = {int, float, bool, type(None)}
 _LARGEST = sys.float_info.max
 _ARRAYS = (b"\x93NUMPY", b"PK\x03\x04")
 """How files of ``numpy.save`` and ``numpy.savez`` begin."""
@@ -76,16 +79,16 @@ class Columns:
     @classmethod
     def numbers(cls, names: Sequence[str], count: int, dtype: type[np.floating[Any]] = np.float32) -> Columns:
         """``count`` columns of numbers; called f0, f1, ... when there are no ``names``."""
-        shown = names or [f"f{place}" for place in range(count)]
-        return cls(tuple(map(Column, shown)), dtype)
+        given = names or [f"f{place}" for place in range(count)]
+        return cls(tuple(map(Column, given)), dtype)
 
     @classmethod
     def anything(
         cls, names: Sequence[str], count: int, dtype: type[np.floating[Any]] = np.float64
     ) -> Columns:
         """The same with columns that hold any value."""
-        shown = names or [f"f{place}" for place in range(count)]
-        return cls(tuple(Column(name, "any") for name in shown), dtype, inferred=True)
+        given = names or [f"f{place}" for place in range(count)]
+        return cls(tuple(Column(name, "any") for name in given), dtype, inferred=True)
 
     @property
     def numeric(self) -> bool:
@@ -103,11 +106,9 @@ class Columns:
         if not rows:
             return np.empty((0, len(self.columns)), self.dtype if self.numeric else object)
         if isinstance(rows[0], dict):
-            rows = [self._by_position(place, row) for place, row in enumerate(rows)]
+            rows = self._by_position(rows)
         else:
-            width = len(self.columns) or (len(rows[0]) if isinstance(rows[0], list) else 0)
-            for place, row in enumerate(rows):
-                self._check_row(place, row, width)
+            self._check_lists(rows)
         if self.numeric:
             return self._numbers(rows)
         if all(column.kind == "any" for column in self.columns):
@@ -122,29 +123,40 @@ class Columns:
             return rows.shape[1:], rows.dtype
         return tuple(frozenset(map(_sort, column)) for column in rows.T)
 
-    def _by_position(self, place: int, row: Any) -> list[Any]:
-        if not isinstance(row, dict):
-            raise BadRows(f"row {place}: {_shown(row)}, where row 0 is an object; send one form only")
+    def _by_position(self, rows: list[Any]) -> list[list[Any]]:
+        """Objects as lists."""
         if not self.columns:
-            raise BadRows(f"row {place}: an object, but the model has no names for its columns; send lists")
-        values = [column.default for column in self.columns]
-        for name, value in row.items():
-            found = self._places.get(name)
-            if found is None and self.lenient:
-                continue
-            if found is None:
-                raise BadRows(
-                    f'row {place}: "{name}" is no column of the model; its columns: {self._names()}'
-                )
-            values[found] = value
-        return values
+            raise BadRows("row 0: an object, but the model has no names for its columns; send lists")
+        defaults, places = [column.default for column in self.columns], self._places
+        listed: list[list[Any]] = []
+        for place, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise BadRows(f"row {place}: {shown(row)}, where row 0 is an object; send one form only")
+            values = defaults.copy()
+            for name, value in row.items():
+                found = places.get(name)
+                if found is not None:
+                    values[found] = value
+                elif not self.lenient:
+                    raise BadRows(
+                        f"row {place}: {shown(name)} is no column of the model; its columns: {self._names()}"
+                    )
+            listed.append(values)
+        return listed
+
+    def _check_lists(self, rows: list[Any]) -> None:
+        """Lists of one length; at once, and one by one for the complaint."""
+        width = len(self.columns) or (len(rows[0]) if isinstance(rows[0], list) else 0)
+        if set(map(type, rows)) != {list} or set(map(len, rows)) != {width}:
+            for place, row in enumerate(rows):
+                self._check_row(place, row, width)
 
     def _check_row(self, place: int, row: Any, width: int) -> None:
         if isinstance(row, dict):
             raise BadRows(f"row {place}: an object, where row 0 is a list; send one form only")
         if not isinstance(row, list):
             hint = "; a single row is written [[...]]" if place == 0 else ""
-            raise BadRows(f"row {place}: {_shown(row)}, expected a list of values or an object{hint}")
+            raise BadRows(f"row {place}: {shown(row)}, expected a list of values or an object{hint}")
         if len(row) != width:
             wanted = f"the model takes {width}" if self.columns else f"row 0 has {width}"
             raise BadRows(f"row {place}: {len(row)} values, {wanted}")
@@ -154,13 +166,16 @@ class Columns:
         array = _array(rows)
         if array is not None:
             return self._typed(array)
+        if set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
+            with contextlib.suppress(OverflowError):
+                return self._typed(np.array(rows, np.float64))
         for place, row in enumerate(rows):
             for number, value in enumerate(row):
                 if value is not None and not isinstance(value, int | float):
-                    raise BadRows(f"{self.cell(place, number)}: {_shown(value)} is no number")
+                    raise BadRows(f"{self.cell(place, number)}: {shown(value)} is no number")
                 if isinstance(value, int) and abs(value) > _LARGEST:
                     raise self._too_large(place, number, value)
-        return self._typed(np.array(rows, np.float64))
+        raise AssertionError("numbers that are none")  # one of the cells was to blame
 
     def _typed(self, array: Array) -> Array:
         """In the model's type. Errors: BadRows, for a number that it can't hold."""
@@ -174,7 +189,7 @@ class Columns:
 
     def _too_large(self, place: int, number: int, value: float) -> BadRows:
         name = np.dtype(self.dtype).name
-        return BadRows(f"{self.cell(place, number)}: {_shown(value)} is infinite or too large for {name}")
+        return BadRows(f"{self.cell(place, number)}: {shown(value)} is infinite or too large for {name}")
 
     def _mixed(self, rows: list[list[Any]]) -> Array:
         array = np.empty((len(rows), len(self.columns) or len(rows[0])), object)
@@ -186,9 +201,9 @@ class Columns:
     def _value(self, place: int, number: int, value: Any) -> Any:
         kind = self.columns[number].kind if self.columns else "any"
         if isinstance(value, dict | list):
-            raise BadRows(f"{self.cell(place, number)}: {_shown(value)}, expected a single value")
+            raise BadRows(f"{self.cell(place, number)}: {shown(value)}, expected a single value")
         if kind == "number" and isinstance(value, str):
-            raise BadRows(f"{self.cell(place, number)}: {_shown(value)} is no number")
+            raise BadRows(f"{self.cell(place, number)}: {shown(value)} is no number")
         if kind != "text" and isinstance(value, int | float) and abs(value) > float(np.finfo(self.dtype).max):
             raise self._too_large(place, number, value)
         if kind == "number":
@@ -226,14 +241,9 @@ def _parsed(body: bytes | memoryview) -> list[Any]:
             "the body is a file of numpy; this preset takes JSON only: [[...], ...] or [{...}, ...]"
         )
     try:
-        rows = json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise BadRows(f"the body is no JSON: {error}") from error
+        rows = loads(body)
+    except ValueError as error:
+        raise BadRows(str(error)) from error
     if not isinstance(rows, list):
-        raise BadRows(f"{_shown(rows)}, expected a list of rows: [[...], ...] or [{{...}}, ...]")
+        raise BadRows(f"{shown(rows)}, expected a list of rows: [[...], ...] or [{{...}}, ...]")
     return rows
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

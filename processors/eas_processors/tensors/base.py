@@ -16,6 +16,9 @@ from eas_processors.tensors.runner import Runner, Withdrawn, Work
 
 Result = eas_sdk.Response | bytes
 
+_LONGEST = 4096
+"""Characters of a refusal."""
+
 
 class TensorPreset(eas_sdk.Processor):
     """Derive ``Preset`` from it: set ``protocol``, write ``load``.
@@ -100,5 +103,6 @@ def _told(answer: Result | Exception) -> Result | Exception:
     """
     if isinstance(answer, (BadRequest, Withdrawn)):
         status = 400 if isinstance(answer, BadRequest) else 499
-        return eas_sdk.Response(f"{answer}\n", status, {"Content-Type": "text/plain; charset=utf-8"})
+        text = f"{str(answer)[:_LONGEST]}\n".encode(errors="replace")  # it may quote what was sent
+        return eas_sdk.Response(text, status, {"Content-Type": "text/plain; charset=utf-8"})
     return answer

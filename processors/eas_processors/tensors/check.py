@@ -79,6 +79,9 @@ def _wanted(dtype: str, shape: tuple[int | None, ...] | None) -> str:
 
 
 def _check_filter(output_filter: OutputFilter, signature: Signature) -> None:
+    positions = [wanted for wanted in output_filter if isinstance(wanted, int)]
+    if len(set(positions)) < len(positions):  # a few bytes would ask for any number of answers
+        raise BadRequest("output_filter: a position stands there twice")
     if signature.outputs is None:
         return
     names = [spec.name for spec in signature.outputs]

@@ -104,9 +104,14 @@ def canonical(name: str) -> str:
     return _OF_NUMPY.get(name, name)
 
 
+_MOST_SHOWN = 24
+
+
 def listed(names: Iterable[str]) -> str:
-    """``'a', 'b'``, for messages; ``none`` when there are none."""
-    return ", ".join(map(repr, names)) or "none"
+    """``'a', 'b'``, for messages, not too many; ``none`` when there are none."""
+    shown = list(names)
+    more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+    return (", ".join(map(repr, shown[:_MOST_SHOWN])) or "none") + more
 
 
 def _bfloat16() -> np.dtype:

@@ -10,8 +10,9 @@ The type is the signature's. Where that is not known: true and false are DT_BOOL
 numbers DT_FLOAT, strings DT_STRING. Nothing is converted silently, but integers may
 stand for floats, and true and false for 1 and 0 of DT_UINT8.
 
-``NaN``, ``Infinity`` and ``-Infinity`` are read and written bare, as Python and TensorFlow Serving do; it is
-the one way in which bodies may not be JSON to the letter.
+A name that stands twice in an object is an error, and so is a lone surrogate (``json_text``). ``NaN``,
+``Infinity`` and ``-Infinity`` are read and written bare, as Python and TensorFlow Serving do; it is the one
+way in which bodies may not be JSON to the letter.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from eas_processors.json_text import loads
 from eas_processors.tensors import dtypes
 from eas_processors.tensors.errors import BadRequest
 from eas_processors.tensors.model import Arrays, Call, Form, Signature, Spec
 from eas_processors.tensors.shapes import shaped
 
 CONTENT_TYPE = "application/json"
+
+_MOST_EMPTY = 1 << 20
+"""Lists of an output that has no elements: a few bytes could ask for any number of them."""
 
 _FIELDS = ("inputs", "signature_name", "output_filter", "debug_level")
 _TYPED = ("dtype", "shape", "values")
@@ -47,9 +53,9 @@ _JSON_NAMES = {
 def parse(body: memoryview) -> dict[str, Any]:
     """The body as a JSON object with the fields of a request."""
     try:
-        value = json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        value = loads(body, surrogates=True)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
     if not isinstance(value, dict) or "inputs" not in value:
         raise BadRequest('the body must be a JSON object {"inputs": {...}}')
     unknown = [name for name in value if name not in _FIELDS]
@@ -123,7 +129,7 @@ def _typed(data: object, spec: Spec) -> np.ndarray:
             'an object must be {"dtype": ..., "shape": [...], "values": [...]} or {"b64": "..."}'
         )
     dtype, shape = data.get("dtype", spec.dtype), data.get("shape")
-    if not isinstance(dtype, str):
+    if not isinstance(dtype, str) or not dtype.isascii():
         raise BadRequest('"dtype" must be a string, like "DT_FLOAT" or "float32"')
     array = _converted(data["values"], dtypes.canonical(dtype) if dtype else "")
     if shape is None:
@@ -194,7 +200,7 @@ def _values(leaves: list[Any], dtype: np.dtype, name: str, shape: tuple[int, ...
         limits = np.iinfo(dtype)
         for number in (min(leaves), max(leaves)):
             if not limits.min <= number <= limits.max:
-                raise BadRequest(f"{number:.60g} doesn't fit {name}")
+                raise BadRequest(f"{number!s:.60} doesn't fit {name}")
     if dtype.kind in "iub":
         return np.array(leaves, dtype).reshape(shape)
     return _floats(leaves, dtype, name, shape)
@@ -236,14 +242,18 @@ def encode(outputs: Arrays) -> bytes:
     """The answer's body: ``{"outputs": ...}``, an object if the model's outputs have names, else a list."""
     value: Any
     if isinstance(outputs, dict):
-        value = {name: _listed(array) for name, array in outputs.items()}
+        value = {name: _listed(array, name) for name, array in outputs.items()}
     else:
-        value = [_listed(array) for array in outputs]
+        value = [_listed(array, index) for index, array in enumerate(outputs)]
     return json.dumps({"outputs": value}, ensure_ascii=False).encode()
 
 
-def _listed(array: np.ndarray) -> Any:
+def _listed(array: np.ndarray, name: str | int) -> Any:
     """An output as nested lists; each number in as many digits as make it exact."""
+    if not array.size and math.prod(array.shape[: array.shape.index(0)]) > _MOST_EMPTY:
+        raise BadRequest(
+            f"output {name!r} of shape {list(array.shape)} is too many empty lists; .npy can hold it"
+        )
     if array.dtype.kind in "OSU":
         strings = np.empty(array.size, object)
         strings[:] = [_text(value) for value in array.reshape(-1).tolist()]

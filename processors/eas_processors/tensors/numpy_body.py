@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections import Counter
 
 import numpy as np
 from numpy.lib import format as npy
@@ -49,11 +50,13 @@ def _members(body: memoryview) -> dict[str, np.ndarray]:
             size = sum(member.file_size for member in members)
             if size > MOST_UNPACKED:
                 raise BadRequest(f"the .npz unpacks to {size} bytes; at most {MOST_UNPACKED} are read")
+            names = [member.filename.removesuffix(".npy") for member in members]
+            for name, count in Counter(names).items():
+                if count > 1:
+                    raise BadRequest(f"the .npz has {name!r} {count} times")
             return {
-                member.filename.removesuffix(".npy"): _read(
-                    memoryview(archive.read(member)), f"{member.filename!r} of the .npz"
-                )
-                for member in members
+                name: _read(memoryview(archive.read(member)), f"{member.filename!r} of the .npz")
+                for name, member in zip(names, members, strict=True)
             }
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise BadRequest(f"the body is no .npz archive that can be read: {error}") from None
@@ -73,7 +76,7 @@ def _read(data: memoryview, what: str) -> np.ndarray:
     except BadRequest as error:
         raise BadRequest(f"{what}: {error}") from None
     if dtype.kind in "SU":
-        array = _strings(array)
+        array = _strings(array, what)
     return (array.T if fortran else array).astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -92,11 +95,14 @@ def _header(data: memoryview, what: str) -> tuple[np.dtype, tuple[int, ...], boo
 _MOST_HEADER = 10_000  # numpy's own limit
 
 
-def _strings(array: np.ndarray) -> np.ndarray:
+def _strings(array: np.ndarray, what: str) -> np.ndarray:
     """``S`` and ``U`` as bytes objects; ``U`` as UTF-8."""
     flat = array.reshape(-1).tolist()
     strings = np.empty(len(flat), object)
-    strings[:] = [value.encode() if isinstance(value, str) else value for value in flat]
+    try:
+        strings[:] = [value.encode() if isinstance(value, str) else value for value in flat]
+    except UnicodeEncodeError:
+        raise BadRequest(f"{what} has a string with a lone surrogate, which is no character") from None
     return strings.reshape(array.shape)
 
 

@@ -11,6 +11,12 @@ from eas_processors.tensors.errors import BadRequest
 
 _MAX_DIMS = 64
 """numpy 2 has no more; checked before anything is computed with what a client sent."""
+_MOST_WITHOUT = 1 << 26
+"""The product of the dimensions that aren't 0 of an array without elements.
+
+Arrays with elements are bounded by the body that they came in. But ``[0, 1000000000000]`` costs nothing to
+send, and a model that sums over the rows would make an output of that size.
+"""
 
 
 def shaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -25,6 +31,8 @@ def shaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if any(dim < 0 for dim in shape):
         raise BadRequest(f"the shape {list(shape)} has a negative dimension")
     wanted = math.prod(shape)
+    if not wanted and math.prod(filter(None, shape)) > _MOST_WITHOUT:
+        raise BadRequest(f"the shape {list(shape)} is too large for an array without elements")
     if wanted != values.size:
         raise BadRequest(f"the shape {list(shape)} wants {wanted} values, {values.size} were sent")
     try:

@@ -140,9 +140,9 @@ def test_values_that_are_refused(value: Any, dtype: str, complaint: str) -> None
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (b"", "the body is not JSON"),
-        (b"[" * 100_000, "the body is not JSON"),
-        (b"\xff\xfe\xfd", "the body is not JSON"),
+        (b"", "the body is no JSON"),
+        (b"[" * 100_000, "the body is no JSON"),
+        (b"\xff\xfe\xfd", "the body is no JSON"),
         (b"[1]", "the body must be a JSON object"),
         (b"{}", "the body must be a JSON object"),
         (b'{"inputs": {}, "input": 1}', "unknown fields: 'input'; known are 'inputs', "),
