@@ -23,10 +23,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from eas_engine.artifacts.fetching.progress import LogProgress
-from eas_engine.artifacts.sources.stopping import StoppedError
-from eas_engine.clock import wait_until
 from eas_engine.configuration import Configured, configured, look_around
-from eas_engine.errors import StartError
 from eas_engine.operations import (
     Asked,
     Drain,
@@ -46,12 +43,12 @@ from eas_engine.operations import (
 )
 from eas_engine.updates.book import Book, Entry
 from eas_engine.updates.fetching import WatchedProgress
+from eas_engine.updates.instances import Instances
 from eas_engine.updates.releases import Releases
 from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
+from eas_engine.updates.works import Works
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from eas_engine.supervisor.observe import FleetSnapshot
     from eas_engine.supervisor.release import Release, RolloutStatus
     from eas_engine.updates.joined import Joined
@@ -80,10 +77,10 @@ class Updates:
         self._clock = joined.clock
         self.current = first
         """The configuration that holds."""
-        self.book = Book(joined.clock)
         self.releases = Releases(joined, first)
+        self._works = Works(joined, self._ended)
+        self._instances = Instances(joined, self.releases, self._works, lambda: self.current.loaded.spec)
         self._targets = Targets(joined.history, joined.clock, joined.machine)
-        self._tasks: asyncio.TaskGroup | None = None
         self._preparing = asyncio.Lock()
         self._busy: Entry | None = None  # its preparations or its rollout are under way
         self._trial: Trial | None = None
@@ -92,17 +89,18 @@ class Updates:
     def __repr__(self) -> str:
         return f"<Updates version {self.current.version}, {self.book!r}>"
 
+    @property
+    def book(self) -> Book:
+        """What is under way, and what was."""
+        return self._works.book
+
     # -- its life
 
     async def run(self) -> None:
         """Carries operations out until cancelled."""
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                await asyncio.get_running_loop().create_future()
+            await self._works.run()
         finally:
-            for entry in self.book.open():
-                entry.stop.set()
-                entry.end(OperationState.FAILED, "the engine has ended")
             self.releases.close()
 
     def started(self) -> None:
@@ -134,13 +132,9 @@ class Updates:
             case Promote():
                 entry = self._promote(asked)
             case Replace():
-                entry = self._replace(asked)
-            case Stop():
-                entry = self._begin("stop", asked.by, self._stop, Effect.INSTANCES)
-            case Start():
-                entry = self._begin("start", asked.by, self._start, Effect.INSTANCES)
-            case Drain():
-                entry = self._begin("drain", asked.by, self._drain)
+                entry = self._instances.replace(asked)
+            case Stop() | Start() | Drain():
+                entry = self._instances.turn(asked)
             case _:
                 assert_never(asked)
         return entry.record
@@ -162,7 +156,7 @@ class Updates:
         self._all.supervisor.scale(asked.instances)
         text = f"{before} -> {asked.instances} instances"
         self._all.events.tell("scaled", text, by=asked.by, before=before, after=asked.instances)
-        return self._begin("scale", asked.by, self._wait_for_instances, Effect.INSTANCES)
+        return self._works.begin("scale", asked.by, self._instances.wait, Effect.INSTANCES)
 
     def _restart(self, asked: Restart) -> Entry:
         self._refuse_during_a_trial()
@@ -172,7 +166,7 @@ class Updates:
 
     def _roll_back(self, asked: Rollback) -> Entry:
         if asked.version is None and (self._busy is not None or self._trial is not None):
-            return self._begin(
+            return self._works.begin(
                 "rollback", asked.by, lambda entry: self._undo(entry, asked.by), Effect.ROLLOUT
             )
         self._refuse_during_a_trial()
@@ -197,27 +191,12 @@ class Updates:
         self._trial = None
         text = f"version {trial.configured.version} is promoted"
         self._all.events.tell("promoted", text, by=asked.by, after=trial.configured.version)
-        entry = self._begin("promote", asked.by, lambda own: self._see_promotion(own, trial), Effect.ROLLOUT)
+        entry = self._works.begin(
+            "promote", asked.by, lambda own: self._see_promotion(own, trial), Effect.ROLLOUT
+        )
         entry.change(version=trial.configured.version)
         self._busy = entry
         return entry
-
-    def _replace(self, asked: Replace) -> Entry:
-        fleet = self._all.supervisor.snapshot()
-        before = {pid for one in fleet.instances if one.name == asked.instance for pid in one.pids}
-        if not self._all.supervisor.replace(asked.instance):
-            present = ", ".join(one.name for one in fleet.instances) or "none"
-            raise RefusedError(f'no instance "{asked.instance}" can be replaced (there are: {present})')
-        self._all.events.tell("replaced", f"another takes the place of {asked.instance}", by=asked.by)
-
-        async def replaced(entry: Entry) -> None:
-            def gone() -> bool:
-                return not before & {pid for one in self.releases.fleet.instances for pid in one.pids}
-
-            await self.releases.until(gone)
-            await self._wait_for_instances(entry)
-
-        return self._begin("replace", asked.by, replaced, Effect.INSTANCES)
 
     # -- refusals
 
@@ -243,41 +222,12 @@ class Updates:
 
     # -- seeing it through
 
-    def _begin(
-        self,
-        kind: str,
-        by: str,
-        work: Callable[[Entry], Coroutine[object, object, None]],
-        effect: Effect = Effect.AT_ONCE,
-        state: OperationState = OperationState.ROLLING,
-    ) -> Entry:
-        """Another operation, whose work runs from now on."""
-        if self._tasks is None:
-            raise RefusedError("the engine is starting, or ending", conflict=True)
-        entry = self.book.begin(kind, by, state=state, effect=effect)
-        self.book.observe(self._all.supervisor.snapshot())
-        self._tasks.create_task(self._see_through(entry, work), name=f"operation {entry.record.number}")
-        return entry
-
-    async def _see_through(
-        self, entry: Entry, work: Callable[[Entry], Coroutine[object, object, None]]
-    ) -> None:
-        try:
-            await work(entry)
-        except StoppedError:
-            entry.end(OperationState.SUPERSEDED, entry.record.reason or "another change took its place")
-        except StartError as error:
-            entry.end(OperationState.FAILED, str(error))
-        except Exception as error:
-            self._all.logs.log.exception("an operation failed", operation=entry.record.number)
-            entry.end(OperationState.FAILED, f"{type(error).__name__}: {error} (a bug of eas-engine's)")
-        finally:
-            if self._busy is entry:
-                self._busy = None
-                self._hold_scaled(self._scaled)
-                self._scaled = None
-            if entry.record.state is OperationState.FAILED:
-                self._all.events.tell(f"{entry.record.kind}_failed", entry.record.reason, by=entry.record.by)
+    def _ended(self, entry: Entry) -> None:
+        """An operation is over; what had to wait for it doesn't any more."""
+        if self._busy is entry:
+            self._busy = None
+            self._hold_scaled(self._scaled)
+            self._scaled = None
 
     def _set_out(self, kind: str, by: str, target: Target, asked: Update | None = None) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
@@ -294,7 +244,7 @@ class Updates:
             finally:
                 self._settle(entry)
 
-        entry = self._begin(kind, by, carry_out, target.plan.effect, OperationState.PREPARING)
+        entry = self._works.begin(kind, by, carry_out, target.plan.effect, OperationState.PREPARING)
         entry.change(version=target.kept.version.number if target.kept else self.current.version)
         self._busy = entry
         return entry
@@ -302,7 +252,7 @@ class Updates:
     async def _carry_out(self, entry: Entry, target: Target, asked: Update | None) -> None:
         if target.plan.effect in (Effect.AT_ONCE, Effect.INSTANCES):
             self._hold(self._alike(target))
-            await self._wait_for_instances(entry)
+            await self._instances.wait(entry)
             return
         made, hold = await self._prepare(entry, target)
         if target.plan.effect is Effect.NOTHING:
@@ -414,49 +364,6 @@ class Updates:
         while not other.is_over:
             await self._clock.sleep(_SOON)
         entry.end(OperationState.DONE)
-
-    # -- instances
-
-    async def _wait_for_instances(self, entry: Entry) -> None:
-        """Until as many are ready as are wanted; what is wanted stays, however long that takes."""
-        by = self._clock.now() + self.current.loaded.spec.metadata.rollout_timeout
-
-        def there() -> bool:
-            fleet = self.releases.fleet
-            return fleet.ready_count == fleet.wanted == sum(not one.leaving for one in fleet.serving)
-
-        if await self.releases.until(there, by):
-            entry.end(OperationState.DONE)
-            return
-        fleet = self.releases.fleet
-        waiting = "; ".join(f"{one.name}: {one.reason}" for one in fleet.serving if one.reason)
-        entry.end(
-            OperationState.FAILED,
-            f"{fleet.ready_count} of {fleet.wanted} instances are ready after metadata.rollout_timeout; "
-            f"the others are still being tried ({waiting})",
-        )
-
-    async def _stop(self, entry: Entry) -> None:
-        self._all.lanes.pause()
-        grace = self.current.loaded.spec.metadata.eas.termination_grace_period
-        self._all.events.tell("stopping", "the service is being stopped", by=entry.record.by)
-        await wait_until(self._clock, self._clock.now() + grace, self._all.lanes.wait_empty())
-        self._all.supervisor.stop_service()
-        await self.releases.until(lambda: not self.releases.fleet.serving)
-        self._all.events.tell("stopped", "no instance is left", by=entry.record.by)
-        entry.end(OperationState.DONE)
-
-    async def _start(self, entry: Entry) -> None:
-        self._all.supervisor.start_service()
-        self._all.lanes.resume()
-        self._all.events.tell("started", "the service takes requests again", by=entry.record.by)
-        await self._wait_for_instances(entry)
-
-    async def _drain(self, entry: Entry) -> None:
-        self._all.lanes.pause()
-        self._all.events.tell("draining", "the service takes nothing new", by=entry.record.by)
-        await self._all.lanes.wait_empty()
-        entry.end(OperationState.DONE, "nothing is left; eas-engine start takes requests again")
 
     # -- what holds
 

@@ -470,6 +470,19 @@ async def test_stop_finishes_what_is_there_and_start_undoes_it(tmp_path: Path) -
         assert (service.serving, service.lanes.calls) == (["one", "one"], ["pause", "resume"])
 
 
+async def test_of_stop_and_start_the_later_word_counts(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        service.lanes.empty.clear()
+        stop = service.ask(Stop(by="me"))
+        await service.until(lambda: "pause" in service.lanes.calls)
+
+        assert (await service.end(service.ask(Start(by="you")))).state is DONE
+        service.lanes.empty.set()
+
+        assert (await service.end(stop)).state is SUPERSEDED
+        assert (service.serving, service.supervisor.snapshot().stopped) == (["one"], False)
+
+
 async def test_drain_keeps_the_instances(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         assert (await service.end(service.ask(Drain(by="me")))).state is DONE

@@ -1,0 +1,105 @@
+"""Changes of the instances alone, the configuration staying as it is: replace, stop, start, drain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eas_engine.artifacts.sources.stopping import StoppedError
+from eas_engine.clock import wait_until
+from eas_engine.operations import Drain, Effect, OperationState, RefusedError, Replace, Start, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eas_engine.spec import ServiceSpec
+    from eas_engine.updates.book import Entry
+    from eas_engine.updates.joined import Joined
+    from eas_engine.updates.releases import Releases
+    from eas_engine.updates.works import Works
+
+
+class Instances:
+    """Those of one service. ``spec``: the configuration that holds."""
+
+    def __init__(
+        self, joined: Joined, releases: Releases, works: Works, spec: Callable[[], ServiceSpec]
+    ) -> None:
+        self._all, self._releases, self._works, self._spec = joined, releases, works, spec
+        self._latest: Entry | None = None  # of stop, start and drain: the last word counts
+
+    def __repr__(self) -> str:
+        return f"<Instances, told {self._latest!r} last>"
+
+    def replace(self, asked: Replace) -> Entry:
+        """Another instance takes the place of this one. Errors: RefusedError."""
+        fleet = self._all.supervisor.snapshot()
+        before = {pid for one in fleet.instances if one.name == asked.instance for pid in one.pids}
+        if not self._all.supervisor.replace(asked.instance):
+            present = ", ".join(one.name for one in fleet.instances) or "none"
+            raise RefusedError(f'no instance "{asked.instance}" can be replaced (there are: {present})')
+        self._all.events.tell("replaced", f"another takes the place of {asked.instance}", by=asked.by)
+
+        async def replaced(entry: Entry) -> None:
+            def gone() -> bool:
+                return not before & {pid for one in self._releases.fleet.instances for pid in one.pids}
+
+            await self._releases.until(gone)
+            await self.wait(entry)
+
+        return self._works.begin("replace", asked.by, replaced, Effect.INSTANCES)
+
+    def turn(self, asked: Stop | Start | Drain) -> Entry:
+        """The service takes requests, or doesn't. Errors: RefusedError."""
+        if isinstance(asked, Stop):
+            entry = self._works.begin("stop", asked.by, self._stop, Effect.INSTANCES)
+        elif isinstance(asked, Start):
+            entry = self._works.begin("start", asked.by, self._start, Effect.INSTANCES)
+        else:
+            entry = self._works.begin("drain", asked.by, self._drain)
+        self._latest = entry
+        return entry
+
+    async def wait(self, entry: Entry) -> None:
+        """Until as many are ready as are wanted; what is wanted stays, however long that takes."""
+        by = self._all.clock.now() + self._spec().metadata.rollout_timeout
+
+        def there() -> bool:
+            fleet = self._releases.fleet
+            return fleet.ready_count == fleet.wanted == sum(not one.leaving for one in fleet.serving)
+
+        if await self._releases.until(there, by):
+            entry.end(OperationState.DONE)
+            return
+        fleet = self._releases.fleet
+        waiting = "; ".join(f"{one.name}: {one.reason}" for one in fleet.serving if one.reason)
+        entry.end(
+            OperationState.FAILED,
+            f"{fleet.ready_count} of {fleet.wanted} instances are ready after metadata.rollout_timeout; "
+            f"the others are still being tried ({waiting})",
+        )
+
+    async def _stop(self, entry: Entry) -> None:
+        self._all.lanes.pause()
+        self._all.events.tell("stopping", "the service is being stopped", by=entry.record.by)
+        grace = self._spec().metadata.eas.termination_grace_period
+        await wait_until(self._all.clock, self._all.clock.now() + grace, self._all.lanes.wait_empty())
+        if self._latest is not entry:
+            raise StoppedError
+        self._all.supervisor.stop_service()
+        await self._releases.until(lambda: not self._releases.fleet.serving or self._latest is not entry)
+        if self._latest is not entry:
+            raise StoppedError
+        self._all.events.tell("stopped", "no instance is left", by=entry.record.by)
+        entry.end(OperationState.DONE)
+
+    async def _start(self, entry: Entry) -> None:
+        self._all.supervisor.start_service()
+        self._all.lanes.resume()
+        self._all.events.tell("started", "the service takes requests again", by=entry.record.by)
+        await self.wait(entry)
+
+    async def _drain(self, entry: Entry) -> None:
+        self._all.lanes.pause()
+        self._all.events.tell("draining", "the service takes nothing new", by=entry.record.by)
+        await self._all.lanes.wait_empty()
+        entry.end(OperationState.DONE, "nothing is left; eas-engine start takes requests again")
