@@ -18,7 +18,7 @@ from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.observe import Crash, FleetSnapshot, HostSnapshot
 from eas_engine.supervisor.reconcile import Supervisor
-from eas_engine.supervisor.release import Release
+from eas_engine.supervisor.release import Release, RolloutStatus
 from eas_engine.supervisor.settings import Processor, Settings
 from support.channel import FakeChannels
 
@@ -48,8 +48,9 @@ class Fleet:
     def __init__(self, wanted: Settings, clock: Clock | None = None, instances: int = 1) -> None:
         self.channels = FakeChannels()
         self.lines: list[str] = []
+        self.seen: list[FleetSnapshot] = []
         self._changed = asyncio.Event()
-        hooks = Hooks(output=self._line, on_change=lambda _: self._changed.set())
+        hooks = Hooks(output=self._line, on_change=self._see)
         self.supervisor = Supervisor(
             Release(1, 1, wanted), self.channels, instances=instances, clock=clock, hooks=hooks
         )
@@ -57,6 +58,10 @@ class Fleet:
 
     def _line(self, _instance: str, _stream: str, line: str) -> None:
         self.lines.append(line)
+        self._changed.set()
+
+    def _see(self, fleet: FleetSnapshot) -> None:
+        self.seen.append(fleet)
         self._changed.set()
 
     @property
@@ -81,6 +86,22 @@ class Fleet:
             lambda fleet: fleet.hosts[0].state.value == name and fleet.hosts[0].pid not in {None, pid_not}
         )
         return seen.hosts[0]
+
+    async def up(self, instances: int) -> dict[str, int]:
+        """Wait until exactly so many instances are left, all ready; their processes by name."""
+        seen = await self.until(lambda fleet: fleet.ready_count == len(fleet.instances) == instances)
+        return {one.name: one.pids[0] for one in seen.instances}
+
+    async def ended(self, release: int) -> RolloutStatus:
+        """Wait until the rollout of the release has ended, one way or another."""
+
+        def over(fleet: FleetSnapshot) -> bool:
+            rollout = fleet.rollout
+            return rollout is not None and rollout.release == release and rollout.state != "rolling"
+
+        rollout = (await self.until(over)).rollout
+        assert rollout is not None
+        return rollout
 
     async def line(self, text: str) -> None:
         await self.until(lambda _: text in self.lines)

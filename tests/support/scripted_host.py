@@ -42,6 +42,12 @@ def forever() -> None:
         time.sleep(3600)
 
 
+def wait_while(path: Path) -> None:
+    """Until there is no such file."""
+    while path.exists():
+        time.sleep(0.005)
+
+
 def fork_a_child_that_holds_everything() -> None:
     """It inherits stdout, stderr, the control socket; ``pid`` goes to the log."""
     if os.fork() == 0:
@@ -85,6 +91,7 @@ VERBS: dict[str, Callable[[Control, Any], Any]] = {
     "hang up": lambda control, _: hang_up(control),
     "exit": lambda _, status: sys.exit(status),
     "signal": lambda _, number: os.kill(os.getpid(), number),
+    "wait for": lambda _, gone: wait_while(Path(gone)),
     "forever": lambda *_: forever(),
 }
 

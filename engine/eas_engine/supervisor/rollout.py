@@ -90,7 +90,8 @@ def decide(members: Sequence[Member], course: Course) -> Decision:
     * While a release takes another's place (``rolling``, or an old instance is still here) nothing is started
       that would be more than ``wanted + surge`` instances, those that are leaving included, for their
       processes hold memory until they are dead.
-    * Instances that aren't ready go first: among the old ones, and where there are too many new ones.
+    * Instances that aren't ready go first: among the old ones, and where there are too many new ones. Those
+      of a release that was rolled back, or superseded, go at once.
     * It comes to an end: if every instance that is started becomes ready in the end, and every one that is
       told to leave does, then after finitely many decisions there are ``wanted`` ready ones of ``release``,
       and the decision is empty.
@@ -113,13 +114,16 @@ def _replaceable(new: Sequence[Member], old: Sequence[Member], course: Course) -
     """The old instances that may leave now.
 
     Those that aren't ready go if that leaves ``promised`` instances that are ready or can become so without
-    the new ones, which may never be.
+    the new ones, which may never be; of a release that was given up they go at once, for nothing is hoped of
+    them.
     """
-    idle = [one for one in old if not one.ready]
-    spare = len(old) + sum(one.ready for one in new) - course.promised
+    idle = _least_worth_first([one for one in old if not one.ready])
+    hopeless = [one for one in idle if one.release not in (course.release, course.base)]
+    idle = [one for one in idle if one not in hopeless]
+    spare = len(old) - len(hopeless) + sum(one.ready for one in new) - course.promised
     serving = sorted((one for one in old if one.ready), key=lambda one: one.number)
     ready = len(serving) + sum(one.ready for one in new)
-    return _least_worth_first(idle)[: max(0, spare)] + serving[: max(0, ready - course.promised)]
+    return hopeless + idle[: max(0, spare)] + serving[: max(0, ready - course.promised)]
 
 
 def _lacking(members: Sequence[Member], new: int, old: int, course: Course) -> tuple[int, ...]:

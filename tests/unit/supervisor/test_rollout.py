@@ -90,6 +90,12 @@ def test_superseded_instances_that_never_got_ready_go_and_those_that_did_stay_un
     assert decide(fleet[:3], third) == Decision((3,))
 
 
+def test_of_a_release_that_was_given_up_nothing_is_hoped() -> None:
+    fleet = [Member(0, 1, W), Member(1, 2, C), Member(2, 2, R)]
+    assert decide(fleet, Course(3, 1, 1)).drain == (1,)
+    assert decide(fleet, Course(3, 3, 1, Bounds(1, 0), rolling=True, trusted=False)).drain == (1,)
+
+
 def test_going_back_replaces_what_the_rollout_has_brought() -> None:
     fleet = old(R, R) + old(R, C, release=2, first=2)
     assert decide(fleet, Course(3, 1, 1)) == Decision((), (3,))
@@ -139,14 +145,9 @@ members = st.builds(
 fleets = st.lists(members, max_size=12).map(
     lambda some: [replace(one, number=number) for number, one in enumerate(some)]
 )
-courses = st.builds(
-    Course,
-    wanted=st.integers(0, 8),
-    release=st.just(3),
-    base=st.sampled_from([1, 3]),
-    bounds=st.sampled_from([Bounds(1, 0), Bounds(0, 1), Bounds(2, 1), Bounds(3, 8)]),
-    rolling=st.booleans(),
-    trusted=st.booleans(),
+bounds = st.sampled_from([Bounds(1, 0), Bounds(0, 1), Bounds(2, 1), Bounds(3, 8)])
+courses = st.builds(Course, st.integers(0, 8), st.just(3), st.just(3), bounds) | st.builds(
+    Course, st.integers(0, 8), st.just(3), st.just(1), bounds, st.just(True), st.booleans()
 )
 
 

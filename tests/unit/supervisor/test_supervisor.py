@@ -5,87 +5,24 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from eas_engine.errors import ProcessorError, StartError
 from eas_engine.supervisor.host import Host
 from eas_engine.supervisor.instance import Hooks, Surroundings
-from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.limits.report import Enforcement
-from eas_engine.supervisor.observe import FleetSnapshot, Seat
+from eas_engine.supervisor.observe import Seat
 from eas_engine.supervisor.place import Limits, Place, Quarters
-from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Release, Strategy
-from eas_engine.supervisor.settings import Batching, Processor, Settings
+from eas_engine.supervisor.settings import Batching
 from support.channel import FakeChannels
 from support.clock import FakeClock, settle
 from support.hosts import FakeHosts
-
-SETTINGS = Settings("s", Program("python", Path("/")), Processor("/p/app.py", model_config="{}"))
-
-
-class World:
-    """A supervisor and everything around it."""
-
-    def __init__(self, settings: Settings, instances: int = 1) -> None:
-        self.clock = FakeClock()
-        self.hosts = FakeHosts()
-        self.channels = FakeChannels()
-        self.seen: list[FleetSnapshot] = []
-        self.keepalives: list[int] = []
-        self.output: list[tuple[str, str, str]] = []
-        self.warned: list[str] = []
-        self.supervisor = Supervisor(
-            Release(1, 1, settings),
-            self.channels,
-            instances=instances,
-            clock=self.clock,
-            execute=self.hosts,
-            hooks=Hooks(
-                warn=lambda event, **_fields: self.warned.append(event),
-                output=lambda *line: self.output.append(line),
-                on_change=self.seen.append,
-                on_properties=self.keepalives.append,
-            ),
-        )
-        self.running: asyncio.Task[None]
-
-    @property
-    def states(self) -> list[str]:
-        return [host.state.value for host in self.supervisor.snapshot().hosts]
-
-    async def up(self, **hello: Any) -> None:
-        """Bring the last executed host to ready."""
-        self.hosts.last.hello(**hello)
-        self.hosts.last.ready()
-        await settle()
-
-    async def stop(self, grace: float = 30.0) -> None:
-        stopping = asyncio.ensure_future(self.supervisor.stop(grace))
-        await self.clock.advance(grace)
-        await stopping
-        await self.running
-
-
-@asynccontextmanager
-async def started(instances: int = 1, **more: Any) -> AsyncIterator[World]:
-    """A running supervisor; at the end its channels' books are in order and no host lives."""
-    world = World(replace(SETTINGS, **more), instances)
-    world.running = asyncio.ensure_future(world.supervisor.run())
-    await settle()
-    yield world
-    if not world.running.done():
-        world.running.cancel()
-    await asyncio.gather(world.running, return_exceptions=True)
-    assert world.hosts.alive == []
-    world.channels.check_books()
+from support.world import SETTINGS, World, started
 
 
 async def test_a_host_comes_up() -> None:
