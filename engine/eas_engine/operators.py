@@ -1,6 +1,6 @@
 """What the admin plane shows and changes: the parts of a running engine, asked in the words of operators.
 
-Implements ``gateway.admin.AdminSource``. Coroutines run on the engine's loop; plain methods are called from
+Implements ``gateway.admin_source.AdminSource``. Coroutines run on the engine's loop; plain methods are called from
 the admin thread, and only read.
 """
 

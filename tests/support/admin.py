@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from eas_engine.gateway.admin import AdminServer, AdminSource
+from eas_engine.gateway.admin import AdminServer
+from eas_engine.gateway.admin_source import AdminSource
 
 TOKEN = "QWRtaW4tVG9rZW4="
 MINE = {"Authorization": f"Bearer {TOKEN}"}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from eas_engine.gateway.admin import LogLine
+from eas_engine.gateway.admin_source import LogLine
 from eas_engine.operations import (
     Asked,
     Drain,

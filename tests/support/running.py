@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from eas_engine.cli.app import app
 from eas_engine.gateway import admin_app
-from eas_engine.gateway.admin import AdminServer, AdminSource
+from eas_engine.gateway.admin import AdminServer
+from eas_engine.gateway.admin_source import AdminSource
 from eas_engine.state import EngineRecord, StateDirectory
 
 TOKEN = "YTQ0ZTU2Nzg="

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eas_engine import __version__
 from eas_engine.clock import Clock, SystemClock
-from eas_engine.gateway.admin import AdminSource
+from eas_engine.gateway.admin_source import AdminSource
 from eas_engine.gateway.api.answers import Answer, ApiError, answered, needs_token
 from eas_engine.gateway.api.changing import Changing
 from eas_engine.gateway.api.following import Following

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 
 from eas_engine.errors import StartError
-from eas_engine.gateway.admin import AdminSource
+from eas_engine.gateway.admin_source import AdminSource
 from eas_engine.gateway.api import documents
 from eas_engine.gateway.api.answers import Answer, ApiError
 from eas_engine.gateway.api.page import LARGEST_BODY, ROOT, Call, Content, Gateway, Page

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from eas_engine.clock import Clock
-from eas_engine.gateway.admin import AdminSource, LogLine
+from eas_engine.gateway.admin_source import AdminSource, LogLine
 from eas_engine.gateway.api import documents
 from eas_engine.gateway.api.answers import Answer, ApiError
 from eas_engine.gateway.api.page import Call, Content, Gateway, Page

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from eas_engine.gateway.admin import AdminSource
+from eas_engine.gateway.admin_source import AdminSource
 from eas_engine.gateway.api.answers import ApiError, needs_token
 from eas_engine.gateway.api.parameters import LARGEST, Parameter, Query, text
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from eas_engine.clock import Clock
-from eas_engine.gateway.admin import AdminSource
+from eas_engine.gateway.admin_source import AdminSource
 from eas_engine.gateway.api import documents
 from eas_engine.gateway.api.answers import Answer, ApiError
 from eas_engine.gateway.api.page import Call, Content, Gateway, Page
