@@ -42,7 +42,7 @@ class Seats:
 
     def __iter__(self) -> Iterator[Host]:
         """In the order of their seats; also for another thread, that of the admin plane, which only reads."""
-        return iter([host for _, host in sorted(tuple(self._hosts.items()), key=itemgetter(0))])
+        return iter([host for _, host in sorted(self._hosts.items(), key=itemgetter(0))])
 
     def __getitem__(self, seat: Seat) -> Host:
         return self._hosts[seat]
