@@ -439,5 +439,5 @@ class Fleet(RuleBasedStateMachine):
 
 def test_any_history_of_a_fleet() -> None:
     run_state_machine_as_test(
-        Fleet, settings=settings(max_examples=100, stateful_step_count=40, deadline=None, print_blob=True)
+        Fleet, settings=settings(max_examples=80, stateful_step_count=40, deadline=None)
     )

@@ -8,6 +8,7 @@ and one is looked for again after a while, and whenever an instance has left.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 
 from eas_engine.supervisor.host import Host
 from eas_engine.supervisor.instance import Surroundings
@@ -40,7 +41,8 @@ class Seats:
         return f"<Seats {', '.join(f'{host.name} {host.state.value}' for host in self) or 'empty'}>"
 
     def __iter__(self) -> Iterator[Host]:
-        return iter([self._hosts[seat] for seat in sorted(self._hosts)])
+        """In the order of their seats; also for another thread, that of the admin plane, which only reads."""
+        return iter([host for _, host in sorted(self._hosts.items(), key=itemgetter(0))])
 
     def __getitem__(self, seat: Seat) -> Host:
         return self._hosts[seat]
