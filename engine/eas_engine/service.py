@@ -263,7 +263,10 @@ class Engine:
         self._scaler.configure(settings)
 
     def _autoscale(self, instances: int) -> None:
-        before = self._supervisor.snapshot().wanted
+        fleet = self._supervisor.snapshot()
+        if not instances and fleet.rollout is not None and fleet.rollout.state == "rolling":
+            return  # asleep, a new version could prove nothing: it is asked again in a second
+        before = fleet.wanted
         self._supervisor.scale(instances)
         text = f"{before} -> {instances} instances"
         self._notes.events.tell(
