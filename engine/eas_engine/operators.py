@@ -1,7 +1,7 @@
 """What the admin plane shows and changes: the parts of a running engine, asked in the words of operators.
 
-Implements ``gateway.admin_source.AdminSource``. Coroutines run on the engine's loop; plain methods are called from
-the admin thread, and only read.
+Implements ``gateway.admin_source.AdminSource``. Coroutines run on the engine's loop; plain methods are called
+from the admin thread, and only read.
 """
 
 from __future__ import annotations
