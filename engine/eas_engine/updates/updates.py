@@ -423,7 +423,8 @@ class Updates:
 
         def there() -> bool:
             fleet = self.releases.fleet
-            return fleet.ready_count == fleet.wanted == sum(not one.leaving for one in fleet.serving)
+            staying = sum(not one.leaving for one in fleet.serving)
+            return fleet.ready_count >= fleet.wanted and staying <= fleet.wanted + fleet.probes
 
         if await self.releases.until(there, by):
             entry.end(OperationState.DONE)
