@@ -38,6 +38,8 @@ def version(number: int, state: str, **fields: object) -> Version:
 def seat(number: int, state: str = "READY", **fields: object) -> InstanceStatus:
     given = {
         "threads": 5,
+        "version": 6,
+        "release": 4,
         "pids": (NOBODY + number,),
         **({"uptime": 3720.0} if state == "READY" else {}),
         **fields,
@@ -105,8 +107,8 @@ def promoted(fleet: Fleet) -> None:
 
 def listed(fleet: Fleet) -> None:
     fleet.held = [
-        version(1, "replaced", kind="start", by="", instances=2),
-        version(2, "replaced", instances=2),
+        version(1, "replaced", kind="start", by="", instances=2, replaced_at=EPOCH + 121),
+        version(2, "replaced", instances=2, replaced_at=EPOCH + 241),
         version(
             3, "failed", instances=2, reason="digits-2: initialize: FileNotFoundError: model-3/labels.txt"
         ),
@@ -123,7 +125,7 @@ def rolled_back(fleet: Fleet) -> None:
 
 def scaled(fleet: Fleet) -> None:
     fleet.script["scale"] = [
-        {"ready": 3},
+        {"ready": 3, "version": 6},
         {"state": DONE, "ready": 4, "ended": EPOCH + 1.2},
     ]
 
