@@ -8,12 +8,14 @@ from eas_engine.telemetry.events import Events
 from eas_engine.telemetry.tail import Tail
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from eas_engine.clock import Clock
+    from eas_engine.operations import EventKind
     from eas_engine.telemetry.logs import Logs
 
-_TOLD: Final = {
+_TOLD: Final[Mapping[str, EventKind]] = {
     "host_crashed": "instance_crashed",
     "host_stopped": "instance_stopped",
     "rollout": "rollout",

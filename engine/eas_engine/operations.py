@@ -10,8 +10,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final, Literal
 
 from eas_engine.errors import StartError
+
+OperationKind = Literal[
+    "update", "scale", "restart", "rollback", "promote", "stop", "start", "drain", "replace"
+]
+"""What an operation was asked for as."""
+
+EventKind = Literal[
+    "version",
+    "scaled",
+    "autoscaled",
+    "replaced",
+    "canary_ready",
+    "shadow_ready",
+    "promoted",
+    "rollout",
+    "trial",
+    "instance_crashed",
+    "instance_stopped",
+    "draining",
+    "stopping",
+    "stopped",
+    "started",
+    "update_failed",
+    "scale_failed",
+    "restart_failed",
+    "rollback_failed",
+    "promote_failed",
+    "stop_failed",
+    "start_failed",
+    "drain_failed",
+    "replace_failed",
+]
+"""What an event is about: programs go by it, so a kind never changes. docs/operating.md lists them."""
+
+FAILURES: Final[Mapping[str, EventKind]] = {
+    "update": "update_failed",
+    "scale": "scale_failed",
+    "restart": "restart_failed",
+    "rollback": "rollback_failed",
+    "promote": "promote_failed",
+    "stop": "stop_failed",
+    "start": "start_failed",
+    "drain": "drain_failed",
+    "replace": "replace_failed",
+}
+"""The event of an operation of each kind that has failed."""
 
 
 class Effect(StrEnum):
@@ -76,8 +123,7 @@ class Operation:
 
     Attributes:
         number: counts up since the engine started.
-        kind: ``update``, ``scale``, ``restart``, ``rollback``, ``promote``, ``stop``, ``start``, ``drain``
-            (the service takes nothing new) or ``replace`` (one instance).
+        kind: an ``OperationKind``; ``drain``: the service takes nothing new, ``replace``: one instance.
         by: who asked, as they said.
         version: the configuration that it leads to; None when that doesn't change.
         effect: what it costs.
@@ -137,7 +183,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line of a service's history. ``kind`` is stable (docs/operating.md), ``text`` is for people."""
+    """One line of a service's history. ``kind`` is an ``EventKind``, ``text`` is for people."""
 
     number: int
     time: float

@@ -56,6 +56,8 @@ def _instance(
     return InstanceStatus(
         name=seen.name,
         state=seen.state.name,
+        version=seen.version,
+        release=seen.release,
         reason=seen.reason,
         pids=seen.pids,
         uptime=seen.uptime or None,

@@ -31,6 +31,7 @@ from eas_engine.gateway.entrance import Entrance
 from eas_engine.gateway.listen import raise_descriptor_limit
 from eas_engine.gateway.room import share_of_admin
 from eas_engine.gauge import Gauge
+from eas_engine.moving import Moving
 from eas_engine.notes import Notes
 from eas_engine.operations import Update
 from eas_engine.operators import Operators, Running
@@ -105,6 +106,7 @@ class Engine:
         self._gauge = Gauge(self._plane, self._supervisor.snapshot, self._enforcer.usage, self._clock)
         self._scaler = Scaler(None, self._gauge.sample, self._autoscale, self._clock, self._notes.info)
         self._plane.on_wake = self._scaler.wake
+        self._moving = Moving(self._supervisor, self._placer, self._clock, self._notes.info)
         self._operators = Operators(self._running())
         self._metrics = self._labelled(first)
         self._watch_signals()
@@ -138,6 +140,7 @@ class Engine:
                     entrance.run(),
                     self._updates.run(),
                     self._scaler.run(),
+                    self._moving.run(),
                 )
             ]
             supervision = tasks.create_task(self._supervisor.run())
@@ -246,6 +249,7 @@ class Engine:
         self._plane.configure(assembly.plane_settings(of, self._token, self._parts.options))
         self._supervisor.adjust(self._release(0, of), strategy(service))
         self._configure_scaler(stopped=self._stopped)
+        self._moving.configure(float(service.metadata.rollout_timeout))
         self._metrics = self._labelled(of)
         self._publish(of)
 
@@ -275,11 +279,16 @@ class Engine:
 
     def _rolled_out(self, status: RolloutStatus) -> None:
         if status.state == "rolled_back":
-            self._placer.wishes = Wishes.of(self._updates.current.loaded.spec)
+            self._place_as_before()
         self._updates.releases.on_rollout(status)
 
     def _tried_out(self, status: TrialStatus) -> None:
+        if status.state == "dismissed":
+            self._place_as_before()
         self._updates.releases.on_trial(status)
+
+    def _place_as_before(self) -> None:
+        self._placer.wishes = Wishes.of(self._updates.current.loaded.spec)
 
     def _admin_url(self) -> str:
         return f"http://{reachable(self._parts.options.admin_host)}:{self._admin_port}"
@@ -310,6 +319,7 @@ class Engine:
         await self._supervisor.wait_ready()
         self._updates.started()
         self._configure_scaler(stopped=False)
+        self._moving.configure(float(self._updates.current.loaded.spec.metadata.rollout_timeout))
         if self._parts.options.announce:
             spec = self._parts.first.loaded.spec
             data, codec = "" if spec.processor else "hello", spec.metadata.rpc.decompressor

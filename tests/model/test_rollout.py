@@ -29,6 +29,7 @@ from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import LIVE, State
 from eas_engine.supervisor.observe import FleetSnapshot, InstanceSnapshot
+from eas_engine.supervisor.place import NoPlace
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Bounds, Release, RolloutStatus, Strategy, TrialStatus
 from eas_engine.supervisor.settings import Processor, Settings
@@ -111,7 +112,7 @@ class Watch:
         rolling = fleet.rollout is not None and fleet.rollout.state == "rolling"
         mixed = any(one.release != fleet.release or one.name in self.replaced for one in main)
         if new and (rolling or mixed):
-            most = fleet.wanted + self.bounds(fleet).surge
+            most = fleet.wanted + self.bounds(fleet).surge + fleet.probes
             self.check(len(main) <= most, "more than wanted and surge", fleet)
 
     def rollout(self, status: RolloutStatus) -> None:
@@ -324,6 +325,43 @@ class Fleet(RuleBasedStateMachine):
             assert self.supervisor.replace(name)
         self.do(settle())
 
+    @rule(found=st.booleans())
+    def probe(self, found: bool) -> None:
+        before = self.supervisor.snapshot()
+        rolling = before.rollout is not None and before.rollout.state == "rolling"
+        held = dict(self.placer.held)
+        name = self.supervisor.probe(self.placer.place if found else lambda *_: NoPlace("none in that group"))
+        fleet = self.supervisor.snapshot()
+        if name is None:
+            assert fleet.probes == before.probes
+            assert self.placer.held == held
+            room = self.placer.room
+            full = room is not None and len(held) >= room
+            assert not found or full or rolling or not before.wanted or before.stopping, brief(before)
+        else:
+            assert not rolling
+            assert before.wanted == fleet.wanted > 0
+            assert fleet.probes == before.probes + 1
+            assert name in self.placer.held
+        self.do(settle())
+
+    @rule(number=numbers)
+    def relieve(self, number: int) -> None:
+        before = self.supervisor.snapshot()
+        names = [one.name for one in self.watch.main(before)]
+        if names:
+            self.supervisor.relieve(names[number % len(names)])
+            leaving = self.watch.main(before)[number % len(names)].leaving
+            assert self.supervisor.snapshot().probes == max(0, before.probes - (not leaving))
+        self.do(settle())
+
+    def relieve_all(self) -> None:
+        """As rebalancing does with probes when it has waited long enough."""
+        for one in self.watch.main(self.supervisor.snapshot()):
+            if self.supervisor.snapshot().probes:
+                self.supervisor.relieve(one.name)
+        self.do(settle())
+
     @rule(strategy=st.sampled_from(STRATEGIES), grace=st.sampled_from([0.0, 5.0, 30.0]))
     def adjust(self, strategy: Strategy, grace: float) -> None:
         self.watch.bind(strategy)
@@ -408,6 +446,7 @@ class Fleet(RuleBasedStateMachine):
         told = -1
         for _ in range(60):
             seen = self.supervisor.snapshot()
+            self.relieve_all()
             if told == len(self.hosts.made) and all(one.state is State.READY for one in seen.instances):
                 break
             told = len(self.hosts.made)

@@ -92,6 +92,7 @@ def test_rollouts_good_and_bad_lose_no_request_and_answer_none_wrong(fleet: Engi
             assert bad.returncode == 1
             assert "rolled back" in bad.stderr
     assert load.wrong == []
+    assert [(one["version"], one["release"]) for one in instances(fleet)] == [(12, 12)] * 2
     assert not [version for version in load.answers if version.startswith("bad")]
     assert versions(fleet) == ["replaced", *["replaced", "failed"] * 5, "current", "failed"]
     assert fleet.metric("eas_requests_total", status="200") == load.count
@@ -156,7 +157,11 @@ def test_settings_apply_at_once_without_touching_instances(fleet: Engine) -> Non
     fleet.token = "bmV3"
     assert fleet.ask(body=b"x").body == b"one x"
     assert fleet.status()["queue"]["capacity"] == 2 * (1 + 5)
-    assert [one["pids"] for one in fleet.status()["instances"]] == before
+    assert [one["pids"] for one in instances(fleet)] == before
+    assert [(one["version"], one["release"]) for one in instances(fleet)] == [(2, 1)] * 2
+    first, second = json.loads(run(fleet, "versions", "--json").stdout)
+    assert first["time"] < second["time"] <= first["replaced_at"]
+    assert second["replaced_at"] is None
 
 
 def test_a_dry_run_changes_nothing(fleet: Engine) -> None:

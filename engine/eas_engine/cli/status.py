@@ -127,6 +127,7 @@ def show_instances(out: Any, instances: Sequence[Mapping[str, Any]]) -> None:
         (
             one["name"],
             plain(one["state"], STATE_COLOURS.get(one["state"], "yellow")),
+            one["version"],
             " ".join(str(pid) for pid in one["pids"]),
             duration(one["uptime_seconds"]),
             f"{one['threads']['busy']}/{one['threads']['all']}",
@@ -136,7 +137,8 @@ def show_instances(out: Any, instances: Sequence[Mapping[str, Any]]) -> None:
         )
         for one in instances
     ]
-    listing(out, ("instance", "state", "pid", "up", "busy", "process", "restarts", "reason"), rows)
+    headings = ("instance", "state", "version", "pid", "up", "busy", "process", "restarts", "reason")
+    listing(out, headings, rows)
     for one in instances:
         if one["workspace"]["visible"] is False:
             why = f"/eas/workspace is not visible: {one['workspace']['reason']}"

@@ -54,6 +54,7 @@ IN_EFFECT: Final = frozenset(
         "metadata.rollout_timeout",
         "metadata.rolling_strategy",
         "metadata.resource",
+        "metadata.resource_rebalancing",
         "metadata.scheduling",
         "metadata.type",
         "metadata.rpc.batching",
@@ -107,7 +108,6 @@ LATER: Final = (
     Later("metadata.enable_grpc", "refuse", "8080 would speak HTTP, not gRPC"),
     Later("metadata.enable_webservice", "refuse", "8080 would answer predict requests alone"),
     Later("metadata.rpc.proxy_path"),
-    Later("metadata.resource_rebalancing"),
 )
 
 

@@ -75,7 +75,7 @@ class Host:
     ) -> None:
         self.seat = seat
         self.release = release
-        self.instance = f"{release.settings.service}-{seat.instance}"
+        self.instance = release.instance(seat.instance)
         self.name = f"{self.instance}.{seat.process}" if seat.process else self.instance
         self.state = State.PENDING
         self._all = surroundings

@@ -57,6 +57,7 @@ class Intent:
         self._latest = release.number
         self._dismissed: frozenset[int] = frozenset()
         self._marked: frozenset[int] = frozenset()
+        self._probes: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
         going_on = [repr(one) for one in (self._rolling, self._tried) if one is not None]
@@ -68,6 +69,11 @@ class Intent:
     def effective(self) -> int:
         """Instances that are wanted now."""
         return 0 if self.stopped else self.wanted
+
+    @property
+    def probes(self) -> int:
+        """Instances beside them; none is kept while a rollout changes all of them."""
+        return len(self._probes) if self.effective and not self._rolling else 0
 
     @property
     def target(self) -> Release:
@@ -89,6 +95,7 @@ class Intent:
             self.strategy.bounds(self.effective),
             rolling=rollout is not None,
             trusted=rollout is None or rollout.trusted,
+            probes=self.probes,
         )
         tried = None
         if trial:
@@ -124,6 +131,20 @@ class Intent:
     def mark(self, number: int) -> None:
         """Another instance is to take the place of this one."""
         self._marked |= {number}
+
+    def probe(self, number: int) -> None:
+        """This instance is there beside the wanted ones."""
+        self._probes |= {number}
+
+    def relieve(self, number: int, ready: Sequence[int]) -> None:
+        """This instance is to leave, and a probe, one of those that are ready, is among the wanted ones.
+
+        If it is a probe itself, it is that one. Without any nothing happens.
+        """
+        probes = self._probes & {number} or self._probes & {*ready} or self._probes
+        if probes:
+            self._probes -= {min(probes)}
+            self.mark(number)
 
     def roll_out(self, release: Release, strategy: Strategy) -> None:
         """All instances are to be of the release. Raises ``ValueError`` for a number that isn't new."""
@@ -185,6 +206,7 @@ class Intent:
         if self.trial:
             self.trial.observe(ready.count(self.trial.release.number))
         self._marked &= {one.number for one in instances}
+        self._probes &= {one.number for one in instances if not one.leaving}
         self._dismissed &= {one.release for one in instances}
 
     def main(self, instances: Sequence[InstanceSnapshot]) -> list[InstanceSnapshot]:

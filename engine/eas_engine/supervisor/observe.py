@@ -251,6 +251,8 @@ class FleetSnapshot:
     """The one under way, else the last one."""
     trial: TrialStatus | None = None
     """What is tried out, else what was last."""
+    probes: int = 0
+    """Instances beside the wanted ones, until another leaves for them or they leave themselves."""
 
     @property
     def hosts(self) -> tuple[HostSnapshot, ...]:

@@ -40,7 +40,7 @@ from eas_engine.supervisor.intent import Intent
 from eas_engine.supervisor.launch import Execute, execute
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import Crash, FleetSnapshot, HostSnapshot, Seat
-from eas_engine.supervisor.place import Anywhere, Placer
+from eas_engine.supervisor.place import Anywhere, Limits, NoPlace, Place, Placer
 from eas_engine.supervisor.plan import failure, plan, wake_at
 from eas_engine.supervisor.release import Release, Strategy
 from eas_engine.supervisor.scene import Scenes
@@ -221,6 +221,38 @@ class Supervisor:
         self._changed()
         return bool(meant)
 
+    def probe(self, place: Callable[[str, Limits], Place | NoPlace]) -> str | None:
+        """One instance more than wanted, of the running release, if ``place`` has one for it; its name.
+
+        Its name and limits are what ``place`` is asked with; the placer must know of that place then. None
+        without a place, during a rollout, and while no instance is wanted.
+        """
+        intent = self._intent
+        if not intent.effective or intent.target is not intent.running or self._stop_by is not None:
+            return None
+        number = self._seats.free()
+        name = intent.running.instance(number)
+        if isinstance(place(name, intent.running.settings.limits), NoPlace):
+            return None
+        self._seats.add(Seat(number, 0), intent.running)
+        intent.probe(number)
+        self._changed()
+        return name
+
+    def relieve(self, instance: str) -> None:
+        """That instance leaves and none comes for it: a probe has taken its place, or it is one that failed.
+
+        A ready one leaves only while as many as were promised are ready without it. Nothing happens without
+        a probe, or if there is no such instance, or if it leaves anyway.
+        """
+        staying = [one for one in self._seats.instances() if not one.leaving]
+        for one in staying:
+            if one.name == instance:
+                self._intent.relieve(
+                    one.number, [other.number for other in staying if other.state is State.READY]
+                )
+        self._changed()
+
     def adjust(self, like: Release, strategy: Strategy) -> None:
         """What needs no new process is as in ``like`` from now on, its version's number included.
 
@@ -263,6 +295,7 @@ class Supervisor:
             version=intent.target.version,
             rollout=rollout,
             trial=trial,
+            probes=intent.probes,
         )
 
     def last_lines(self, name: str) -> tuple[str, ...]:

@@ -26,6 +26,10 @@ class Release:
     version: int
     settings: Settings
 
+    def instance(self, number: int) -> str:
+        """The name of the instance in the seat of this number."""
+        return f"{self.settings.service}-{number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:

@@ -51,6 +51,8 @@ class Course:
         bounds: how far the way there may lead from what is wanted.
         rolling: a rollout is under way, so the bounds hold even while all present instances are new.
         trusted: an instance of ``release`` has been ready, so it is worth more than a try.
+        probes: instances beside the wanted ones that stay until they are told to leave; nothing is promised
+            of them.
     """
 
     wanted: int
@@ -59,6 +61,12 @@ class Course:
     bounds: Bounds = ONE_MORE
     rolling: bool = False
     trusted: bool = True
+    probes: int = 0
+
+    @property
+    def most(self) -> int:
+        """Instances of ``release`` that stay in the end."""
+        return self.wanted + self.probes
 
     @property
     def promised(self) -> int:
@@ -88,19 +96,19 @@ def decide(members: Sequence[Member], course: Course) -> Decision:
       while more than that are ready. What dies by itself is another matter; until it is back, nothing that is
       ready leaves.
     * While a release takes another's place (``rolling``, or an old instance is still here) nothing is started
-      that would be more than ``wanted + surge`` instances, those that are leaving included, for their
-      processes hold memory until they are dead.
+      that would be more than ``wanted + surge`` instances beside the probes, those that are leaving
+      included, for their processes hold memory until they are dead.
     * Instances that aren't ready go first: among the old ones, and where there are too many new ones. Those
       of a release that was rolled back, or superseded, go at once.
     * It comes to an end: if every instance that is started becomes ready in the end, and every one that is
-      told to leave does, then after finitely many decisions there are ``wanted`` ready ones of ``release``,
-      and the decision is empty.
+      told to leave does, then after finitely many decisions there are ``wanted`` ready ones of ``release``
+      and the probes, and the decision is empty.
     * Before the release is trusted there are at most ``surge + unavailable`` instances of it, and what is
       lacking beside them, because more are wanted than before, is started of ``base``.
     """
     staying = [one for one in members if not one.leaving]
     new = _least_worth_first([one for one in staying if one.release == course.release and not one.marked])
-    surplus = new[: max(0, len(new) - course.wanted)]
+    surplus = new[: max(0, len(new) - course.most)]
     new = new[len(surplus) :]
     old = [one for one in staying if one.release != course.release or one.marked]
     leave = _replaceable(new, old, course)
@@ -129,12 +137,12 @@ def _replaceable(new: Sequence[Member], old: Sequence[Member], course: Course) -
 def _lacking(members: Sequence[Member], new: int, old: int, course: Course) -> tuple[int, ...]:
     """The release of each instance that is started now, given how many stay."""
     if not course.rolling and all(one.release == course.release and not one.marked for one in members):
-        return (course.release,) * (course.wanted - new)
+        return (course.release,) * (course.most - new)
     bounds = course.bounds
-    room = max(0, course.wanted + bounds.surge - len(members))
+    room = max(0, course.most + bounds.surge - len(members))
     if course.trusted:
-        return (course.release,) * min(room, course.wanted - new)
-    tries = max(0, min(room, course.wanted - new, bounds.surge + bounds.unavailable - new))
+        return (course.release,) * min(room, course.most - new)
+    tries = max(0, min(room, course.most - new, bounds.surge + bounds.unavailable - new))
     grown = max(0, min(room - tries, course.promised - old))
     return (course.release,) * tries + (course.base,) * grown
 

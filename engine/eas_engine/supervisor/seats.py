@@ -7,6 +7,7 @@ and one is looked for again after a while, and whenever an instance has left.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 
@@ -51,6 +52,11 @@ class Seats:
         """The host, or the hosts of the instance, of that name."""
         return [host for host in self if name in (host.name, host.instance)]
 
+    def free(self) -> int:
+        """The lowest number that no instance has."""
+        taken = {seat.instance for seat in self._hosts}
+        return next(number for number in itertools.count() if number not in taken)
+
     def add(self, seat: Seat, release: Release) -> Host:
         """A host that isn't started yet, in a free seat."""
         host = self._hosts[seat] = Host(seat, release, self._all, self._changed)
@@ -78,17 +84,17 @@ class Seats:
 
     def remove(self, seat: Seat) -> None:
         """The host has stopped; with the last one of its instance the place is free."""
-        del self._hosts[seat]
+        gone = self._hosts.pop(seat)
         if not any(host.seat.instance == seat.instance for host in self):
-            self._leave(seat.instance)
+            self._leave(gone)
             for host in self:
                 host.look_again()
         self._changed()
 
     def leave_all(self) -> None:
         """No process lives any more, and none will."""
-        for number in tuple(self._quarters):
-            self._leave(number)
+        for host in self:
+            self._leave(host)
 
     def instances(self) -> tuple[InstanceSnapshot, ...]:
         """What they are now."""
@@ -101,7 +107,7 @@ class Seats:
             for hosts in groups.values()
         )
 
-    def _leave(self, number: int) -> None:
-        quarters = self._quarters.pop(number, None)
-        if quarters is not None:
-            self._placer.leave(quarters.instance)
+    def _leave(self, last: Host) -> None:
+        """The last host of its instance: what was found for it is free, also if it never came to use it."""
+        self._quarters.pop(last.seat.instance, None)
+        self._placer.leave(last.instance)

@@ -19,7 +19,7 @@ from typing import Final
 from eas_engine import private_files
 from eas_engine.clock import Clock
 from eas_engine.errors import ConfigurationError
-from eas_engine.operations import Event
+from eas_engine.operations import Event, EventKind
 
 REMEMBERED: Final = 1000
 LARGEST: Final = 4 << 20  # bytes
@@ -45,7 +45,7 @@ class Events:
 
     def tell(
         self,
-        kind: str,
+        kind: EventKind,
         text: str,
         *,
         by: str = "",

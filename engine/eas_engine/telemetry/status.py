@@ -57,6 +57,10 @@ class InstanceStatus:
 
     name: str
     state: str  # the word of the lifecycle table: PENDING, STARTING, WARMING, READY, DRAINING, ...
+    version: int = 1  # of the configuration whose processes it has
+    release: int = (
+        1  # what it was started from: one more with each rollout and trial since the engine started
+    )
     reason: str = ""  # why it isn't ready
     pids: tuple[int, ...] = ()  # of its hosts
     uptime: float | None = None  # seconds since it became ready
@@ -218,6 +222,8 @@ def _instance(instance: InstanceStatus, measured: Figures) -> dict[str, object]:
     return {
         "name": instance.name,
         "state": instance.state,
+        "version": instance.version,
+        "release": instance.release,
         "reason": instance.reason,
         "pids": list(instance.pids),
         "uptime_seconds": None if instance.uptime is None else round(instance.uptime, 3),

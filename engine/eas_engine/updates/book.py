@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from eas_engine.artifacts.sources.stopping import Stop
-from eas_engine.operations import Effect, Operation, OperationState
+from eas_engine.operations import Effect, Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
@@ -55,7 +55,7 @@ class Book:
 
     def begin(
         self,
-        kind: str,
+        kind: OperationKind,
         by: str,
         *,
         state: OperationState = OperationState.ROLLING,

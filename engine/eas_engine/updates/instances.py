@@ -65,7 +65,8 @@ class Instances:
 
         def there() -> bool:
             fleet = self._releases.fleet
-            return fleet.ready_count == fleet.wanted == sum(not one.leaving for one in fleet.serving)
+            staying = sum(not one.leaving for one in fleet.serving)
+            return fleet.ready_count >= fleet.wanted and staying <= fleet.wanted + fleet.probes
 
         if await self._releases.until(there, by):
             entry.end(OperationState.DONE)

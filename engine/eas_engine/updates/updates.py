@@ -28,7 +28,9 @@ from eas_engine.operations import (
     Asked,
     Drain,
     Effect,
+    EventKind,
     Operation,
+    OperationKind,
     OperationState,
     Plan,
     Promote,
@@ -229,7 +231,7 @@ class Updates:
             self._hold_scaled(self._scaled)
             self._scaled = None
 
-    def _set_out(self, kind: str, by: str, target: Target, asked: Update | None = None) -> Entry:
+    def _set_out(self, kind: OperationKind, by: str, target: Target, asked: Update | None = None) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
         if self._busy is not None:
             target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
@@ -332,7 +334,8 @@ class Updates:
             kind = "canary" if asked.canary else "shadow"
             share = asked.canary or asked.shadow or 0.0
             text = f"version {made.version} is tried out: a {kind} of {share:.4g}"
-            self._all.events.tell(f"{kind}_ready", text, by=asked.by, after=made.version)
+            told: EventKind = "canary_ready" if asked.canary else "shadow_ready"
+            self._all.events.tell(told, text, by=asked.by, after=made.version)
         while not end.done():
             if asked.objective and (reason := self._all.lanes.broken(number, asked.objective)):
                 self._all.supervisor.dismiss(f"its objective is not met: {reason}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from eas_engine.artifacts.sources.stopping import StoppedError
 from eas_engine.errors import StartError
-from eas_engine.operations import Effect, OperationState, RefusedError
+from eas_engine.operations import FAILURES, Effect, OperationKind, OperationState, RefusedError
 from eas_engine.updates.book import Book, Entry
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Works:
 
     def begin(
         self,
-        kind: str,
+        kind: OperationKind,
         by: str,
         work: Work,
         effect: Effect = Effect.AT_ONCE,
@@ -69,4 +69,4 @@ class Works:
         finally:
             self._ended(entry)
             if entry.record.state is OperationState.FAILED:
-                self._all.events.tell(f"{entry.record.kind}_failed", entry.record.reason, by=entry.record.by)
+                self._all.events.tell(FAILURES[entry.record.kind], entry.record.reason, by=entry.record.by)

@@ -83,18 +83,23 @@ def test_no_version_was_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["instances", "w", "showworkers"])
 def test_instances(tmp_path: Path, word: str) -> None:
     fleet = Fleet()
-    fleet.running.append(InstanceStatus(name="digits-1", state="STARTING", reason="loads", log=("hello",)))
+    fleet.running.append(
+        InstanceStatus(
+            name="digits-1", state="STARTING", version=12, release=3, reason="loads", log=("hello",)
+        )
+    )
     with engine(tmp_path, fleet):
         done = eas(tmp_path, word, "digits")
         listed = json.loads(eas(tmp_path, word, "--json").stdout)
         fleet.running = []
         none = eas(tmp_path, word)
-    assert [line.split()[:2] for line in done.stdout.splitlines()[1:3]] == [
-        ["digits-0", "READY"],
-        ["digits-1", "STARTING"],
+    assert [line.split()[:3] for line in done.stdout.splitlines()[1:3]] == [
+        ["digits-0", "READY", "1"],
+        ["digits-1", "STARTING", "12"],
     ]
     assert "digits-1 | hello" in done.stdout
-    assert [one["name"] for one in listed] == ["digits-0", "digits-1"]
+    found = [(one["name"], one["version"], one["release"]) for one in listed]
+    assert found == [("digits-0", 1, 1), ("digits-1", 12, 3)]
     assert none.stdout == "none\n"
 
 

@@ -35,6 +35,7 @@ class Source(QuietService):
         instance = InstanceStatus(
             name="digits-0",
             state="CRASHED",
+            version=7,
             reason="[red]starts again in 1 s",
             pids=(os.getpid(),),
             restarts={"signal": 2},
@@ -94,6 +95,7 @@ def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
             "p50 1 ms, p99 12.5 ms",
             "200: 7",
             "12 connected, room for 948 (so far 3 idle ones closed for others, 0 not taken;",
+            "digits-0  CRASHED  7",
             "2 (signal)",
             "digits-0 | Segmentation \\x1b[2Jfault",
             "[red]starts again",
@@ -111,6 +113,7 @@ def test_status_for_machines(tmp_path: Path) -> None:
     assert status["token"] == TOKEN
     assert status["queue"]["capacity"] == 69
     assert status["instances"][0]["workspace"]["visible"] is False
+    assert status["instances"][0]["version"] == 7
     assert status["configuration"] == {"token": "********"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -11,12 +12,25 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from eas_engine.cli.app import app
-from eas_engine.operations import Change, Effect, OperationState, Plan, RefusedError, Version
+from eas_engine.operations import (
+    FAILURES,
+    Change,
+    Effect,
+    EventKind,
+    OperationKind,
+    OperationState,
+    Plan,
+    RefusedError,
+    Version,
+)
+from eas_engine.spec.changes import AT_ONCE, ENGINE, INSTANCES, effect_of
+from eas_engine.spec.parameters import all_parameters
 from eas_engine.telemetry.status import InstanceStatus
 from support.fleet import EPOCH, NOBODY, Fleet
 from support.readme import blocks
@@ -38,6 +52,8 @@ def version(number: int, state: str, **fields: object) -> Version:
 def seat(number: int, state: str = "READY", **fields: object) -> InstanceStatus:
     given = {
         "threads": 5,
+        "version": 6,
+        "release": 4,
         "pids": (NOBODY + number,),
         **({"uptime": 3720.0} if state == "READY" else {}),
         **fields,
@@ -105,8 +121,8 @@ def promoted(fleet: Fleet) -> None:
 
 def listed(fleet: Fleet) -> None:
     fleet.held = [
-        version(1, "replaced", kind="start", by="", instances=2),
-        version(2, "replaced", instances=2),
+        version(1, "replaced", kind="start", by="", instances=2, replaced_at=EPOCH + 121),
+        version(2, "replaced", instances=2, replaced_at=EPOCH + 241),
         version(
             3, "failed", instances=2, reason="digits-2: initialize: FileNotFoundError: model-3/labels.txt"
         ),
@@ -123,7 +139,7 @@ def rolled_back(fleet: Fleet) -> None:
 
 def scaled(fleet: Fleet) -> None:
     fleet.script["scale"] = [
-        {"ready": 3},
+        {"ready": 3, "version": 6},
         {"state": DONE, "ready": 4, "ended": EPOCH + 1.2},
     ]
 
@@ -268,3 +284,53 @@ def test_what_it_shows_is_what_is_printed(told_story: Callable[[], Iterator[tupl
 def test_its_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", PAGE.read_text())
     assert not [link for link in links if not (PAGE.parent / link.partition("#")[0]).exists()]
+
+
+# -- its tables
+
+
+COSTS = {
+    "at once": (Effect.AT_ONCE, AT_ONCE),
+    "instances": (Effect.INSTANCES, INSTANCES),
+    "rollout": (Effect.ROLLOUT, frozenset[str]()),
+    "new start": (Effect.ENGINE, ENGINE),
+}
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table that begins with this line."""
+    below = PAGE.read_text().split(f"\n{heading}\n", 1)[1].splitlines()[1:]
+    table = list(itertools.takewhile(lambda line: line.startswith("|"), below))
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def words(cell: str) -> list[str]:
+    """What it has in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_each_parameter_costs_what_it_says_and_none_is_left_out() -> None:
+    paths = {one.path for one in all_parameters()}
+    table = rows("| costs | | parameters |")
+    assert [cost for cost, _, _ in table] == list(COSTS)
+    for cost, _, parameters in table:
+        effect, listed = COSTS[cost]
+        named = words(parameters)
+        assert len(named) == len(set(named)) > 0
+        assert listed <= set(named), "an object that is listed may have parts of another cost"
+        for name in named:
+            within = [path for path in paths if path == name or path.startswith(f"{name}.")]
+            assert {effect_of(path) for path in within} == {effect}, name
+
+
+def test_every_kind_of_event_is_listed_and_no_other() -> None:
+    listed = [kind for kinds, _ in rows("| kind | |") for kind in words(kinds)]
+    assert sorted(listed) == sorted(get_args(EventKind))
+
+
+def test_every_kind_of_event_is_told_by_the_engine() -> None:
+    """Nothing else is: ``tell`` takes no other kind. An operation that failed has one of its own."""
+    assert list(FAILURES) == list(get_args(OperationKind))
+    tellers = ("notes.py", "service.py", "updates/updates.py")
+    text = "".join((ROOT / "engine/eas_engine" / one).read_text() for one in tellers)
+    assert [kind for kind in get_args(EventKind) if f'"{kind}"' not in text] == list(FAILURES.values())

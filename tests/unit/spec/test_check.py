@@ -130,7 +130,7 @@ def test_effects_are_told_apart(tmp_path: Path) -> None:
     assert effects["metadata.cpu"] == "in effect"
     assert effects["metadata.gpu_core_percentage"] == "not in effect yet"
     assert effects["metadata.enable_grpc"] == "not yet: refused"
-    assert effects["metadata.rollout_timeout"] == "not asked for"
+    assert effects["metadata.gpu_memory"] == "not asked for"
 
 
 BOTH = Cgroups((Base(1, Path("/m"), ("memory",)), Base(2, Path("/c"), ("cpu",))))

@@ -131,6 +131,21 @@ def test_fewer_are_wanted_in_the_middle() -> None:
     assert set(decide(fleet, to_2(0)).drain) == {0, 1, 2, 3, 4}
 
 
+def test_a_probe_stays_beside_the_wanted_ones_and_holds_nothing_up() -> None:
+    beside = Course(2, 1, 1, probes=1)
+    assert decide(old(R, R, S), beside) == Decision()
+    assert decide(old(R, R, S), replace(beside, probes=0)) == Decision((), (2,))
+    marked = [replace(old(R)[0], marked=True), *old(R, S, R, first=1)]
+    assert decide(marked, beside) == Decision((), (0,)), "as many are ready as were promised"
+
+
+def test_whoever_a_probe_relieves_leaves_when_that_makes_none_too_few() -> None:
+    relieved = [replace(old(R)[0], marked=True), *old(R, R, first=1)]
+    assert decide(relieved, Course(2, 1, 1)) == Decision((), (0,))
+    crashed = [*relieved[:2], *old(C, first=2)]
+    assert decide(crashed, Course(2, 1, 1)) == Decision()
+
+
 # -- any fleet
 
 
@@ -146,8 +161,9 @@ fleets = st.lists(members, max_size=12).map(
     lambda some: [replace(one, number=number) for number, one in enumerate(some)]
 )
 bounds = st.sampled_from([Bounds(1, 0), Bounds(0, 1), Bounds(2, 1), Bounds(3, 8)])
-courses = st.builds(Course, st.integers(0, 8), st.just(3), st.just(3), bounds) | st.builds(
-    Course, st.integers(0, 8), st.just(3), st.just(1), bounds, st.just(True), st.booleans()
+probes = st.integers(0, 3)
+courses = st.builds(Course, st.integers(0, 8), st.just(3), st.just(3), bounds, probes=probes) | st.builds(
+    Course, st.integers(0, 8), st.just(3), st.just(1), bounds, st.just(True), st.booleans(), probes=probes
 )
 
 
@@ -166,7 +182,7 @@ def test_the_guarantees_hold_for_any_fleet(fleet: list[Member], course: Course) 
         assert ready_count(after) >= course.promised
     replacing = course.rolling or any(one.release != 3 or one.marked for one in fleet)
     if replacing and made.start:
-        assert len(fleet) + len(made.start) <= course.wanted + course.bounds.surge
+        assert len(fleet) + len(made.start) <= course.wanted + course.probes + course.bounds.surge
     assert set(made.start) <= {course.release, course.base}
 
 
@@ -208,7 +224,7 @@ def test_it_ends_where_it_should_whatever_gets_ready_or_leaves_first(
             break
     else:
         pytest.fail(f"no end: {sim.fleet}")
-    assert [one.release for one in sim.fleet] == [3] * course.wanted
+    assert [one.release for one in sim.fleet] == [3] * (course.wanted + course.probes)
     assert all(one.ready and not one.marked for one in sim.fleet)
 
 

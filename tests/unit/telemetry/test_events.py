@@ -16,7 +16,7 @@ from support.clock import FakeClock
 def test_events_are_numbered_and_those_behind_a_number_are_told() -> None:
     events = Events(FakeClock())
     for text in ("one", "two", "three"):
-        events.tell("test", text, by="a@b")
+        events.tell("started", text, by="a@b")
 
     assert [(one.number, one.text) for one in events.since(1)] == [(2, "two"), (3, "three")]
     assert events.since(3) == ()
@@ -26,7 +26,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_module, "REMEMBERED", 2)
     events = Events(FakeClock())
     for number in range(5):
-        events.tell("test", str(number))
+        events.tell("started", str(number))
 
     assert [one.text for one in events.since(0)] == ["3", "4"]
 
@@ -48,7 +48,7 @@ def test_a_file_that_is_too_large_keeps_its_newer_half_in_whole_lines(
     file = tmp_path / "events.jsonl"
     events = Events(FakeClock(), file)
     for number in range(100):
-        events.tell("test", str(number))
+        events.tell("started", str(number))
 
     numbers = [json.loads(one)["number"] for one in file.read_text().splitlines()]
     assert file.stat().st_size <= 2000
@@ -57,7 +57,7 @@ def test_a_file_that_is_too_large_keeps_its_newer_half_in_whole_lines(
 
 def test_a_file_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
     events = Events(FakeClock(), tmp_path)
-    events.tell("test", "one")
+    events.tell("started", "one")
 
     assert [one.text for one in events.since(0)] == ["one"]
 
@@ -66,11 +66,11 @@ def test_the_log_hears_of_it() -> None:
     heard: list[tuple[str, dict[str, object]]] = []
     events = Events(FakeClock(), log=lambda text, **fields: heard.append((text, fields)))
     events.tell("scaled", "1 -> 2", by="a@b")
-    events.tell("rolled_back", "not ready")
+    events.tell("rollout", "not ready")
 
     assert heard == [
         ("1 -> 2", {"event_kind": "scaled", "by": "a@b"}),
-        ("not ready", {"event_kind": "rolled_back"}),
+        ("not ready", {"event_kind": "rollout"}),
     ]
 
 

@@ -58,6 +58,7 @@ def version(of: Version) -> dict[str, Any]:
         "state": of.state,
         "reason": of.reason,
         "instances": of.instances,
+        "replaced_at": of.replaced_at,
     }
 
 

@@ -60,6 +60,9 @@ _VERSION: Final[Schema] = {
     "state": {"type": "string", "enum": ["current", "replaced", "trying", "preparing", "failed"]},
     "reason": {"type": "string", "description": "Why it failed."},
     "instances": _COUNT,
+    "replaced_at": _or_null(
+        {**_TIME, "description": "When another took its place, seconds since the epoch."}
+    ),
 }
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
@@ -95,6 +98,18 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         {
             "name": _TEXT,
             "state": {"type": "string", "examples": ["STARTING", "READY", "DRAINING"]},
+            "version": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "Of the configuration that it runs by: that of its start, or a later one that "
+                "took no new process.",
+            },
+            "release": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "What its processes were started from: counts the rollouts and trials since "
+                "the engine started.",
+            },
             "reason": {"type": "string", "description": "Why it isn't ready."},
             "pids": {"type": "array", "items": _COUNT},
             "uptime_seconds": _or_null({"type": "number"}),

@@ -1,0 +1,121 @@
+"""``metadata.resource_rebalancing`` in a running engine: what the supervisor and the placer do for it.
+
+``supervisor/pools/rebalance`` decides; here its ``Fleet`` is made of the two that know: the placer in which
+group an instance is, the supervisor how it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from eas_engine.supervisor.lifecycle import State
+from eas_engine.supervisor.pools.rebalance import Rebalancer, Rules, Seat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eas_engine.clock import Clock
+    from eas_engine.supervisor.place import Limits, NoPlace, Place
+    from eas_engine.supervisor.pools.placer import LedgerPlacer
+    from eas_engine.supervisor.reconcile import Supervisor
+
+PAUSE: Final = 1.0
+"""Seconds between two looks."""
+
+_UP_OR_DOWN: Final = frozenset({State.READY, State.BLOCKED})
+"""What an instance stays in: it neither starts nor is about to."""
+
+
+class Moving:
+    """Moves the instances of one service up, while it has rules. Lives on the engine's loop.
+
+    Implements ``rebalance.Fleet``.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, placer: LedgerPlacer, clock: Clock, log: Callable[..., object]
+    ) -> None:
+        self._supervisor, self._placer, self._clock, self._log = supervisor, placer, clock, log
+        self._rebalancer: Rebalancer | None = None
+        self._on = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Moving {self._rebalancer.progress if self._rebalancer else 'off'}>"
+
+    def configure(self, patience: float) -> None:
+        """Another configuration is in effect: go by the pools that its instances may be in now.
+
+        ``patience``: seconds that a probe may take until it is ready. With one pool alone, or none,
+        probes that aren't ready yet leave, and no other is started.
+        """
+        order = tuple(one.name for one in self._placer.choices)
+        rules = Rules(order, patience=patience) if len(order) > 1 else None
+        if rules is None:
+            self._give_up()
+        elif self._rebalancer is None:
+            self._rebalancer = Rebalancer(self, rules, self._clock)
+            self._on.set()
+        else:
+            self._rebalancer.rules = rules
+
+    async def run(self) -> None:
+        """Look once a second while there are rules, until cancelled."""
+        while True:
+            await self._on.wait()
+            self.step()
+            await self._clock.sleep(PAUSE)
+
+    def step(self) -> None:
+        """Do what is to be done now. A rollout replaces every instance, and puts it where it belongs."""
+        rollout = self._supervisor.snapshot().rollout
+        if self._rebalancer is not None and (rollout is None or rollout.state != "rolling"):
+            self._rebalancer.step()
+
+    # -- Fleet
+
+    def seats(self) -> Sequence[Seat]:
+        """See ``Fleet``."""
+        groups = {claim.instance: claim.group for claim in self._placer.claims}
+        return [
+            Seat(one.name, groups[one.name], one.state is State.READY, one.leaving)
+            for one in self._supervisor.snapshot().serving
+            if one.name in groups
+        ]
+
+    def steady(self) -> bool:
+        """See ``Fleet``. An instance that an operator must unblock is no reason to wait."""
+        fleet = self._supervisor.snapshot()
+        changing = (fleet.rollout is not None and fleet.rollout.state == "rolling") or (
+            fleet.trial is not None and fleet.trial.state == "trying"
+        )
+        staying = [one.state for one in fleet.serving if not one.leaving]
+        there = len(staying) == fleet.wanted + fleet.probes and _UP_OR_DOWN.issuperset(staying)
+        return bool(fleet.wanted) and not fleet.stopping and not changing and there
+
+    def start_in(self, group: str) -> str | None:
+        """See ``Fleet``."""
+        pools = [one for one in self._placer.choices if one.name == group]
+
+        def place(instance: str, limits: Limits) -> Place | NoPlace:
+            return self._placer.place_in(instance, limits, pools)
+
+        name = self._supervisor.probe(place)
+        if name is not None:
+            self._log("probe", instance=name, group=group)
+        return name
+
+    def drain(self, instance: str) -> None:
+        """See ``Fleet``."""
+        self._log("relieved", instance=instance)
+        self._supervisor.relieve(instance)
+
+    # -- within
+
+    def _give_up(self) -> None:
+        if self._rebalancer is not None:
+            probes = self._rebalancer.progress.probes
+            self._rebalancer = None
+            self._on.clear()
+            for one in probes:
+                self.drain(one.name)
