@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from eas_engine.artifacts.fetching.progress import LogProgress
 from eas_engine.configuration import Configured, configured, look_around
+from eas_engine.errors import ConfigurationError
 from eas_engine.operations import (
     Asked,
     Drain,
@@ -105,7 +106,7 @@ class Updates:
 
     def started(self) -> None:
         """An instance of the first version is ready: it holds, for whoever starts after a crash."""
-        self._all.history.settle(self.current.version, "current", at=self._clock.wall())
+        self._mark(self.current.version, "current")
 
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
@@ -150,6 +151,7 @@ class Updates:
         self._refuse_out_of_bounds(asked.instances)
         before = self._all.supervisor.snapshot().wanted
         if self._busy is not None:
+            self._scaled_to(asked)  # what can't be is refused now, not when the update is over
             self._scaled = asked
         else:
             self._hold_scaled(asked)
@@ -226,17 +228,19 @@ class Updates:
         """An operation is over; what had to wait for it doesn't any more."""
         if self._busy is entry:
             self._busy = None
-            self._hold_scaled(self._scaled)
-            self._scaled = None
+            asked, self._scaled = self._scaled, None
+            self._hold_scaled(asked)
 
     def _set_out(self, kind: str, by: str, target: Target, asked: Update | None = None) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
-        if self._busy is not None:
+        busy = self._busy
+        if busy is not None:
             target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
-            self._busy.change(reason=f"another {kind} took its place")
-            self._busy.stop.set()
         if target.plan.effect is not Effect.NOTHING:
             target = self._targets.keep(target)
+        if busy is not None:
+            busy.change(reason=f"another {kind} took its place")
+            busy.stop.set()
 
         async def carry_out(entry: Entry) -> None:
             try:
@@ -300,8 +304,8 @@ class Updates:
     async def _see_rollout(self, entry: Entry, made: Configured, status: RolloutStatus) -> None:
         """Its end is known."""
         if status.state == "done":
-            self._hold(made)
-            entry.end(OperationState.DONE, entry.record.reason)
+            lost = self._hold(made)
+            entry.end(OperationState.DONE, lost or entry.record.reason)
         elif status.state == "superseded":
             entry.end(OperationState.SUPERSEDED, entry.record.reason or "another rollout took its place")
         else:
@@ -328,7 +332,7 @@ class Updates:
         await self.releases.until(ready)
         if not end.done():
             entry.change(state=OperationState.TRYING)
-            self._all.history.settle(made.version, "trying")
+            self._mark(made.version, "trying")
             kind = "canary" if asked.canary else "shadow"
             share = asked.canary or asked.shadow or 0.0
             text = f"version {made.version} is tried out: a {kind} of {share:.4g}"
@@ -367,14 +371,27 @@ class Updates:
 
     # -- what holds
 
-    def _hold(self, made: Configured) -> None:
-        """The configuration holds from now on."""
+    def _hold(self, made: Configured) -> str:
+        """The configuration holds from now on. Why the next start won't know that; as a rule it will."""
         before, self.current = self.current, made
         self._all.adopt(made)
-        if made.version != before.version:
-            self._all.history.settle(made.version, "current", at=self._clock.wall())
-            text = f"version {made.version} took the place of version {before.version}"
-            self._all.events.tell("version", text, before=before.version, after=made.version)
+        if made.version == before.version:
+            return ""
+        text = f"version {made.version} took the place of version {before.version}"
+        self._all.events.tell("version", text, before=before.version, after=made.version)
+        lost = self._mark(made.version, "current")
+        return f"until the engine is started again: {lost}" if lost else ""
+
+    def _mark(self, number: int, state: str, reason: str = "") -> str:
+        """Write down what became of a version. If that can't be done, why; it is so all the same."""
+        try:
+            self._all.history.settle(number, state, reason, at=self._clock.wall())
+        except ConfigurationError as error:
+            self._all.logs.log.warning(
+                "the history of versions can't be written", version=number, state=state, reason=str(error)
+            )
+            return str(error)
+        return ""
 
     def _alike(self, target: Target) -> Configured:
         """The current processes, under another configuration."""
@@ -388,19 +405,23 @@ class Updates:
 
         An autoscaler goes on from any number, so there it is no more than where it goes on from.
         """
-        if asked is None or self.current.loaded.spec.autoscaler is not None:
-            return
-        target = self._targets.scaled(self.current, _INSTANCE, asked.instances, by=asked.by)
-        if target.plan.changes:
+        target = self._scaled_to(asked) if asked is not None else None
+        if target is not None and target.plan.changes:
             target = self._targets.keep(target)
             self._hold(replace(self.current, version=target.number, loaded=target.checked.loaded))
+
+    def _scaled_to(self, asked: Scale) -> Target | None:
+        """The current configuration with that number; None with an autoscaler. Errors: RefusedError."""
+        if self.current.loaded.spec.autoscaler is not None:
+            return None
+        return self._targets.scaled(self.current, _INSTANCE, asked.instances, by=asked.by)
 
     def _settle(self, entry: Entry) -> None:
         """What has become of a version that doesn't hold."""
         number = entry.record.version
         kept = self._all.history.find(number) if number is not None else None
         if kept is not None and number != self.current.version and kept.version.state in _ON_ITS_WAY:
-            self._all.history.settle(kept.version.number, "failed", entry.record.reason)
+            self._mark(kept.version.number, "failed", entry.record.reason)
 
     def _wanted(self, made: Configured) -> int:
         """How many instances a configuration wants: its own number, or what the autoscaler has come to."""
