@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 from eas_engine.clock import wait_until
+from eas_engine.operations import RefusedError
 from eas_engine.supervisor.release import RolloutStatus, Strategy, TrialStatus
 
 if TYPE_CHECKING:
@@ -98,7 +99,13 @@ class Releases:
         return release, end
 
     async def promote(self, release: Release, configured: Configured, wanted: int) -> RolloutStatus:
-        """What is tried out takes the place of the rest; the rollout's end."""
+        """What is tried out takes the place of the rest; the rollout's end.
+
+        Errors: RefusedError when it has just been dismissed.
+        """
+        trial = self._all.supervisor.snapshot().trial
+        if trial is None or trial.release != release.number or trial.state != "trying":
+            raise RefusedError(f"version {release.version} is not tried out any more", conflict=True)
         end = self._expect_rollout(release.number)
         self._settle_lane(release.number, done=True)
         self._all.supervisor.scale(wanted)

@@ -62,12 +62,13 @@ _ON_ITS_WAY: Final = ("preparing", "trying")
 
 @dataclass(slots=True)
 class Trial:
-    """A release that is tried out."""
+    """A release that is tried out. ``scaled``: to a number that it has too, once it is promoted."""
 
     entry: Entry
     target: Target
     configured: Configured
     release: Release
+    scaled: Scale | None = None
 
 
 class Updates:
@@ -155,6 +156,8 @@ class Updates:
             self._scaled = asked
         else:
             self._hold_scaled(asked)
+            if self._trial is not None:
+                self._trial.scaled = asked
         self._all.supervisor.scale(asked.instances)
         text = f"{before} -> {asked.instances} instances"
         self._all.events.tell("scaled", text, by=asked.by, before=before, after=asked.instances)
@@ -191,6 +194,8 @@ class Updates:
         if trial.entry.record.state is not OperationState.TRYING:
             raise RefusedError("no instance of what is tried out is ready yet", conflict=True)
         self._trial = None
+        if trial.configured.loaded.spec.autoscaler is None:
+            self._scaled = trial.scaled
         text = f"version {trial.configured.version} is promoted"
         self._all.events.tell("promoted", text, by=asked.by, after=trial.configured.version)
         entry = self._works.begin(

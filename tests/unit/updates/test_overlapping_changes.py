@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.operations import OperationState, RefusedError, Scale
+from eas_engine.operations import OperationState, Promote, RefusedError, Scale
 from support.updating import serving
 
 DONE, FAILED, SUPERSEDED = OperationState.DONE, OperationState.FAILED, OperationState.SUPERSEDED
@@ -22,3 +22,30 @@ async def test_a_number_that_no_version_may_have_is_refused_during_an_update_too
         with pytest.raises(RefusedError, match="at most 1000"):
             service.ask(Scale(by="me", instances=1001))
         assert service.supervisor.snapshot().wanted == 1
+
+
+async def test_a_promotion_keeps_the_number_that_was_scaled_to_meanwhile(tmp_path: Path) -> None:
+    """It used to go back to that of the file, in the middle of the load for which somebody had scaled."""
+    async with serving(tmp_path, "metadata.instance=2") as service:
+        canary = service.update("model_config=two", canary=0.5)
+        await service.until(lambda: service.now(canary).state is TRYING)
+        await service.end(service.ask(Scale(by="me", instances=4)))
+
+        assert (await service.end(service.ask(Promote(by="me")))).state is DONE
+        await service.until(lambda: service.serving == ["two"] * 4)
+        assert service.updates.current.loaded.spec.metadata.instance == 4
+
+
+async def test_a_canary_that_goes_in_the_moment_of_its_promotion_fails_both(tmp_path: Path) -> None:
+    """The promotion used to wait for ever, and a rollback with it."""
+    async with serving(tmp_path) as service:
+        canary = service.update("model_config=two", canary=0.5)
+        await service.until(lambda: service.now(canary).state is TRYING)
+
+        promotion = service.ask(Promote(by="me"))
+        service.supervisor.dismiss("its objective is not met")
+        failed = await service.end(promotion)
+
+        assert (failed.state, failed.reason) == (FAILED, "version 2 is not tried out any more")
+        assert (await service.end(canary)).reason == "dismissed: its objective is not met"
+        assert (service.serving, service.lanes.calls) == (["one"], ["canary 2", "close 2"])
