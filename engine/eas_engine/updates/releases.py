@@ -67,20 +67,16 @@ class Releases:
     async def roll_out(self, configured: Configured, hold: ExitStack, wanted: int) -> RolloutStatus:
         """Let instances of this configuration take the place of all others; its end.
 
-        ``hold`` is kept for as long as a process of it lives. Rolled back, as many instances are wanted as
-        before.
+        ``hold`` is kept for as long as a process of it lives.
         """
         release = self._new(configured, hold)
         if self._all.lanes.open_beside(release.number, configured):
             self._beside.add(release.number)
-        before = self._all.supervisor.snapshot().wanted
         end = self._expect_rollout(release.number)
         self._all.supervisor.scale(wanted)
         self._all.supervisor.roll_out(release, strategy(configured.loaded.spec))
         status = await end
         self._settle_lane(release.number, done=status.state == "done")
-        if status.state == "rolled_back" and self._all.supervisor.snapshot().wanted == wanted:
-            self._all.supervisor.scale(before)
         return status
 
     def try_out(

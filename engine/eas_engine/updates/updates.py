@@ -278,8 +278,9 @@ class Updates:
             await self._try_out(entry, target, made, hold, asked)
             return
         entry.change(state=OperationState.ROLLING)
-        status = await self.releases.roll_out(made, hold, self._wanted(made))
-        await self._see_rollout(entry, made, status)
+        before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(made)
+        status = await self.releases.roll_out(made, hold, wanted)
+        self._see_rollout(entry, made, status, (before, wanted))
 
     async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
         """Everything on this machine. Errors: StartError; StoppedError when another change came."""
@@ -306,16 +307,33 @@ class Updates:
             raise
         return made, hold
 
-    async def _see_rollout(self, entry: Entry, made: Configured, status: RolloutStatus) -> None:
-        """Its end is known."""
+    def _see_rollout(
+        self, entry: Entry, made: Configured, status: RolloutStatus, numbers: tuple[int, int]
+    ) -> None:
+        """Its end is known. ``numbers``: of instances that were wanted before it, and by it."""
         if status.state == "done":
             lost = self._hold(made)
             entry.end(OperationState.DONE, lost or entry.record.reason)
         elif status.state == "superseded":
             entry.end(OperationState.SUPERSEDED, entry.record.reason or "another rollout took its place")
         else:
+            self._scale_back(*numbers)
             lines = "".join(f"\n  {line}" for line in status.lines)
             entry.end(OperationState.FAILED, f"rolled back: {status.reason}{lines}")
+
+    def _scale_back(self, before: int, wanted: int) -> None:
+        """As many instances as before what is rolled back; what was said meanwhile counts more.
+
+        Without an autoscaler that is what the current version says, also when the number before was that of
+        an update that was superseded.
+        """
+        supervisor, spec = self._all.supervisor, self.current.loaded.spec
+        if self._scaled is not None:
+            supervisor.scale(self._scaled.instances)
+        elif spec.autoscaler is None:
+            supervisor.scale(spec.metadata.instance)
+        elif supervisor.snapshot().wanted == wanted:
+            supervisor.scale(before)
 
     # -- a canary or a shadow
 
@@ -356,8 +374,9 @@ class Updates:
             await self.releases.until(lambda: entry.is_over)
 
     async def _see_promotion(self, entry: Entry, trial: Trial) -> None:
-        status = await self.releases.promote(trial.release, trial.configured, self._wanted(trial.configured))
-        await self._see_rollout(entry, trial.configured, status)
+        before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(trial.configured)
+        status = await self.releases.promote(trial.release, trial.configured, wanted)
+        self._see_rollout(entry, trial.configured, status, (before, wanted))
         trial.entry.end(entry.record.state, entry.record.reason or "promoted")
 
     async def _undo(self, entry: Entry, by: str) -> None:

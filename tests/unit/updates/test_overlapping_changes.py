@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.operations import OperationState, Promote, RefusedError, Scale
+from eas_engine.operations import OperationState, Promote, RefusedError, Rollback, Scale, Start, Stop
 from support.updating import serving
 
 DONE, FAILED, SUPERSEDED = OperationState.DONE, OperationState.FAILED, OperationState.SUPERSEDED
@@ -49,3 +49,37 @@ async def test_a_canary_that_goes_in_the_moment_of_its_promotion_fails_both(tmp_
         assert (failed.state, failed.reason) == (FAILED, "version 2 is not tried out any more")
         assert (await service.end(canary)).reason == "dismissed: its objective is not met"
         assert (service.serving, service.lanes.calls) == (["one"], ["canary 2", "close 2"])
+
+
+async def test_going_back_past_a_superseded_update_has_the_number_of_what_holds(tmp_path: Path) -> None:
+    """The number of an update that never held used to stay."""
+    async with serving(tmp_path) as service:
+        first = service.update("model_config=hang", "metadata.instance=5")
+        await service.until(lambda: service.now(first).state is ROLLING)
+        second = await service.end(service.update("model_config=refuse", "metadata.instance=5"))
+
+        assert (second.state, (await service.end(first)).state) == (FAILED, SUPERSEDED)
+        assert service.supervisor.snapshot().wanted == 1
+
+
+async def test_scaling_to_the_number_of_an_update_outlives_its_end(tmp_path: Path) -> None:
+    """It used to be a version of four instances, of which two were there."""
+    async with serving(tmp_path, "metadata.instance=2") as service:
+        update = service.update("model_config=hang", "metadata.instance=4")
+        await service.until(lambda: service.now(update).state is ROLLING)
+        service.ask(Scale(by="me", instances=4))
+
+        await service.end(service.ask(Rollback(by="me")))
+        await service.until(lambda: service.serving == ["one"] * 4)
+        assert service.updates.current.loaded.spec.metadata.instance == 4
+
+
+async def test_an_update_that_a_stop_ends_leaves_no_number_behind(tmp_path: Path) -> None:
+    async with serving(tmp_path, "metadata.instance=2") as service:
+        update = service.update("model_config=hang", "metadata.instance=4")
+        await service.until(lambda: service.now(update).state is ROLLING)
+        await service.end(service.ask(Stop(by="me")))
+        assert (await service.end(update)).state is FAILED
+
+        await service.end(service.ask(Start(by="me")))
+        assert service.serving == ["one"] * 2
