@@ -25,7 +25,7 @@ from eas_engine import __version__, assembly
 from eas_engine.announce import announce
 from eas_engine.artifacts.resolve import Places
 from eas_engine.clock import Clock, SystemClock, wait_until
-from eas_engine.errors import StartError
+from eas_engine.errors import ConfigurationError, StartError
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.entrance import Entrance
 from eas_engine.gateway.listen import raise_descriptor_limit
@@ -251,7 +251,10 @@ class Engine:
         self._configure_scaler(stopped=self._stopped)
         self._moving.configure(float(service.metadata.rollout_timeout))
         self._metrics = self._labelled(of)
-        self._publish(of)
+        try:
+            self._publish(of)
+        except ConfigurationError as error:  # the disk is full, say: it holds all the same
+            self._logs.log.warning("what commands find the engine by can't be written", reason=str(error))
 
     def _changed(self, fleet: FleetSnapshot) -> None:
         self._plane.observe(fleet)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 from eas_engine.clock import wait_until
+from eas_engine.operations import RefusedError
 from eas_engine.supervisor.release import RolloutStatus, Strategy, TrialStatus
 
 if TYPE_CHECKING:
@@ -66,20 +67,16 @@ class Releases:
     async def roll_out(self, configured: Configured, hold: ExitStack, wanted: int) -> RolloutStatus:
         """Let instances of this configuration take the place of all others; its end.
 
-        ``hold`` is kept for as long as a process of it lives. Rolled back, as many instances are wanted as
-        before.
+        ``hold`` is kept for as long as a process of it lives.
         """
         release = self._new(configured, hold)
         if self._all.lanes.open_beside(release.number, configured):
             self._beside.add(release.number)
-        before = self._all.supervisor.snapshot().wanted
         end = self._expect_rollout(release.number)
         self._all.supervisor.scale(wanted)
         self._all.supervisor.roll_out(release, strategy(configured.loaded.spec))
         status = await end
         self._settle_lane(release.number, done=status.state == "done")
-        if status.state == "rolled_back" and self._all.supervisor.snapshot().wanted == wanted:
-            self._all.supervisor.scale(before)
         return status
 
     def try_out(
@@ -98,7 +95,13 @@ class Releases:
         return release, end
 
     async def promote(self, release: Release, configured: Configured, wanted: int) -> RolloutStatus:
-        """What is tried out takes the place of the rest; the rollout's end."""
+        """What is tried out takes the place of the rest; the rollout's end.
+
+        Errors: RefusedError when it has just been dismissed.
+        """
+        trial = self._all.supervisor.snapshot().trial
+        if trial is None or trial.release != release.number or trial.state != "trying":
+            raise RefusedError(f"version {release.version} is not tried out any more", conflict=True)
         end = self._expect_rollout(release.number)
         self._settle_lane(release.number, done=True)
         self._all.supervisor.scale(wanted)

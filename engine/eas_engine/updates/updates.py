@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from eas_engine.artifacts.fetching.progress import LogProgress
 from eas_engine.configuration import Configured, configured, look_around
+from eas_engine.errors import ConfigurationError
 from eas_engine.operations import (
     Asked,
     Drain,
@@ -63,12 +64,13 @@ _ON_ITS_WAY: Final = ("preparing", "trying")
 
 @dataclass(slots=True)
 class Trial:
-    """A release that is tried out."""
+    """A release that is tried out. ``scaled``: to a number that it has too, once it is promoted."""
 
     entry: Entry
     target: Target
     configured: Configured
     release: Release
+    scaled: Scale | None = None
 
 
 class Updates:
@@ -107,7 +109,7 @@ class Updates:
 
     def started(self) -> None:
         """An instance of the first version is ready: it holds, for whoever starts after a crash."""
-        self._all.history.settle(self.current.version, "current", at=self._clock.wall())
+        self._mark(self.current.version, "current")
 
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
@@ -152,9 +154,12 @@ class Updates:
         self._refuse_out_of_bounds(asked.instances)
         before = self._all.supervisor.snapshot().wanted
         if self._busy is not None:
+            self._scaled_to(asked)  # what can't be is refused now, not when the update is over
             self._scaled = asked
         else:
             self._hold_scaled(asked)
+            if self._trial is not None:
+                self._trial.scaled = asked
         self._all.supervisor.scale(asked.instances)
         text = f"{before} -> {asked.instances} instances"
         self._all.events.tell("scaled", text, by=asked.by, before=before, after=asked.instances)
@@ -191,6 +196,8 @@ class Updates:
         if trial.entry.record.state is not OperationState.TRYING:
             raise RefusedError("no instance of what is tried out is ready yet", conflict=True)
         self._trial = None
+        if trial.configured.loaded.spec.autoscaler is None:
+            self._scaled = trial.scaled
         text = f"version {trial.configured.version} is promoted"
         self._all.events.tell("promoted", text, by=asked.by, after=trial.configured.version)
         entry = self._works.begin(
@@ -228,17 +235,19 @@ class Updates:
         """An operation is over; what had to wait for it doesn't any more."""
         if self._busy is entry:
             self._busy = None
-            self._hold_scaled(self._scaled)
-            self._scaled = None
+            asked, self._scaled = self._scaled, None
+            self._hold_scaled(asked)
 
     def _set_out(self, kind: OperationKind, by: str, target: Target, asked: Update | None = None) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
-        if self._busy is not None:
+        busy = self._busy
+        if busy is not None:
             target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
-            self._busy.change(reason=f"another {kind} took its place")
-            self._busy.stop.set()
         if target.plan.effect is not Effect.NOTHING:
             target = self._targets.keep(target)
+        if busy is not None:
+            busy.change(reason=f"another {kind} took its place")
+            busy.stop.set()
 
         async def carry_out(entry: Entry) -> None:
             try:
@@ -271,8 +280,9 @@ class Updates:
             await self._try_out(entry, target, made, hold, asked)
             return
         entry.change(state=OperationState.ROLLING)
-        status = await self.releases.roll_out(made, hold, self._wanted(made))
-        await self._see_rollout(entry, made, status)
+        before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(made)
+        status = await self.releases.roll_out(made, hold, wanted)
+        self._see_rollout(entry, made, status, (before, wanted))
 
     async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
         """Everything on this machine. Errors: StartError; StoppedError when another change came."""
@@ -299,16 +309,33 @@ class Updates:
             raise
         return made, hold
 
-    async def _see_rollout(self, entry: Entry, made: Configured, status: RolloutStatus) -> None:
-        """Its end is known."""
+    def _see_rollout(
+        self, entry: Entry, made: Configured, status: RolloutStatus, numbers: tuple[int, int]
+    ) -> None:
+        """Its end is known. ``numbers``: of instances that were wanted before it, and by it."""
         if status.state == "done":
-            self._hold(made)
-            entry.end(OperationState.DONE, entry.record.reason)
+            lost = self._hold(made)
+            entry.end(OperationState.DONE, lost or entry.record.reason)
         elif status.state == "superseded":
             entry.end(OperationState.SUPERSEDED, entry.record.reason or "another rollout took its place")
         else:
+            self._scale_back(*numbers)
             lines = "".join(f"\n  {line}" for line in status.lines)
             entry.end(OperationState.FAILED, f"rolled back: {status.reason}{lines}")
+
+    def _scale_back(self, before: int, wanted: int) -> None:
+        """As many instances as before what is rolled back; what was said meanwhile counts more.
+
+        Without an autoscaler that is what the current version says, also when the number before was that of
+        an update that was superseded.
+        """
+        supervisor, spec = self._all.supervisor, self.current.loaded.spec
+        if self._scaled is not None:
+            supervisor.scale(self._scaled.instances)
+        elif spec.autoscaler is None:
+            supervisor.scale(spec.metadata.instance)
+        elif supervisor.snapshot().wanted == wanted:
+            supervisor.scale(before)
 
     # -- a canary or a shadow
 
@@ -330,7 +357,7 @@ class Updates:
         await self.releases.until(ready)
         if not end.done():
             entry.change(state=OperationState.TRYING)
-            self._all.history.settle(made.version, "trying")
+            self._mark(made.version, "trying")
             kind = "canary" if asked.canary else "shadow"
             share = asked.canary or asked.shadow or 0.0
             text = f"version {made.version} is tried out: a {kind} of {share:.4g}"
@@ -350,8 +377,9 @@ class Updates:
             await self.releases.until(lambda: entry.is_over)
 
     async def _see_promotion(self, entry: Entry, trial: Trial) -> None:
-        status = await self.releases.promote(trial.release, trial.configured, self._wanted(trial.configured))
-        await self._see_rollout(entry, trial.configured, status)
+        before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(trial.configured)
+        status = await self.releases.promote(trial.release, trial.configured, wanted)
+        self._see_rollout(entry, trial.configured, status, (before, wanted))
         trial.entry.end(entry.record.state, entry.record.reason or "promoted")
 
     async def _undo(self, entry: Entry, by: str) -> None:
@@ -370,14 +398,27 @@ class Updates:
 
     # -- what holds
 
-    def _hold(self, made: Configured) -> None:
-        """The configuration holds from now on."""
+    def _hold(self, made: Configured) -> str:
+        """The configuration holds from now on. Why the next start won't know that; as a rule it will."""
         before, self.current = self.current, made
         self._all.adopt(made)
-        if made.version != before.version:
-            self._all.history.settle(made.version, "current", at=self._clock.wall())
-            text = f"version {made.version} took the place of version {before.version}"
-            self._all.events.tell("version", text, before=before.version, after=made.version)
+        if made.version == before.version:
+            return ""
+        text = f"version {made.version} took the place of version {before.version}"
+        self._all.events.tell("version", text, before=before.version, after=made.version)
+        lost = self._mark(made.version, "current")
+        return f"until the engine is started again: {lost}" if lost else ""
+
+    def _mark(self, number: int, state: str, reason: str = "") -> str:
+        """Write down what became of a version. If that can't be done, why; it is so all the same."""
+        try:
+            self._all.history.settle(number, state, reason, at=self._clock.wall())
+        except ConfigurationError as error:
+            self._all.logs.log.warning(
+                "the history of versions can't be written", version=number, state=state, reason=str(error)
+            )
+            return str(error)
+        return ""
 
     def _alike(self, target: Target) -> Configured:
         """The current processes, under another configuration."""
@@ -391,19 +432,23 @@ class Updates:
 
         An autoscaler goes on from any number, so there it is no more than where it goes on from.
         """
-        if asked is None or self.current.loaded.spec.autoscaler is not None:
-            return
-        target = self._targets.scaled(self.current, _INSTANCE, asked.instances, by=asked.by)
-        if target.plan.changes:
+        target = self._scaled_to(asked) if asked is not None else None
+        if target is not None and target.plan.changes:
             target = self._targets.keep(target)
             self._hold(replace(self.current, version=target.number, loaded=target.checked.loaded))
+
+    def _scaled_to(self, asked: Scale) -> Target | None:
+        """The current configuration with that number; None with an autoscaler. Errors: RefusedError."""
+        if self.current.loaded.spec.autoscaler is not None:
+            return None
+        return self._targets.scaled(self.current, _INSTANCE, asked.instances, by=asked.by)
 
     def _settle(self, entry: Entry) -> None:
         """What has become of a version that doesn't hold."""
         number = entry.record.version
         kept = self._all.history.find(number) if number is not None else None
         if kept is not None and number != self.current.version and kept.version.state in _ON_ITS_WAY:
-            self._all.history.settle(kept.version.number, "failed", entry.record.reason)
+            self._mark(kept.version.number, "failed", entry.record.reason)
 
     def _wanted(self, made: Configured) -> int:
         """How many instances a configuration wants: its own number, or what the autoscaler has come to."""

@@ -67,6 +67,16 @@ class Works:
             self._all.logs.log.exception("an operation failed", operation=entry.record.number)
             entry.end(OperationState.FAILED, f"{type(error).__name__}: {error} (a bug of eas-engine's)")
         finally:
-            self._ended(entry)
+            self._tell_ended(entry)
             if entry.record.state is OperationState.FAILED:
                 self._all.events.tell(FAILURES[entry.record.kind], entry.record.reason, by=entry.record.by)
+
+    def _tell_ended(self, entry: Entry) -> None:
+        """An exception here would end all operations, and the engine with them."""
+        log, number = self._all.logs.log, entry.record.number
+        try:
+            self._ended(entry)
+        except StartError as error:  # the disk is full, say
+            log.warning("what an operation left to do could not be done", operation=number, reason=str(error))
+        except Exception:
+            log.exception("what an operation left to do failed", operation=number)

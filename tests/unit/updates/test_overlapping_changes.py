@@ -1,0 +1,85 @@
+"""Changes that come while another one is under way: the later word counts, and nobody waits for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eas_engine.operations import OperationState, Promote, RefusedError, Rollback, Scale, Start, Stop
+from support.updating import serving
+
+DONE, FAILED, SUPERSEDED = OperationState.DONE, OperationState.FAILED, OperationState.SUPERSEDED
+ROLLING, TRYING = OperationState.ROLLING, OperationState.TRYING
+
+
+async def test_a_number_that_no_version_may_have_is_refused_during_an_update_too(tmp_path: Path) -> None:
+    """It used to be taken, and to end the engine when the update was over."""
+    async with serving(tmp_path) as service:
+        update = service.update("model_config=hang")
+        await service.until(lambda: service.now(update).state is ROLLING)
+
+        with pytest.raises(RefusedError, match="at most 1000"):
+            service.ask(Scale(by="me", instances=1001))
+        assert service.supervisor.snapshot().wanted == 1
+
+
+async def test_a_promotion_keeps_the_number_that_was_scaled_to_meanwhile(tmp_path: Path) -> None:
+    """It used to go back to that of the file, in the middle of the load for which somebody had scaled."""
+    async with serving(tmp_path, "metadata.instance=2") as service:
+        canary = service.update("model_config=two", canary=0.5)
+        await service.until(lambda: service.now(canary).state is TRYING)
+        await service.end(service.ask(Scale(by="me", instances=4)))
+
+        assert (await service.end(service.ask(Promote(by="me")))).state is DONE
+        await service.until(lambda: service.serving == ["two"] * 4)
+        assert service.updates.current.loaded.spec.metadata.instance == 4
+
+
+async def test_a_canary_that_goes_in_the_moment_of_its_promotion_fails_both(tmp_path: Path) -> None:
+    """The promotion used to wait for ever, and a rollback with it."""
+    async with serving(tmp_path) as service:
+        canary = service.update("model_config=two", canary=0.5)
+        await service.until(lambda: service.now(canary).state is TRYING)
+
+        promotion = service.ask(Promote(by="me"))
+        service.supervisor.dismiss("its objective is not met")
+        failed = await service.end(promotion)
+
+        assert (failed.state, failed.reason) == (FAILED, "version 2 is not tried out any more")
+        assert (await service.end(canary)).reason == "dismissed: its objective is not met"
+        assert (service.serving, service.lanes.calls) == (["one"], ["canary 2", "close 2"])
+
+
+async def test_going_back_past_a_superseded_update_has_the_number_of_what_holds(tmp_path: Path) -> None:
+    """The number of an update that never held used to stay."""
+    async with serving(tmp_path) as service:
+        first = service.update("model_config=hang", "metadata.instance=5")
+        await service.until(lambda: service.now(first).state is ROLLING)
+        second = await service.end(service.update("model_config=refuse", "metadata.instance=5"))
+
+        assert (second.state, (await service.end(first)).state) == (FAILED, SUPERSEDED)
+        assert service.supervisor.snapshot().wanted == 1
+
+
+async def test_scaling_to_the_number_of_an_update_outlives_its_end(tmp_path: Path) -> None:
+    """It used to be a version of four instances, of which two were there."""
+    async with serving(tmp_path, "metadata.instance=2") as service:
+        update = service.update("model_config=hang", "metadata.instance=4")
+        await service.until(lambda: service.now(update).state is ROLLING)
+        service.ask(Scale(by="me", instances=4))
+
+        await service.end(service.ask(Rollback(by="me")))
+        await service.until(lambda: service.serving == ["one"] * 4)
+        assert service.updates.current.loaded.spec.metadata.instance == 4
+
+
+async def test_an_update_that_a_stop_ends_leaves_no_number_behind(tmp_path: Path) -> None:
+    async with serving(tmp_path, "metadata.instance=2") as service:
+        update = service.update("model_config=hang", "metadata.instance=4")
+        await service.until(lambda: service.now(update).state is ROLLING)
+        await service.end(service.ask(Stop(by="me")))
+        assert (await service.end(update)).state is FAILED
+
+        await service.end(service.ask(Start(by="me")))
+        assert service.serving == ["one"] * 2
