@@ -66,6 +66,7 @@ class Watch:
         self.strategy = Strategy()
         self.apart: set[int] = set()  # releases that were tried out and not promoted
         self.replaced: set[str] = set()
+        self.probes: set[str] = set()
         self.before: FleetSnapshot | None = None
         self.secure = False  # as many are ready as are wanted, and nothing has happened to them since
         self.rollouts: dict[int, list[str]] = {}
@@ -86,6 +87,7 @@ class Watch:
         before, self.before = self.before, fleet
         main = self.main(fleet)
         self.replaced &= {one.name for one in fleet.instances}
+        self.probes &= {one.name for one in main if not one.leaving}
         for instance in fleet.instances:
             one = len({host.release for host in instance.hosts}) == 1
             self.check(one, "hosts of two releases in an instance", instance)
@@ -111,7 +113,8 @@ class Watch:
         new = [one for one in main if one.name not in names]
         rolling = fleet.rollout is not None and fleet.rollout.state == "rolling"
         mixed = any(one.release != fleet.release or one.name in self.replaced for one in main)
-        if new and (rolling or mixed):
+        asked_for = fleet.probes > before.probes  # a probe has room of its own, whoever is leaving
+        if new and (rolling or mixed) and not asked_for:
             most = fleet.wanted + self.bounds(fleet).surge + fleet.probes
             self.check(len(main) <= most, "more than wanted and surge", fleet)
 
@@ -322,6 +325,7 @@ class Fleet(RuleBasedStateMachine):
         if names:
             name = names[number % len(names)]
             self.watch.replaced.add(name)
+            self.watch.probes.discard(name)
             assert self.supervisor.replace(name)
         self.do(settle())
 
@@ -343,24 +347,33 @@ class Fleet(RuleBasedStateMachine):
             assert before.wanted == fleet.wanted > 0
             assert fleet.probes == before.probes + 1
             assert name in self.placer.held
+            self.watch.probes.add(name)
+        self.do(settle())
+        staying = [one.name for one in self.supervisor.snapshot().instances if not one.leaving]
+        assert name is None or name in staying, "nobody is in its way"
+
+    @rule(number=numbers, patient=st.booleans())
+    def relieve(self, number: int, patient: bool) -> None:
+        """As rebalancing does: whoever is ready relieves another, or nobody; who takes too long leaves."""
+        main = self.watch.main(self.supervisor.snapshot())
+        others = [one.name for one in main if one.name not in self.watch.probes]
+        for one in main:
+            if one.name not in self.watch.probes:
+                continue
+            if one.state is State.READY:
+                self.relieved(one.name, [*others, one.name][number % (len(others) + 1)])
+            elif not patient:
+                self.relieved(one.name, one.name)
+        if others and not self.watch.probes:
+            self.supervisor.relieve(others[0])  # there is none, so nothing happens
         self.do(settle())
 
-    @rule(number=numbers)
-    def relieve(self, number: int) -> None:
+    def relieved(self, probe: str, instance: str) -> None:
         before = self.supervisor.snapshot()
-        names = [one.name for one in self.watch.main(before)]
-        if names:
-            self.supervisor.relieve(names[number % len(names)])
-            leaving = self.watch.main(before)[number % len(names)].leaving
-            assert self.supervisor.snapshot().probes == max(0, before.probes - (not leaving))
-        self.do(settle())
-
-    def relieve_all(self) -> None:
-        """As rebalancing does with probes when it has waited long enough."""
-        for one in self.watch.main(self.supervisor.snapshot()):
-            if self.supervisor.snapshot().probes:
-                self.supervisor.relieve(one.name)
-        self.do(settle())
+        staying = [one.name for one in before.instances if not one.leaving]
+        self.supervisor.relieve(instance if instance in staying else probe)
+        self.watch.probes.discard(probe)
+        self.every_probe_is_known()
 
     @rule(strategy=st.sampled_from(STRATEGIES), grace=st.sampled_from([0.0, 5.0, 30.0]))
     def adjust(self, strategy: Strategy, grace: float) -> None:
@@ -373,6 +386,12 @@ class Fleet(RuleBasedStateMachine):
     @invariant()
     def every_promise_was_kept(self) -> None:
         assert not self.watch.broken, self.watch.broken
+
+    @invariant()
+    def every_probe_is_known(self) -> None:
+        fleet = self.supervisor.snapshot()
+        rolling = fleet.rollout is not None and fleet.rollout.state == "rolling"
+        assert fleet.probes == (len(self.watch.probes) if fleet.wanted and not rolling else 0), brief(fleet)
 
     @invariant()
     def nobody_is_lost(self) -> None:
@@ -446,7 +465,7 @@ class Fleet(RuleBasedStateMachine):
         told = -1
         for _ in range(60):
             seen = self.supervisor.snapshot()
-            self.relieve_all()
+            self.relieve(0, patient=False)
             if told == len(self.hosts.made) and all(one.state is State.READY for one in seen.instances):
                 break
             told = len(self.hosts.made)

@@ -129,8 +129,9 @@ class Intent:
         self._woken(asleep=asleep)
 
     def mark(self, number: int) -> None:
-        """Another instance is to take the place of this one."""
+        """Another instance is to take the place of this one; for a probe, that is one of the wanted ones."""
         self._marked |= {number}
+        self._probes -= {number}
 
     def probe(self, number: int) -> None:
         """This instance is there beside the wanted ones."""
