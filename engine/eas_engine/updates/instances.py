@@ -60,10 +60,14 @@ class Instances:
         return entry
 
     async def wait(self, entry: Entry) -> None:
-        """Until as many are ready as are wanted; what is wanted stays, however long that takes."""
+        """Until as many are ready as are wanted; what is wanted stays, however long that takes.
+
+        Errors: StoppedError when the operation was told to stop, because something else is wanted now.
+        """
         by = self._all.clock.now() + self._spec().metadata.rollout_timeout
 
         def there() -> bool:
+            entry.stop.check()
             fleet = self._releases.fleet
             return fleet.ready_count == fleet.wanted == sum(not one.leaving for one in fleet.serving)
 
