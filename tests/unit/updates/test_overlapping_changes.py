@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.operations import OperationState, Promote, RefusedError, Rollback, Scale, Start, Stop
+from eas_engine.operations import Drain, OperationState, Promote, RefusedError, Rollback, Scale, Start, Stop
 from support.updating import serving
 
 DONE, FAILED, SUPERSEDED = OperationState.DONE, OperationState.FAILED, OperationState.SUPERSEDED
@@ -121,3 +121,42 @@ async def test_what_comes_while_instances_are_waited_for_replaces_none(tmp_path:
         done = await service.end(service.update("metadata.rpc.max_queue_size=3"))
 
         assert (done.state, service.supervisor.snapshot().rollout) == (DONE, None)
+
+
+async def test_a_start_ends_a_drain_that_would_never_be_empty(tmp_path: Path) -> None:
+    """Under load the drain used to go on for ever, and its command with it."""
+    async with serving(tmp_path) as service:
+        service.lanes.empty.clear()
+        drain = service.ask(Drain(by="me"))
+        await service.until(lambda: "pause" in service.lanes.calls)
+
+        assert (await service.end(service.ask(Start(by="me")))).state is DONE
+        ended = await service.end(drain)
+
+        assert (ended.state, ended.reason) == (SUPERSEDED, "start came after it")
+
+
+async def test_a_start_that_a_stop_came_after_does_not_say_that_it_serves(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        await service.end(service.ask(Stop(by="me")))
+        service.hosts.hang = True
+        start = service.ask(Start(by="me"))
+        await service.until(lambda: len(service.hosts.made) == 2)
+
+        assert (await service.end(service.ask(Stop(by="me")))).state is DONE
+        assert (await service.end(start)).state is SUPERSEDED
+
+
+async def test_whoever_says_the_same_again_overrules_nobody(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        service.lanes.empty.clear()
+        stops = [service.ask(Stop(by="me")), service.ask(Stop(by="you"))]
+        await service.until(lambda: service.lanes.calls == ["pause", "pause"])
+        service.lanes.empty.set()
+        assert [(await service.end(one)).state for one in stops] == [DONE, DONE]
+
+        service.lanes.empty.clear()
+        stops = [service.ask(Stop(by="me")), service.ask(Stop(by="you"))]
+        await service.end(service.ask(Start(by="them")))
+        assert [(await service.end(one)).state for one in stops] == [SUPERSEDED, SUPERSEDED]
+        assert service.serving == ["one"]
