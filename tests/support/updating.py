@@ -43,6 +43,8 @@ PLAIN: dict[str, Any] = {
 class WillingHost(FakeHost):
     """Comes up by itself, unless its ``model_config`` says otherwise: ``refuse``, ``crash``, ``hang``."""
 
+    hangs = False
+
     def send(self, message: Mapping[str, object]) -> None:
         super().send(message)
         soon = asyncio.get_running_loop().call_soon
@@ -54,7 +56,7 @@ class WillingHost(FakeHost):
             soon(self.exits, 1)
         elif message["type"] == "load" and self.version == "crash":
             soon(self.exits, 3)
-        elif message["type"] == "load" and self.version != "hang":
+        elif message["type"] == "load" and self.version != "hang" and not self.hangs:
             soon(self._if_alive, self.ready)
         elif message["type"] == "stop":
             soon(self.exits, 0)
@@ -65,12 +67,15 @@ class WillingHost(FakeHost):
 
 
 class WillingHosts(FakeHosts):
-    """Executes them."""
+    """Executes them. ``hang``: those from now on never come up."""
+
+    hang = False
 
     def __call__(
         self, program: Program, fds: tuple[int, ...], listener: Listener, quarters: Quarters | None = None
     ) -> WillingHost:
         host = WillingHost(next(self._pids), listener, quarters)
+        host.hangs = self.hang
         self.made.append(host)
         return host
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
-from eas_engine.artifacts.sources.stopping import StoppedError
 from eas_engine.clock import wait_until
 from eas_engine.operations import Drain, Effect, OperationState, RefusedError, Replace, Start, Stop
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from eas_engine.updates.releases import Releases
     from eas_engine.updates.works import Works
 
+_TURNS: Final = frozenset({"stop", "start", "drain"})
+_SOON: Final = 0.02
+
 
 class Instances:
     """Those of one service. ``spec``: the configuration that holds."""
@@ -25,10 +28,9 @@ class Instances:
         self, joined: Joined, releases: Releases, works: Works, spec: Callable[[], ServiceSpec]
     ) -> None:
         self._all, self._releases, self._works, self._spec = joined, releases, works, spec
-        self._latest: Entry | None = None  # of stop, start and drain: the last word counts
 
     def __repr__(self) -> str:
-        return f"<Instances, told {self._latest!r} last>"
+        return f"<Instances of {self._all.supervisor!r}>"
 
     def replace(self, asked: Replace) -> Entry:
         """Another instance takes the place of this one. Errors: RefusedError."""
@@ -50,20 +52,28 @@ class Instances:
 
     def turn(self, asked: Stop | Start | Drain) -> Entry:
         """The service takes requests, or doesn't. Errors: RefusedError."""
+        before = self._works.book.open()
         if isinstance(asked, Stop):
             entry = self._works.begin("stop", asked.by, self._stop, Effect.INSTANCES)
         elif isinstance(asked, Start):
             entry = self._works.begin("start", asked.by, self._start, Effect.INSTANCES)
         else:
             entry = self._works.begin("drain", asked.by, self._drain)
-        self._latest = entry
+        for other in before:  # the last word counts
+            if other.record.kind in _TURNS - {entry.record.kind}:
+                other.change(reason=f"{entry.record.kind} came after it")
+                other.stop.set()
         return entry
 
     async def wait(self, entry: Entry) -> None:
-        """Until as many are ready as are wanted; what is wanted stays, however long that takes."""
+        """Until as many are ready as are wanted; what is wanted stays, however long that takes.
+
+        Errors: StoppedError when the operation was told to stop, because something else is wanted now.
+        """
         by = self._all.clock.now() + self._spec().metadata.rollout_timeout
 
         def there() -> bool:
+            entry.stop.check()
             fleet = self._releases.fleet
             staying = sum(not one.leaving for one in fleet.serving)
             return fleet.ready_count >= fleet.wanted and staying <= fleet.wanted + fleet.probes
@@ -83,17 +93,15 @@ class Instances:
         self._all.lanes.pause()
         self._all.events.tell("stopping", "the service is being stopped", by=entry.record.by)
         grace = self._spec().metadata.eas.termination_grace_period
-        await wait_until(self._all.clock, self._all.clock.now() + grace, self._all.lanes.wait_empty())
-        if self._latest is not entry:
-            raise StoppedError
+        await self._empty(entry, self._all.clock.now() + grace)
         self._all.supervisor.stop_service()
-        await self._releases.until(lambda: not self._releases.fleet.serving or self._latest is not entry)
-        if self._latest is not entry:
-            raise StoppedError
+        await self._releases.until(lambda: not self._releases.fleet.serving or entry.stop.is_set)
+        entry.stop.check()
         self._all.events.tell("stopped", "no instance is left", by=entry.record.by)
         entry.end(OperationState.DONE)
 
     async def _start(self, entry: Entry) -> None:
+        entry.stop.check()
         self._all.supervisor.start_service()
         self._all.lanes.resume()
         self._all.events.tell("started", "the service takes requests again", by=entry.record.by)
@@ -102,5 +110,16 @@ class Instances:
     async def _drain(self, entry: Entry) -> None:
         self._all.lanes.pause()
         self._all.events.tell("draining", "the service takes nothing new", by=entry.record.by)
-        await self._all.lanes.wait_empty()
+        await self._empty(entry)
         entry.end(OperationState.DONE, "nothing is left; eas-engine start takes requests again")
+
+    async def _empty(self, entry: Entry, by: float = math.inf) -> None:
+        """Until no request is left, or ``by``. Errors: StoppedError when the service is told otherwise."""
+        clock = self._all.clock
+
+        async def told() -> None:
+            while not entry.stop.is_set:
+                await clock.sleep(_SOON)
+
+        await wait_until(clock, by, self._all.lanes.wait_empty(), told())
+        entry.stop.check()

@@ -87,6 +87,9 @@ class Updates:
         self._targets = Targets(joined.history, joined.clock, joined.machine)
         self._preparing = asyncio.Lock()
         self._busy: Entry | None = None  # its preparations or its rollout are under way
+        self._latest: Entry | None = (
+            None  # towards another configuration; it may hold, and wait for instances
+        )
         self._trial: Trial | None = None
         self._scaled: Scale | None = None  # during an update; becomes a version when that is over
 
@@ -204,7 +207,7 @@ class Updates:
             "promote", asked.by, lambda own: self._see_promotion(own, trial), Effect.ROLLOUT
         )
         entry.change(version=trial.configured.version)
-        self._busy = entry
+        self._busy = self._latest = entry
         return entry
 
     # -- refusals
@@ -240,14 +243,14 @@ class Updates:
 
     def _set_out(self, kind: OperationKind, by: str, target: Target, asked: Update | None = None) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
-        busy = self._busy
-        if busy is not None:
+        latest = self._latest
+        if self._busy is not None:
             target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
         if target.plan.effect is not Effect.NOTHING:
             target = self._targets.keep(target)
-        if busy is not None:
-            busy.change(reason=f"another {kind} took its place")
-            busy.stop.set()
+        if latest is not None:
+            latest.change(reason=f"another {kind} took its place")
+            latest.stop.set()
 
         async def carry_out(entry: Entry) -> None:
             try:
@@ -257,13 +260,12 @@ class Updates:
 
         entry = self._works.begin(kind, by, carry_out, target.plan.effect, OperationState.PREPARING)
         entry.change(version=target.kept.version.number if target.kept else self.current.version)
-        self._busy = entry
+        self._busy = self._latest = entry
         return entry
 
     async def _carry_out(self, entry: Entry, target: Target, asked: Update | None) -> None:
         if target.plan.effect in (Effect.AT_ONCE, Effect.INSTANCES):
-            self._hold(self._alike(target))
-            await self._instances.wait(entry)
+            await self._apply(entry, target)
             return
         made, hold = await self._prepare(entry, target)
         if target.plan.effect is Effect.NOTHING:
@@ -283,6 +285,15 @@ class Updates:
         before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(made)
         status = await self.releases.roll_out(made, hold, wanted)
         self._see_rollout(entry, made, status, (before, wanted))
+
+    async def _apply(self, entry: Entry, target: Target) -> None:
+        """What needs no new release holds at once; whatever comes from then on starts from there."""
+        before = self._all.supervisor.snapshot().wanted
+        lost = self._hold(self._alike(target))
+        self._ended(entry)
+        if self._all.supervisor.snapshot().wanted != before:
+            await self._instances.wait(entry)
+        entry.end(OperationState.DONE, lost)
 
     async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
         """Everything on this machine. Errors: StartError; StoppedError when another change came."""

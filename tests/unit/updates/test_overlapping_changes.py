@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.operations import OperationState, Promote, RefusedError, Rollback, Scale, Start, Stop
+from eas_engine.operations import Drain, OperationState, Promote, RefusedError, Rollback, Scale, Start, Stop
 from support.updating import serving
 
 DONE, FAILED, SUPERSEDED = OperationState.DONE, OperationState.FAILED, OperationState.SUPERSEDED
@@ -83,3 +83,80 @@ async def test_an_update_that_a_stop_ends_leaves_no_number_behind(tmp_path: Path
 
         await service.end(service.ask(Start(by="me")))
         assert service.serving == ["one"] * 2
+
+
+async def test_a_rollback_undoes_a_number_of_instances_that_is_still_waited_for(tmp_path: Path) -> None:
+    """It used to wait for the whole rollout_timeout, to undo nothing, and to say that it was done."""
+    async with serving(tmp_path) as service:
+        service.hosts.hang = True
+        update = service.update("metadata.instance=3")
+        await service.until(lambda: service.supervisor.snapshot().wanted == 3)
+
+        back = await service.end(service.ask(Rollback(by="me")))
+
+        assert (back.state, back.version) == (DONE, 1)
+        assert (await service.end(update)).state is SUPERSEDED
+        assert service.supervisor.snapshot().wanted == 1
+        assert service.updates.current.version == 1
+
+
+async def test_what_applies_at_once_waits_for_no_instance(tmp_path: Path) -> None:
+    """A token couldn't be changed in less than the rollout's time while an instance was crashing."""
+    async with serving(tmp_path) as service:
+        service.hosts.hang = True
+        service.ask(Scale(by="me", instances=2))
+
+        done = await service.end(service.update("metadata.rpc.max_queue_size=3"))
+
+        assert (done.state, done.ready, done.wanted) == (DONE, 1, 2)
+        assert service.adopted[-1].loaded.spec.metadata.rpc.max_queue_size == 3
+
+
+async def test_what_comes_while_instances_are_waited_for_replaces_none(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        service.hosts.hang = True
+        service.update("metadata.instance=2")
+        await service.until(lambda: service.supervisor.snapshot().wanted == 2)
+
+        done = await service.end(service.update("metadata.rpc.max_queue_size=3"))
+
+        assert (done.state, service.supervisor.snapshot().rollout) == (DONE, None)
+
+
+async def test_a_start_ends_a_drain_that_would_never_be_empty(tmp_path: Path) -> None:
+    """Under load the drain used to go on for ever, and its command with it."""
+    async with serving(tmp_path) as service:
+        service.lanes.empty.clear()
+        drain = service.ask(Drain(by="me"))
+        await service.until(lambda: "pause" in service.lanes.calls)
+
+        assert (await service.end(service.ask(Start(by="me")))).state is DONE
+        ended = await service.end(drain)
+
+        assert (ended.state, ended.reason) == (SUPERSEDED, "start came after it")
+
+
+async def test_a_start_that_a_stop_came_after_does_not_say_that_it_serves(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        await service.end(service.ask(Stop(by="me")))
+        service.hosts.hang = True
+        start = service.ask(Start(by="me"))
+        await service.until(lambda: len(service.hosts.made) == 2)
+
+        assert (await service.end(service.ask(Stop(by="me")))).state is DONE
+        assert (await service.end(start)).state is SUPERSEDED
+
+
+async def test_whoever_says_the_same_again_overrules_nobody(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        service.lanes.empty.clear()
+        stops = [service.ask(Stop(by="me")), service.ask(Stop(by="you"))]
+        await service.until(lambda: service.lanes.calls == ["pause", "pause"])
+        service.lanes.empty.set()
+        assert [(await service.end(one)).state for one in stops] == [DONE, DONE]
+
+        service.lanes.empty.clear()
+        stops = [service.ask(Stop(by="me")), service.ask(Stop(by="you"))]
+        await service.end(service.ask(Start(by="them")))
+        assert [(await service.end(one)).state for one in stops] == [SUPERSEDED, SUPERSEDED]
+        assert service.serving == ["one"]
