@@ -166,7 +166,14 @@ class Updates:
         self._all.supervisor.scale(asked.instances)
         text = f"{before} -> {asked.instances} instances"
         self._all.events.tell("scaled", text, by=asked.by, before=before, after=asked.instances)
-        return self._works.begin("scale", asked.by, self._instances.wait, Effect.INSTANCES)
+
+        async def scaled(entry: Entry) -> None:
+            if self._all.supervisor.snapshot().stopped:
+                entry.change(wanted=asked.instances)
+                entry.end(OperationState.DONE, "from eas-engine start on: the service is stopped")
+            await self._instances.wait(entry)
+
+        return self._works.begin("scale", asked.by, scaled, Effect.INSTANCES)
 
     def _restart(self, asked: Restart) -> Entry:
         self._refuse_during_a_trial()

@@ -160,3 +160,15 @@ async def test_whoever_says_the_same_again_overrules_nobody(tmp_path: Path) -> N
         await service.end(service.ask(Start(by="them")))
         assert [(await service.end(one)).state for one in stops] == [SUPERSEDED, SUPERSEDED]
         assert service.serving == ["one"]
+
+
+async def test_scaling_what_is_stopped_says_from_when_on(tmp_path: Path) -> None:
+    """It used to say "scaled to 0 instances"."""
+    async with serving(tmp_path) as service:
+        await service.end(service.ask(Stop(by="me")))
+        scaled = await service.end(service.ask(Scale(by="me", instances=3)))
+
+        assert (scaled.state, scaled.wanted) == (DONE, 3)
+        assert scaled.reason == "from eas-engine start on: the service is stopped"
+        await service.end(service.ask(Start(by="me")))
+        assert service.serving == ["one"] * 3
