@@ -68,6 +68,7 @@ class Machine:
         return {one["instance"]: one["group"] for one in json.loads(done.stdout)["instances"]}
 
 
+@pytest.mark.timeout(PERIOD + 5 * PATIENCE)
 @pytest.mark.skipif(len(CPUS) < 2, reason="two groups take two CPUs")
 def test_who_had_to_start_in_the_lower_group_moves_up_when_there_is_room(
     engines: Engines, tmp_path: Path

@@ -187,7 +187,7 @@ async def test_a_service_in_motion_is_left_alone(tmp_path: Path) -> None:
         assert not one.moving.steady()
 
 
-async def test_a_rollout_takes_a_probe_along_and_rolled_back_it_goes_on(tmp_path: Path) -> None:
+async def test_a_rollout_takes_a_probe_along(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
         one.other.leave("other-0")
         await one.clock.advance(60.0)
@@ -203,3 +203,34 @@ async def test_a_rollout_takes_a_probe_along_and_rolled_back_it_goes_on(tmp_path
         assert [(seen.release, seen.state) for seen in fleet.instances] == [(2, State.READY)] * 2
         assert fleet.probes == 0
         assert len(one.placer.claims) == 2
+
+
+async def test_of_two_probes_the_one_that_is_ready_takes_a_place(tmp_path: Path) -> None:
+    async with world(tmp_path) as one:
+        one.other.leave("other-0")
+        pools = one.placer.choices[:1]
+        for _ in range(2):
+            assert one.supervisor.probe(lambda name, limits: one.placer.place_in(name, limits, pools))
+        await settle()
+        one.hosts.last.hello()
+        one.hosts.last.ready()
+        one.supervisor.relieve("d-0")
+        await settle()
+        await one.leave()
+        assert (sorted(one.groups()), one.probes()) == (["d-1", "d-2", "d-3"], 1)
+        one.supervisor.scale(1)
+        await settle()
+        await one.leave()
+        assert (one.supervisor.snapshot().wanted, one.ready(), one.probes()) == (1, 1, 0)
+        assert list(one.groups()) == ["d-1"], "d-2 is the probe that was left, and nobody has forgotten that"
+
+
+async def test_a_probe_that_an_operator_replaces_leaves_alone(tmp_path: Path) -> None:
+    async with world(tmp_path) as one:
+        one.other.leave("other-0")
+        await one.clock.advance(60.0)
+        assert one.supervisor.replace("d-2")
+        await settle()
+        await one.leave()
+        assert (sorted(one.groups()), one.probes()) == (["d-0", "d-1"], 0)
+        assert len(one.hosts.made) == 3
