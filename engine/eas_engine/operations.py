@@ -129,9 +129,12 @@ class Operation:
         effect: what it costs.
         started, ended: seconds since the epoch.
         reason: why it failed; else what there is to say.
-        wanted, updated, ready: instances that are to be there, that are of the new release, that are ready.
+        wanted, updated, ready: instances that are to be there, that are ready and of the new release, that
+            are ready.
         fetching: what is being fetched: name -> (bytes so far, bytes in all or None).
         problems: with a refused configuration, each complaint: path, line, message.
+        warnings: about the configuration that it leads to.
+        waits: what it waits for now, for a person.
     """
 
     number: int
@@ -148,6 +151,8 @@ class Operation:
     ready: int = 0
     fetching: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     problems: tuple[Mapping[str, object], ...] = ()
+    warnings: tuple[str, ...] = ()
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,9 +62,18 @@ def eas(root: Path, *arguments: str) -> Result:
 
 
 def command(root: Path, *arguments: str, **given: Any) -> subprocess.Popen[str]:
-    """The same as a process of its own."""
+    """The same as a process of its own. Ctrl-C ends it, even where who runs the tests ignores SIGINT."""
     return subprocess.Popen(
-        [sys.executable, "-m", "eas_engine", *arguments, "--state-dir", str(root)],
+        [
+            "env",
+            "--default-signal=INT",
+            sys.executable,
+            "-m",
+            "eas_engine",
+            *arguments,
+            "--state-dir",
+            str(root),
+        ],
         text=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **given},
     )

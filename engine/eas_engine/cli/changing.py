@@ -63,6 +63,8 @@ def run_operations(target: Target, number: int | None, manner: Manner) -> bool:
 
 
 def _finish(engine: Found, operation: Operation, manner: Manner) -> bool:
+    for warning in operation.get("warnings", ()):
+        complain(f"warning: {warning}")
     if manner.wait:
         operation = watch(engine, operation)
     if manner.as_json:

@@ -54,7 +54,8 @@ def _lines(operation: Operation) -> list[str]:
     state = operation["state"]
     if operation["fetching"]:
         return [f"{state}: {name}: {_fetched(one)}" for name, one in operation["fetching"].items()]
-    return [f"{state}: {counts(operation)}" if _counts(operation) else state]
+    lines = [f"{state}: {counts(operation)}" if _counts(operation) else state]
+    return lines + ([f"{state}: {operation['waits']}"] if operation.get("waits") else [])
 
 
 def _fetched(one: Mapping[str, Any]) -> str:

@@ -42,6 +42,8 @@ def operation(of: Operation) -> dict[str, Any]:
         "ready": of.ready,
         "fetching": {name: {"bytes": done, "of": total} for name, (done, total) in of.fetching.items()},
         "problems": of.problems,
+        "warnings": list(of.warnings),
+        "waits": of.waits,
     }
 
 

@@ -138,7 +138,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "ended": _or_null(_TIME),
             "reason": {"type": "string", "description": "Why it failed; else what there is to say."},
             "wanted": {**_COUNT, "description": "Instances that are to be there."},
-            "updated": {**_COUNT, "description": "Those that are of the new release."},
+            "updated": {**_COUNT, "description": "Those that are ready and of the new release."},
             "ready": {**_COUNT, "description": "Those that are ready."},
             "fetching": {
                 "type": "object",
@@ -146,6 +146,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 "description": "What is being fetched: bytes so far, and in all if that is known.",
             },
             "problems": {"type": "array", "items": _ref("Problem")},
+            "warnings": {"type": "array", "items": _TEXT},
+            "waits": {"type": "string", "description": "What it waits for now."},
         },
         about="A change from its acceptance to its end.",
     ),
