@@ -54,6 +54,7 @@ class History:
         self._directory = directory
         self._kept = dict(kept)
         self._current = current
+        self._latest = max(kept, default=0)  # number that was given; also to what can't be read
         self.problems = tuple(problems)
         """What couldn't be read, for a person."""
 
@@ -66,7 +67,9 @@ class History:
         private_files.make_directory(directory)
         kept: dict[int, Kept] = {}
         problems: list[str] = []
+        latest = 0
         for path in sorted(directory.glob("*.json")):
+            latest = max(latest, _number(path.stem))
             try:
                 one = _read(path)
             except (ConfigurationError, FileNotFoundError) as error:
@@ -74,6 +77,7 @@ class History:
                 continue
             kept[one.version.number] = one
         history = cls(directory, kept, _current(directory), problems)
+        history._latest = latest
         for one in [*kept.values()]:
             if one.version.state in ("preparing", "trying") and one.version.number != history._current:
                 history.settle(one.version.number, "failed", _LEFT)
@@ -132,10 +136,11 @@ class History:
 
     def add(self, version: Version, text: str) -> Kept:
         """Keep another one. Its number and digest are made here. Errors: ConfigurationError."""
-        number = max(self._kept, default=0) + 1
+        number = self._latest + 1
         one = Kept(replace(version, number=number, digest=digest(text, version.overrides)), text)
         self._write(one)
         self._kept[number] = one
+        self._latest = number
         self._forget()
         return one
 
@@ -194,9 +199,22 @@ def _read(path: Path) -> Kept:
         config = fields["text"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigurationError(f"{path} isn't a version's file ({error!r}); delete it") from None
-    if type(version.number) is not int or not isinstance(config, str) or path.stem != _stem(version.number):
+    right = type(version.number) is int and path.stem == _stem(version.number) and isinstance(config, str)
+    if not right or not _is_well_formed(version):
         raise ConfigurationError(f"{path} isn't a version's file; delete it")
     return Kept(version, config)
+
+
+def _is_well_formed(version: Version) -> bool:
+    texts = (version.source, version.digest, version.kind, version.by, version.state, version.reason)
+    numbers = (version.time, version.instances, version.replaced_at or 0)
+    return all(isinstance(one, str) for one in (*texts, *version.overrides)) and all(
+        isinstance(one, int | float) for one in numbers
+    )
+
+
+def _number(stem: str) -> int:
+    return int(stem) if stem.isascii() and stem.isdigit() and len(stem) == _DIGITS else 0
 
 
 def _stem(number: int) -> str:

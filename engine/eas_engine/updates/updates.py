@@ -47,6 +47,7 @@ from eas_engine.operations import (
 from eas_engine.updates.book import Book, Entry
 from eas_engine.updates.fetching import WatchedProgress
 from eas_engine.updates.instances import Instances
+from eas_engine.updates.numbers import back, forward, refuse_out_of_bounds
 from eas_engine.updates.releases import Releases
 from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
 from eas_engine.updates.works import Works
@@ -154,7 +155,7 @@ class Updates:
         return self._set_out("update", asked.by, target, asked)
 
     def _scale(self, asked: Scale) -> Entry:
-        self._refuse_out_of_bounds(asked.instances)
+        refuse_out_of_bounds(asked.instances, self.current.loaded.spec)
         before = self._all.supervisor.snapshot().wanted
         if self._busy is not None:
             self._scaled_to(asked)  # what can't be is refused now, not when the update is over
@@ -225,18 +226,6 @@ class Updates:
                 f"version {self._trial.configured.version} is being tried out: "
                 "eas-engine promote or eas-engine rollback first",
                 conflict=True,
-            )
-
-    def _refuse_out_of_bounds(self, instances: int) -> None:
-        scaler = self.current.loaded.spec.autoscaler
-        if scaler is not None and not scaler.min <= instances <= scaler.max:
-            raise RefusedError(
-                f"{instances} instances: the autoscaler's bounds are {scaler.min} to {scaler.max} "
-                "(autoscaler.min and autoscaler.max); update them first"
-            )
-        if scaler is None and instances < 1:
-            raise RefusedError(
-                f"{instances} instances: expected at least 1; eas-engine stop ends all of them"
             )
 
     # -- seeing it through
@@ -337,23 +326,12 @@ class Updates:
         elif status.state == "superseded":
             entry.end(OperationState.SUPERSEDED, entry.record.reason or "another rollout took its place")
         else:
-            self._scale_back(*numbers)
+            now = self._all.supervisor.snapshot().wanted
+            before = back(self.current.loaded.spec, numbers, now, self._scaled)
+            if before is not None:
+                self._all.supervisor.scale(before)
             lines = "".join(f"\n  {line}" for line in status.lines)
             entry.end(OperationState.FAILED, f"rolled back: {status.reason}{lines}")
-
-    def _scale_back(self, before: int, wanted: int) -> None:
-        """As many instances as before what is rolled back; what was said meanwhile counts more.
-
-        Without an autoscaler that is what the current version says, also when the number before was that of
-        an update that was superseded.
-        """
-        supervisor, spec = self._all.supervisor, self.current.loaded.spec
-        if self._scaled is not None:
-            supervisor.scale(self._scaled.instances)
-        elif spec.autoscaler is None:
-            supervisor.scale(spec.metadata.instance)
-        elif supervisor.snapshot().wanted == wanted:
-            supervisor.scale(before)
 
     # -- a canary or a shadow
 
@@ -469,12 +447,6 @@ class Updates:
             self._mark(kept.version.number, "failed", entry.record.reason)
 
     def _wanted(self, made: Configured) -> int:
-        """How many instances a configuration wants: its own number, or what the autoscaler has come to."""
-        spec, now = made.loaded.spec, self._all.supervisor.snapshot().wanted
-        if self._scaled is not None:
-            return self._scaled.instances
-        scaler, before = spec.autoscaler, self.current.loaded.spec.metadata.instance
-        if scaler is None:
-            return spec.metadata.instance
-        asked = now if spec.metadata.instance == before else spec.metadata.instance
-        return max(scaler.min, min(asked, scaler.max))
+        """How many instances a configuration wants."""
+        now = self._all.supervisor.snapshot().wanted
+        return forward(made.loaded.spec, self.current.loaded.spec, now, self._scaled)

@@ -168,6 +168,38 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_there(
     assert states(found) == ["current"]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("overrides", [1]),
+        ("state", {}),
+        ("time", "x"),
+        ("source", 5),
+        ("replaced_at", "x"),
+        ("instances", []),
+    ],
+)
+def test_a_field_of_another_kind_makes_a_file_unreadable_and_not_its_readers(
+    kept: History, directory: Path, field: str, value: object
+) -> None:
+    complete(kept)
+    complete(kept)
+    path = directory / "000001.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+
+    assert "000001.json" in History.open(directory).problems[0]
+    assert states(History.open(directory)) == ["current"]
+
+
+def test_the_number_of_a_file_that_cannot_be_read_is_not_given_again(kept: History, directory: Path) -> None:
+    """The next version used to be written over it."""
+    complete(kept)
+    (directory / "000002.json").write_text("{")
+
+    assert complete(History.open(directory)) == 3
+    assert (directory / "000002.json").read_text() == "{"
+
+
 def test_a_file_under_another_number_is_none(kept: History, directory: Path) -> None:
     complete(kept)
     (directory / "000002.json").write_bytes((directory / "000001.json").read_bytes())

@@ -100,9 +100,11 @@ class LedgerPlacer:
                 self._claims[instance] = found
                 try:
                     self._write()
-                except ConfigurationError:
-                    del self._claims[instance]  # what others don't know of isn't ours
-                    raise
+                except ConfigurationError:  # the disk is full, say
+                    if _counts(found):
+                        del self._claims[instance]  # what others don't know of isn't ours
+                        raise
+                    self._outdated = True
         except ConfigurationError as error:
             return NoPlace(str(error))
         return _place(found)
@@ -130,6 +132,11 @@ class LedgerPlacer:
             cpu=cpu,
             memory=limits.memory or 0,
         )
+
+
+def _counts(claim: Claim) -> bool:
+    """Whether others must know of it."""
+    return bool(claim.cpu or claim.memory or claim.alone)
 
 
 def _place(claim: Claim) -> Place:

@@ -267,6 +267,22 @@ def test_what_could_not_be_given_back_is_with_the_next_change(engine: Engine, tm
     assert survey(tmp_path) == ([], [])
 
 
+def test_an_instance_that_counts_for_nothing_starts_although_nothing_can_be_written(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """A full disk used to keep a service that was asleep from waking."""
+    placer = engine("digits", resource="")
+    file_of(tmp_path, "digits").unlink()
+    file_of(tmp_path, "digits").mkdir()  # in the way of what would be written
+
+    assert isinstance(placer.place("digits-0", TWO), NoPlace)
+    assert isinstance(placer.place("digits-1", Limits()), Place)
+
+    file_of(tmp_path, "digits").rmdir()
+    assert isinstance(placer.place("digits-0", TWO), Place)
+    assert [one.instance for one in survey(tmp_path)[0]] == ["digits-1", "digits-0"]
+
+
 def test_a_placer_is_made_of_what_was_read(tmp_path: Path) -> None:
     content = python_service(
         metadata={"resource": "slow", "workspace_id": "team", "scheduling.spread.policy": "host"}
