@@ -41,8 +41,17 @@ class Kept:
 
     def overrides_with(self, key: str, value: object) -> tuple[str, ...]:
         """Its overrides, with this one in the place of an earlier one of the same key."""
-        others = [one for one in self.version.overrides if one.partition("=")[0].strip() != key]
-        return (*others, f"{key}={json.dumps(value)}")
+        return (*self._overrides_but(key), f"{key}={json.dumps(value)}")
+
+    def is_scaled(self, other: Kept) -> bool:
+        """Whether nothing but ``scale`` lies between the two."""
+        return "scale" in (self.version.kind, other.version.kind) and (
+            self.text == other.text
+            and self._overrides_but("metadata.instance") == other._overrides_but("metadata.instance")
+        )
+
+    def _overrides_but(self, key: str) -> list[str]:
+        return [one for one in self.version.overrides if one.partition("=")[0].strip() != key]
 
 
 class History:
@@ -93,9 +102,18 @@ class History:
 
     @property
     def previous(self) -> Kept | None:
-        """The version that held before the current one; None when there was none."""
+        """The version that held before the current one; None when there was none.
+
+        One that differs by nothing but ``scale``'s number of instances isn't meant: who rolls back wants the
+        model or the settings of before.
+        """
+        now = self.current
         replaced = [
-            one for one in self._kept.values() if one.version.state == "replaced" and one.version.replaced_at
+            one
+            for one in self._kept.values()
+            if one.version.state == "replaced"
+            and one.version.replaced_at
+            and not (now and now.is_scaled(one))
         ]
         return max(replaced, key=lambda one: (one.version.replaced_at, one.version.number), default=None)
 

@@ -89,6 +89,8 @@ class Operators:
         if self._running.stopping():
             return Readiness(ready=False, reasons=("the engine is shutting down",))
         fleet = self._running.supervisor.snapshot()
+        if self._running.plane.gate.paused and not fleet.stopped:
+            return Readiness(ready=False, reasons=("drained by the operator: eas-engine start ends that",))
         if fleet.asleep:  # whoever sends requests only where this says ready would never wake it
             return Readiness(ready=True, reasons=fleet.reasons)
         return Readiness(ready=not fleet.reasons, reasons=fleet.reasons)

@@ -72,11 +72,8 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
     rates, queue, threads, lag = (
         status[key] for key in ("rates", "queue", "threads", "event_loop_lag_seconds")
     )
-    ready = (
-        plain("ready", "green")
-        if status["ready"]
-        else plain("; ".join(status["reasons"]) or "not ready", "red")
-    )
+    word, colour = ("ready", "green") if status["ready"] else ("not ready", "red")
+    ready = plain("; ".join(status["reasons"]) or word, colour)
     rows = [
         ("state", ready),
         ("URL", status["url"]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.operations import Effect, Operation, OperationKind, OperationState
+from eas_engine.supervisor.lifecycle import State
 
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
@@ -22,6 +23,8 @@ class Entry:
     def __init__(self, record: Operation, clock: Clock) -> None:
         self.record = record
         self.stop = Stop()
+        self.release: int | None = None
+        """That it rolls out; None: whatever the instances are of."""
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -89,9 +92,13 @@ class Book:
 
     def observe(self, fleet: FleetSnapshot) -> None:
         """How many instances there are, for those that are under way."""
+        ready = [instance for instance in fleet.serving if instance.state is State.READY]
+        waits = "; ".join(host.reason for host in fleet.hosts if host.no_place)
         for entry in self.open():
+            release = entry.release or fleet.release
             entry.change(
                 wanted=fleet.wanted,
-                updated=sum(instance.release == fleet.release for instance in fleet.serving),
-                ready=fleet.ready_count,
+                updated=sum(instance.release == release for instance in ready),
+                ready=len(ready),
+                waits=waits if entry.record.state is not OperationState.PREPARING else "",
             )

@@ -53,6 +53,11 @@ class Releases:
         return tuple({path for path in found if path is not None})
 
     @property
+    def next(self) -> int:
+        """Number of the release that comes next."""
+        return self._latest + 1
+
+    @property
     def fleet(self) -> FleetSnapshot:
         """What the instances are like."""
         return self._fleet or self._all.supervisor.snapshot()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eas_engine.configuration import Checked, Configured, read
 from eas_engine.objective import parse
@@ -18,6 +18,8 @@ from eas_engine.spec import ConfigurationError, Machine
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
     from eas_engine.history import History, Kept
+
+_UNSEEN: Final = "files were not looked at: if those of the model or the processor are new, it is a rollout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ class Targets:
         )
         found = plan(current.loaded, checked.loaded)
         warnings = tuple(str(problem) for problem in checked.warnings)
-        return Target(checked, replace(found, warnings=warnings), version, text)
+        notes = (_UNSEEN,) if found.effect is Effect.NOTHING else ()
+        return Target(checked, replace(found, warnings=warnings, notes=notes), version, text)
 
 
 def refuse_what_cannot_be(target: Target, asked: Update) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from eas_engine.artifacts.fetching.progress import LogProgress
 from eas_engine.configuration import Configured, configured, look_around
-from eas_engine.errors import ConfigurationError
+from eas_engine.errors import ConfigurationError, StartError
 from eas_engine.operations import (
     Asked,
     Drain,
@@ -251,11 +251,14 @@ class Updates:
         async def carry_out(entry: Entry) -> None:
             try:
                 await self._carry_out(entry, target, asked)
+            except StartError as error:
+                entry.end(OperationState.FAILED, str(error))
             finally:
                 self._settle(entry)
 
         entry = self._works.begin(kind, by, carry_out, target.plan.effect, OperationState.PREPARING)
-        entry.change(version=target.kept.version.number if target.kept else self.current.version)
+        number = target.kept.version.number if target.kept else self.current.version
+        entry.change(version=number, warnings=target.plan.warnings)
         self._busy = self._latest = entry
         return entry
 
@@ -272,12 +275,15 @@ class Updates:
             target = self._targets.keep(target)
             made = replace(made, version=target.number)
             entry.change(
-                version=target.number, effect=Effect.ROLLOUT, reason="what lies at an address is new"
+                version=target.number,
+                effect=Effect.ROLLOUT,
+                reason="the files of the model or the processor are new",
             )
         if asked is not None and (asked.canary or asked.shadow):
             await self._try_out(entry, target, made, hold, asked)
             return
-        entry.change(state=OperationState.ROLLING)
+        entry.release = self.releases.next
+        entry.change(state=OperationState.ROLLING, updated=0)
         before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(made)
         status = await self.releases.roll_out(made, hold, wanted)
         self._see_rollout(entry, made, status, (before, wanted))

@@ -14,6 +14,8 @@ from eas_engine.operations import Version
 
 TEXT = '{"name": "digits"}'
 
+OTHER = TEXT.replace("}", " }")
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
@@ -69,6 +71,17 @@ def test_going_back_makes_the_version_that_was_left_the_previous_one(kept: Histo
     assert kept.previous is not None
     assert kept.previous.version.number == third
     assert kept.find(second) is not None
+
+
+def test_who_rolls_back_means_what_was_before_the_numbers_of_instances(kept: History) -> None:
+    first = complete(kept, text=OTHER, at=1.0)
+    complete(kept, at=2.0)
+    for at in (3.0, 4.0):
+        of = kept.add(version("scale", f"metadata.instance={at:.0f}"), TEXT)
+        kept.settle(of.version.number, "current", at=at)
+
+    assert kept.previous is not None
+    assert kept.previous.version.number == first
 
 
 def test_a_version_that_failed_leaves_the_current_one_alone(kept: History, directory: Path) -> None:

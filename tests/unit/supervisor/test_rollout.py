@@ -161,10 +161,26 @@ fleets = st.lists(members, max_size=12).map(
     lambda some: [replace(one, number=number) for number, one in enumerate(some)]
 )
 bounds = st.sampled_from([Bounds(1, 0), Bounds(0, 1), Bounds(2, 1), Bounds(3, 8)])
-probes = st.integers(0, 3)
-courses = st.builds(Course, st.integers(0, 8), st.just(3), st.just(3), bounds, probes=probes) | st.builds(
-    Course, st.integers(0, 8), st.just(3), st.just(1), bounds, st.just(True), st.booleans(), probes=probes
+rollouts = st.builds(
+    Course,
+    wanted=st.integers(0, 8),
+    release=st.just(3),
+    base=st.just(1),
+    bounds=bounds,
+    rolling=st.just(True),
+    trusted=st.booleans(),
 )
+calm = st.builds(
+    Course,
+    wanted=st.integers(0, 8),
+    release=st.just(3),
+    base=st.just(3),
+    bounds=bounds,
+    probes=st.integers(0, 3),
+)
+courses = (
+    rollouts | calm
+)  # as Intent makes them: what replaces nothing is trusted, and a rollout keeps no probe
 
 
 def ready_count(fleet: list[Member]) -> int:
@@ -191,6 +207,12 @@ class Sim:
 
     def __init__(self, fleet: list[Member], course: Course) -> None:
         self.fleet, self.course = fleet, course
+        self.trust()
+
+    def trust(self) -> None:
+        """A release of which an instance is ready is worth more than a try."""
+        if any(one.release == self.course.release and one.ready for one in self.fleet):
+            self.course = replace(self.course, trusted=True)
 
     def decide(self) -> Decision:
         made = decide(self.fleet, self.course)
@@ -208,8 +230,7 @@ class Sim:
             self.fleet.remove(one)
             if not one.leaving:
                 self.fleet.append(replace(one, state=R))
-        if any(one.release == self.course.release and one.ready for one in self.fleet):
-            self.course = replace(self.course, trusted=True)
+        self.trust()
         return bool(going)
 
 

@@ -83,7 +83,7 @@ async def test_the_same_file_rolls_out_when_what_lies_at_its_addresses_is_new(tm
         done = await service.end(service.update(text=service.file(model_config="one")))
 
         assert (done.state, done.effect, done.version) == (DONE, Effect.ROLLOUT, 2)
-        assert done.reason == "what lies at an address is new"
+        assert done.reason == "the files of the model or the processor are new"
         assert len(service.hosts.made) == 2
         assert service.states == ["replaced", "current"]
 
