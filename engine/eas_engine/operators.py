@@ -146,7 +146,7 @@ class Operators:
         shown = without_secrets(checked.loaded.spec.model_dump(mode="json", by_alias=True))
         return shown if isinstance(shown, dict) else None
 
-    async def autoscale(self) -> Mapping[str, object] | None:
+    async def autoscale(self) -> Mapping[str, object]:
         """The autoscaler's settings, last decisions and samples."""
         scaler = self._running.scaler
         return document(scaler.settings, scaler.decisions(), scaler.samples())

@@ -98,8 +98,8 @@ class QuietService:
     async def configuration(self, version: int) -> Mapping[str, object] | None:
         return None
 
-    async def autoscale(self) -> Mapping[str, object] | None:
-        return None
+    async def autoscale(self) -> Mapping[str, object]:
+        return {"settings": None}
 
     async def comparison(self) -> Mapping[str, object] | None:
         return None
@@ -125,7 +125,7 @@ class Fleet(QuietService):
         self.history: list[Event] = []
         self.lines: list[LogLine] = []
         self.held: list[Version] = []
-        self.settings: Mapping[str, object] | None = None
+        self.settings: Mapping[str, object] = {"settings": None}
         self.tried: Mapping[str, object] | None = None
         self.running = [InstanceStatus(name="digits-0", state="READY", pids=(NOBODY,), uptime=1.0, threads=5)]
         self.threads: set[str] = set()
@@ -180,7 +180,7 @@ class Fleet(QuietService):
     async def configuration(self, version: int) -> Mapping[str, object] | None:
         return {"name": self.name, "token": "********"}
 
-    async def autoscale(self) -> Mapping[str, object] | None:
+    async def autoscale(self) -> Mapping[str, object]:
         return self.settings
 
     async def comparison(self) -> Mapping[str, object] | None:

@@ -80,8 +80,8 @@ class AdminSource(Protocol):
         """The effective configuration of a version without its secrets; None when it isn't kept."""
         ...
 
-    async def autoscale(self) -> Mapping[str, object] | None:
-        """The autoscaler's settings and last decisions as JSON; None without one."""
+    async def autoscale(self) -> Mapping[str, object]:
+        """The autoscaler's settings (None without one), last decisions and samples as JSON."""
         ...
 
     async def comparison(self) -> Mapping[str, object] | None:

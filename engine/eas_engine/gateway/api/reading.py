@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from starlette.responses import Response
 
@@ -117,10 +116,9 @@ class Reading:
                 method="GET",
                 path="/autoscale",
                 name="getAutoscale",
-                about="The autoscaler: its settings and its last decisions with their figures.",
+                about="The autoscaler: its settings (null without one), its last decisions and their figures.",
                 handle=self._autoscale,
                 answers={200: Content(about="The autoscaler.", schema="Autoscale")},
-                errors=(404,),
             ),
             Page(
                 method="GET",
@@ -182,17 +180,12 @@ class Reading:
         return Answer({**documents.version(found), "configuration": holds})
 
     async def _autoscale(self, _call: Call) -> Response:
-        return await self._json(self._source.autoscale, "the service has no autoscaler")
+        return Answer(await self._gateway.ask(self._source.autoscale, self._patience))
 
     async def _canary(self, _call: Call) -> Response:
-        return await self._json(self._source.comparison, "there is no canary and no shadow")
-
-    async def _json(
-        self, question: Callable[[], Coroutine[Any, Any, Mapping[str, object] | None]], absent: str
-    ) -> Response:
-        found = await self._gateway.ask(question, self._patience)
+        found = await self._gateway.ask(self._source.comparison, self._patience)
         if found is None:
-            raise ApiError(404, absent)
+            raise ApiError(404, "there is no canary and no shadow")
         return Answer(found)
 
 

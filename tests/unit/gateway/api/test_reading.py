@@ -88,9 +88,7 @@ def test_numbers_that_there_are_not(page: str, number: str) -> None:
 
 def test_what_there_is_not() -> None:
     with serving(Fleet()) as port:
-        assert ask(port, f"{ROOT}/autoscale") == (
-            404, {"error": "the service has no autoscaler", "problems": []},
-        )  # fmt: skip
+        assert ask(port, f"{ROOT}/autoscale") == (200, {"settings": None})
         assert ask(port, f"{ROOT}/canary") == (
             404, {"error": "there is no canary and no shadow", "problems": []},
         )  # fmt: skip
