@@ -116,7 +116,7 @@ class Reading:
                 method="GET",
                 path="/autoscale",
                 name="getAutoscale",
-                about="The autoscaler: its settings (null without one), its last decisions and their figures.",
+                about="The autoscaler: its settings (null without one), its last decisions, their figures.",
                 handle=self._autoscale,
                 answers={200: Content(about="The autoscaler.", schema="Autoscale")},
             ),
