@@ -120,7 +120,8 @@ class Deeds:
         await self._expect(0, "update", self._file())
 
     async def rollback(self) -> None:
-        """The version before."""
+        """The version before; there is one, after an update."""
+        await self.good_update()
         await self._expect(0, "rollback")
 
     async def stop_and_start(self) -> None:

@@ -10,6 +10,7 @@ import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ class RefusedByEngineError(StartError):
     def __init__(self, text: str, exit_status: int) -> None:
         super().__init__(text)
         self.exit_status = exit_status  # type: ignore[misc]
+
+
+class BusyError(RefusedByEngineError):
+    """Its loop did not come round to answer: 503. It may the next time."""
 
 
 def find(state_dir: Path | None) -> tuple[list[Found], list[str]]:
@@ -137,7 +142,7 @@ def who() -> str:
 
 
 def _good(answer: tuple[int, Any]) -> Any:
-    """What it says, unless it says no. Errors: RefusedByEngineError."""
+    """What it says, unless it says no. Errors: RefusedByEngineError, BusyError."""
     code, value = answer
     if code in (200, 202):
         return value
@@ -146,6 +151,8 @@ def _good(answer: tuple[int, Any]) -> Any:
     for one in value.get("problems", ()):
         if str(one.get("message")) not in text:
             text += f"\n  {_problem(one)}"
+    if code == HTTPStatus.SERVICE_UNAVAILABLE:
+        raise BusyError(text, 1)
     raise RefusedByEngineError(text, 2 if code in (400, 403, 413, 422) else 1)
 
 

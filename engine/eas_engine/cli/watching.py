@@ -6,6 +6,7 @@ import os
 import select
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 import typer
 
-from eas_engine.cli.engines import get
+from eas_engine.cli.engines import BusyError, get
 from eas_engine.cli.told import complain
 from eas_engine.state import Found, default_root
 from eas_engine.telemetry.logs import wants_bars
@@ -23,6 +24,9 @@ Operation = Mapping[str, Any]
 Instances = list[Mapping[str, Any]]
 
 LOOK = 0.1  # seconds between two looks
+BUSY = (
+    30.0  # seconds for which an engine may be too busy to say how it is: the operation goes on all the same
+)
 _EACH = 5  # looks between two at the instances, which cost the engine more
 
 
@@ -80,13 +84,24 @@ def _looks(engine: Found, operation: Operation, *, instances: bool) -> Iterator[
     count = 0
     while True:
         if instances and count % _EACH == 0:
-            seen = get(engine, "/instances")["instances"]
+            seen = _get(engine, "/instances")["instances"]
         yield operation, seen
         if settled(operation):
             return
         select.select([], [], [], LOOK)
-        operation = get(engine, f"/operations/{operation['number']}")
+        operation = _get(engine, f"/operations/{operation['number']}")
         count += 1
+
+
+def _get(engine: Found, path: str) -> Any:
+    until = time.monotonic() + BUSY
+    while True:
+        try:
+            return get(engine, path)
+        except BusyError:
+            if time.monotonic() >= until:
+                raise
+        select.select([], [], [], LOOK)
 
 
 def _view(engine: Found) -> AbstractContextManager[View]:

@@ -10,15 +10,19 @@ import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
+from eas_engine.cli import watching
+from eas_engine.cli.engines import BusyError
 from eas_engine.cli.progress import Live
 from eas_engine.gateway.api import documents
 from eas_engine.gateway.api.answers import plain
 from eas_engine.operations import Effect, Operation, OperationState
+from eas_engine.state import Found
 from support.clock import FakeClock
 from support.fleet import EPOCH, Fleet
 from support.running import command, engine, line_of
@@ -158,3 +162,22 @@ def test_an_engine_that_ends_meanwhile_is_said(tmp_path: Path) -> None:
     assert (process.returncode, out) == (1, "")
     assert "doesn't answer" in err
     assert "Traceback" not in err
+
+
+def test_an_engine_that_is_too_busy_to_say_how_it_is_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rolling, done = (
+        plain(documents.operation(one)) for one in (OPERATION, replace(OPERATION, state=DONE, ended=EPOCH))
+    )
+    answers = iter([BusyError("the loop did not answer", 1), BusyError("the loop did not answer", 1), done])
+
+    def get(_engine: Found, _path: str) -> Any:
+        answer = next(answers)
+        if isinstance(answer, BusyError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(watching, "get", get)
+    found = cast("Found", SimpleNamespace(path=tmp_path, record=SimpleNamespace(name="digits")))
+    assert watching.watch(found, rolling) == done
