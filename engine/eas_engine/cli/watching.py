@@ -24,9 +24,7 @@ Operation = Mapping[str, Any]
 Instances = list[Mapping[str, Any]]
 
 LOOK = 0.1  # seconds between two looks
-BUSY = (
-    30.0  # seconds for which an engine may be too busy to say how it is: the operation goes on all the same
-)
+BUSY = 30.0  # seconds for which an engine may be too busy to say how it is; the operation goes on
 _EACH = 5  # looks between two at the instances, which cost the engine more
 
 
