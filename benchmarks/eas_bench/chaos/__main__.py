@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from eas_bench.chaos.run import COMMAND, Outcome, Plan, run
-from eas_bench.spine.machine import Missing
-from eas_bench.spine.servers import NotServing
+from eas_bench.machine import Missing
+from eas_bench.servers import NotServing
 
 RUNS = ("kills", "retries", "poison")
 _POISON = 0.002

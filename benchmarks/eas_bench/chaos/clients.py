@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from eas_bench.spine.servers import Target
+from eas_bench.servers import Target
 
 HANGS_AFTER = 90.0
 """Seconds without an answer that count as none: three times the keepalive of the service."""

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import psutil
 
+from eas_bench import places
 from eas_bench.chaos.clients import Crowd
 from eas_bench.chaos.trend import Sample, Trend, trend
-from eas_bench.spine import places
-from eas_bench.spine.machine import Cores
-from eas_bench.spine.servers import Launch, NotServing, engine
+from eas_bench.machine import Cores
+from eas_bench.servers import Launch, NotServing, engine
 
 COMMAND = shlex.join([sys.executable, "-m", "eas_engine"])
 PROCESSOR = "chaos"

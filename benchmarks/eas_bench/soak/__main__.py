@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from eas_bench.chaos.run import COMMAND
+from eas_bench.machine import Missing
+from eas_bench.servers import NotServing
 from eas_bench.soak.deeds import WEIGHTS
 from eas_bench.soak.run import Outcome, run
-from eas_bench.spine.machine import Missing
-from eas_bench.spine.servers import NotServing
 
 DEEDS = ",".join(WEIGHTS)
 

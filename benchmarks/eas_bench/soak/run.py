@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eas_bench import places
 from eas_bench.chaos.clients import Crowd
 from eas_bench.chaos.run import COMMAND, Victims
 from eas_bench.chaos.trend import Sample, Trend, trend
+from eas_bench.machine import Cores
+from eas_bench.servers import Launch, engine
 from eas_bench.soak.deeds import WEIGHTS, Deeds
-from eas_bench.spine import places
-from eas_bench.spine.machine import Cores
-from eas_bench.spine.servers import Launch, engine
 
 PROCESSOR = "soak"
 _SAMPLE = 5.0

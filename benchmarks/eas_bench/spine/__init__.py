@@ -9,7 +9,6 @@ ratios is held against the bar. When the reference itself wavers by more than a 
 called unreliable.
 
 * ``figures`` (pure): what a run gives, percentiles, ratios. ``bars`` (pure): what is asked, and the verdicts.
-* ``machine``, ``places``: where it runs, on which cores, and what lies where.
-* ``servers``: reference and engine processes. ``load``: the clients. ``watch``: scrapes and probes.
+* ``load``: the clients.
 * ``scenarios``: what is run. ``report``: terminal, JSON, documentation.
 """

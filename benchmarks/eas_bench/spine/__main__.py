@@ -19,14 +19,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from eas_bench.spine import machine, places, report
+from eas_bench import machine, places
+from eas_bench.machine import Cores, Missing
+from eas_bench.servers import NotServing
+from eas_bench.spine import report
 from eas_bench.spine.bars import Verdict
 from eas_bench.spine.catalogue import SCENARIOS, measure
 from eas_bench.spine.figures import NoFigures
 from eas_bench.spine.load import prepare
-from eas_bench.spine.machine import Cores, Missing
 from eas_bench.spine.scenarios import Result, Setting
-from eas_bench.spine.servers import NotServing
 
 ENGINE = shlex.join([sys.executable, "-m", "eas_engine"])
 

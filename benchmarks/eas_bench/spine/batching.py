@@ -6,12 +6,13 @@ import http.client
 import subprocess
 import sys
 
-from eas_bench.spine import bars, places, servers, watch
+from eas_bench import places, servers, watch
+from eas_bench.machine import running_on
+from eas_bench.servers import NotServing, Target
+from eas_bench.spine import bars
 from eas_bench.spine.bars import Verdict
 from eas_bench.spine.figures import net_of_wire
-from eas_bench.spine.machine import running_on
 from eas_bench.spine.scenarios import SMALL, WARM, Result, Setting, Side, against, compared, rate, raw
-from eas_bench.spine.servers import NotServing, Target
 
 ROW = bytes(784 * 4)
 ANSWER = 10 * 4  # bytes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from eas_bench.machine import Ours, taken_by_others
 from eas_bench.spine import batching, scenarios
-from eas_bench.spine.machine import Ours, taken_by_others
 from eas_bench.spine.scenarios import Result, Setting
 
 SCENARIOS: Mapping[str, Callable[[Setting], Result]] = {

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eas_bench.spine import bars, servers, watch
+from eas_bench import servers, watch
+from eas_bench.machine import Cores
+from eas_bench.servers import Launch, Target
+from eas_bench.spine import bars
 from eas_bench.spine.bars import Bar, Verdict
 from eas_bench.spine.figures import ClosedRun, Pair, WrkRun, median, percentile, ratios, take_turns, wavering
 from eas_bench.spine.load import Clients, build_echo, build_java_echo
-from eas_bench.spine.machine import Cores
-from eas_bench.spine.servers import Launch, Target
 
 _RANDOM = random.Random(2)  # noqa: S311 - bodies that can't be guessed are of no use here
 SMALL = _RANDOM.randbytes(64)

@@ -9,7 +9,7 @@ import pytest
 
 from eas_bench.chaos.clients import Crowd, Tally, read_answer
 from eas_bench.chaos.trend import trend
-from eas_bench.spine.servers import Target
+from eas_bench.servers import Target
 
 GOOD = "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {size}\r\n\r\n{body}"
 

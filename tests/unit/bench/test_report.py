@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from eas_bench.spine import bars, places, report
+from eas_bench import places
+from eas_bench.spine import bars, report
 from eas_bench.spine.bars import Verdict
 
 RUN = {"rate": 100000.0, "p50_ms": 0.6, "p99_ms": 0.9}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from eas_bench.machine import Cores, Missing, tool
+from eas_bench.servers import NotServing, Target, reference
 from eas_bench.spine import scenarios
-from eas_bench.spine.machine import Cores, Missing, tool
-from eas_bench.spine.servers import NotServing, Target, reference
 
 EVERY = frozenset(os.sched_getaffinity(0))
 LIKE = Target(0, "/api/predict/echo", ("Authorization: abc",))

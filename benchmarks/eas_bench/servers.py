@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from eas_bench.spine import places
-from eas_bench.spine.machine import running_on
+from eas_bench import places
+from eas_bench.machine import running_on
 
 READY_WITHIN = 60.0  # seconds
 STOPS_WITHIN = 45.0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from eas_bench.spine.servers import get
+from eas_bench.servers import get
 
 SCRAPE_EVERY = 1.0  # seconds
 PROBE_EVERY = 0.02

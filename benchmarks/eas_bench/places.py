@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eas_bench.spine.machine import Missing
+from eas_bench.machine import Missing
 
-BENCHMARKS = Path(__file__).resolve().parents[2]
+BENCHMARKS = Path(__file__).resolve().parents[1]
 NATIVE = BENCHMARKS / "native"
 PROCESSORS = BENCHMARKS / "processors"
 HEADERS = BENCHMARKS.parent / "sdk" / "cpp" / "include"

@@ -1,0 +1,169 @@
+"""What a run leaves behind: the JSON that ``--json`` writes, and that reports and comparisons read.
+
+Everything that measures makes a :class:`Run`, everything that shows or judges takes one; nothing else is
+passed between them. Times are seconds and counted from the start of the measured part unless a name says
+otherwise; latencies are whole microseconds. The token and the signature's key never get in here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+FORMAT: Final = "eas-bench.run/1"
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class NoRecord(Exception):
+    """A file isn't the record of a run; the message says which and why."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Asked(_Part):
+    """Whom the requests went to, and what they were."""
+
+    url: str
+    protocol: Literal["http", "grpc"] = "http"
+    method: str = "POST"
+    body_bytes: Annotated[list[Count], Field(min_length=1)]  # one for each body that is sent in turns
+    authentication: Literal["none", "token", "signature"] = "none"
+
+
+class Load(_Part):
+    """How they were sent.
+
+    ``open``: at times fixed in advance (``rate`` a second), latency counted from the intended time, so that a
+    server that stalls is charged for all who would have come meanwhile. ``closed``: each of ``connections``
+    sends its next request when it has its answer, latency counted from the sending.
+    """
+
+    kind: Literal["open", "closed"]
+    rate: Annotated[float, Field(gt=0)] | None = None
+    arrivals: Literal["constant", "poisson", "bursts"] | None = None
+    connections: Annotated[int, Field(gt=0)]  # open: the most there may be at once
+    duration: Annotated[float, Field(gt=0)]
+    warm_up: Seconds = 0
+    timeout: Annotated[float, Field(gt=0)]
+    processes: Annotated[int, Field(gt=0)] = 1
+    seed: int = 0
+
+
+class Percentiles(_Part):
+    """Of latencies, in microseconds, from an HDR histogram of three significant digits."""
+
+    p50: Count
+    p90: Count
+    p99: Count
+    p999: Count
+    max: Count
+
+
+class Tally(_Part):
+    """What became of the requests of a stretch of time."""
+
+    sent: Count
+    statuses: dict[str, Count]  # "200" -> how many answers
+    failures: dict[str, Count]  # no whole answer: "timeout", "reset", "refused", "malformed", "unsent"...
+    bytes_sent: Count
+    bytes_received: Count
+
+
+class Interval(_Part):
+    """One stretch of the run, a second as a rule: requests are counted where they ended."""
+
+    start: Seconds
+    seconds: Annotated[float, Field(gt=0)]
+    tally: Tally
+    latency: Percentiles | None  # of all answers; None: there was none
+
+
+class Reading(_Part):
+    """What was read off the server at one moment of the run."""
+
+    at: float
+    requests: dict[str, float] = {}  # counters since the server's start, by name ("queue_seconds_sum"...)
+    gauges: dict[str, float] = {}  # "queue_depth", "ready"...
+    processes: list[Process] = []
+
+
+class Process(_Part):
+    """One process of the server at one moment."""
+
+    name: str  # "engine", "echo-0"...
+    pid: int
+    cpu_seconds: Seconds  # user and system since its start
+    memory_bytes: Count  # resident
+    threads: Count
+    descriptors: Count | None = None  # None: may not be read
+
+
+class Generator(_Part):
+    """Whether the load tester itself kept up."""
+
+    limit: Annotated[float, Field(gt=0)] | None  # requests/s that it could do by itself; None: not measured
+    late_p99: Count  # microseconds between intended and real sending (open loop)
+    cpu_seconds: Seconds
+    invalid: list[str] = []  # reasons why the figures say nothing about the server
+
+
+class Run(_Part):
+    """One run, whole."""
+
+    format: Literal["eas-bench.run/1"] = FORMAT
+    title: str
+    taken: str  # ISO 8601, UTC
+    machine: dict[str, str]
+    versions: dict[str, str]
+    asked: Asked
+    load: Load
+    seconds: Annotated[float, Field(gt=0)]  # how long the measured part really was
+    tally: Tally
+    latency: dict[str, str]  # status or "all" -> HDR histogram of microseconds (its own compressed base64)
+    intervals: list[Interval]
+    generator: Generator
+    readings: list[Reading] = []
+    notes: list[str] = []  # what a reader should know, in words
+
+    @property
+    def answers(self) -> int:
+        """How many came back whole, whatever their status."""
+        return sum(self.tally.statuses.values())
+
+    @property
+    def good(self) -> int:
+        """How many of them were 2xx."""
+        return sum(count for status, count in self.tally.statuses.items() if status.startswith("2"))
+
+    @property
+    def errors(self) -> int:
+        """How many requests had another end: another status, or no whole answer."""
+        return self.answers - self.good + sum(self.tally.failures.values())
+
+
+def write(run: Run, path: Path) -> None:
+    """Into a file, as one JSON document; raises OSError."""
+    path.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Run:
+    """What :func:`write` wrote; raises NoRecord."""
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except OSError as error:
+        raise NoRecord(f"{path}: can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise NoRecord(f"{path}: is no JSON; expected a file that `eas-bench run --json` wrote") from None
+    try:
+        return Run.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise NoRecord(f"{path}: is no record of a run: {where}: {first['msg']}") from None
