@@ -39,7 +39,7 @@ CORE = {
 }
 EXTRAS = {
     *("tensorflow", "torch", "onnx", "caffe", "pmml", "xgboost", "lightgbm", "catboost", "sklearn"),
-    *("java", "grpc", "oss", "gpu", "examples", "all"),
+    *("java", "grpc", "oss", "gpu", "bench", "examples", "all"),
 }
 
 
@@ -86,7 +86,10 @@ def test_it_brings_the_command_and_the_license(wheel: zipfile.ZipFile) -> None:
     commands = configparser.ConfigParser()
     commands.read_string(metadata(wheel, "entry_points.txt"))
 
-    assert dict(commands["console_scripts"]) == {"eas-engine": "eas_engine.cli:main"}
+    assert dict(commands["console_scripts"]) == {
+        "eas-engine": "eas_engine.cli:main",
+        "eas-bench": "eas_bench.cli:main",
+    }
     assert "Apache License" in metadata(wheel, "licenses/LICENSE")
 
 
