@@ -9,6 +9,9 @@
 
 The caller holds the lock of the state directory. What can't be read is left alone and named in ``problems``:
 an engine starts without its history rather than not at all.
+
+What changes it waits for the disk, so a running engine calls that in its disk's thread (``disk``), one at a
+time, while its loop reads: what is read is never changed, only replaced, once the disk has it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -61,7 +65,7 @@ class History:
         self, directory: Path, kept: Mapping[int, Kept], current: int, problems: Sequence[str]
     ) -> None:
         self._directory = directory
-        self._kept = dict(kept)
+        self._kept: Mapping[int, Kept] = dict(kept)  # replaced, never changed
         self._current = current
         self._latest = max(kept, default=0)  # number that was given; also to what can't be read
         self.problems = tuple(problems)
@@ -119,7 +123,7 @@ class History:
 
     def versions(self) -> tuple[Version, ...]:
         """All, oldest first."""
-        return tuple(self._kept[number].version for number in sorted(self._kept))
+        return tuple(one.version for _, one in sorted(self._kept.items(), key=itemgetter(0)))
 
     def find(self, number: int) -> Kept | None:
         """The version with this number."""
@@ -157,7 +161,7 @@ class History:
         number = self._latest + 1
         one = Kept(replace(version, number=number, digest=digest(text, version.overrides)), text)
         self._write(one)
-        self._kept[number] = one
+        self._kept = {**self._kept, number: one}
         self._latest = number
         self._forget()
         return one
@@ -180,7 +184,7 @@ class History:
         one = self._kept[number]
         changed = Kept(replace(one.version, **fields), one.text)
         self._write(changed)
-        self._kept[number] = changed
+        self._kept = {**self._kept, number: changed}
 
     def _write(self, one: Kept) -> None:
         path = self._directory / f"{_stem(one.version.number)}.json"
@@ -188,10 +192,11 @@ class History:
         private_files.write(path, data, 0o600, durable=True)
 
     def _forget(self) -> None:
-        for number in sorted(self._kept)[:-KEPT]:
-            if number != self._current:
-                (self._directory / f"{_stem(number)}.json").unlink(missing_ok=True)
-                del self._kept[number]
+        old = [number for number in sorted(self._kept)[:-KEPT] if number != self._current]
+        for number in old:
+            (self._directory / f"{_stem(number)}.json").unlink(missing_ok=True)
+        if old:
+            self._kept = {number: one for number, one in self._kept.items() if number not in old}
 
 
 def digest(text: str, overrides: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from eas_engine.clock import Clock
     from eas_engine.supervisor.place import Limits, NoPlace, Place
-    from eas_engine.supervisor.pools.placer import LedgerPlacer
+    from eas_engine.supervisor.pools.placing import Placing
     from eas_engine.supervisor.reconcile import Supervisor
 
 PAUSE: Final = 1.0
@@ -34,7 +34,7 @@ class Moving:
     """
 
     def __init__(
-        self, supervisor: Supervisor, placer: LedgerPlacer, clock: Clock, log: Callable[..., object]
+        self, supervisor: Supervisor, placer: Placing, clock: Clock, log: Callable[..., object]
     ) -> None:
         self._supervisor, self._placer, self._clock, self._log = supervisor, placer, clock, log
         self._rebalancer: Rebalancer | None = None
@@ -63,20 +63,20 @@ class Moving:
         """Look once a second while there are rules, until cancelled."""
         while True:
             await self._on.wait()
-            self.step()
+            await self.step()
             await self._clock.sleep(PAUSE)
 
-    def step(self) -> None:
+    async def step(self) -> None:
         """Do what is to be done now. A rollout replaces every instance, and puts it where it belongs."""
         rollout = self._supervisor.snapshot().rollout
         if self._rebalancer is not None and (rollout is None or rollout.state != "rolling"):
-            self._rebalancer.step()
+            await self._rebalancer.step()
 
     # -- Fleet
 
     def seats(self) -> Sequence[Seat]:
         """See ``Fleet``."""
-        groups = {claim.instance: claim.group for claim in self._placer.claims}
+        groups = self._placer.groups
         return [
             Seat(one.name, groups[one.name], one.state is State.READY, one.leaving)
             for one in self._supervisor.snapshot().serving
@@ -93,15 +93,23 @@ class Moving:
         there = len(staying) == fleet.wanted + fleet.probes and _UP_OR_DOWN.issuperset(staying)
         return bool(fleet.wanted) and not fleet.stopping and not changing and there
 
-    def start_in(self, group: str) -> str | None:
-        """See ``Fleet``."""
+    async def start_in(self, group: str) -> str | None:
+        """See ``Fleet``. The place is found first; whom it is for is said when it is, and still wanted."""
         pools = [one for one in self._placer.choices if one.name == group]
+        before, limits = self._rebalancer, self._supervisor.limits
+        reserved = await self._placer.reserve(limits, pools)
+        if reserved is None:
+            return None
 
-        def place(instance: str, limits: Limits) -> Place | NoPlace:
-            return self._placer.place_in(instance, limits, pools)
+        def place(instance: str, wanted: Limits) -> Place | NoPlace:
+            if wanted != limits:
+                return NoPlace("its limits have changed")
+            return self._placer.take(reserved, instance)
 
-        name = self._supervisor.probe(place)
-        if name is not None:
+        name = self._supervisor.probe(place) if self._rebalancer is before else None
+        if name is None:
+            self._placer.leave(reserved)
+        else:
             self._log("probe", instance=name, group=group)
         return name
 

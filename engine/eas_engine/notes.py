@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eas_engine.clock import Clock
+    from eas_engine.disk import Disk
     from eas_engine.operations import EventKind
     from eas_engine.telemetry.logs import Logs
 
@@ -27,10 +28,10 @@ _TOLD: Final[Mapping[str, EventKind]] = {
 class Notes:
     """Of one engine. ``info`` and ``warning`` are ``supervisor.instance.Hooks``."""
 
-    def __init__(self, state: Path, logs: Logs, clock: Clock) -> None:
+    def __init__(self, state: Path, logs: Logs, clock: Clock, disk: Disk) -> None:
         self._logs = logs
         self.tail = Tail()
-        self.events = Events(clock, state / "events.jsonl", self._logs.log.info)
+        self.events = Events(clock, state / "events.jsonl", self._logs.log.info, disk.later)
 
     def __repr__(self) -> str:
         return f"<Notes {self.events!r} {self.tail!r}>"

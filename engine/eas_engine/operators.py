@@ -120,11 +120,11 @@ class Operators:
 
     async def plan(self, asked: Update) -> Plan:
         """What an update would do. Errors: RefusedError."""
-        return self._running.updates.plan(asked)
+        return await self._running.updates.plan(asked)
 
     async def change(self, asked: Asked) -> Operation:
         """Begin it. Errors: StartError, RefusedError."""
-        return self._running.updates.change(asked)
+        return await self._running.updates.change(asked)
 
     async def operations(self) -> tuple[Operation, ...]:
         """Those that are remembered, oldest first."""
@@ -132,7 +132,7 @@ class Operators:
 
     async def versions(self) -> tuple[Version, ...]:
         """Those that are kept, oldest first."""
-        return self._running.parts.history.versions()
+        return await self._running.updates.versions()
 
     async def configuration(self, version: int) -> Mapping[str, object] | None:
         """The effective configuration of a version, without its secrets. Errors: ConfigurationError."""
@@ -140,7 +140,9 @@ class Operators:
         if kept is None:
             return None
         try:
-            checked = read(kept.text, Path(kept.version.source), kept.version.overrides)
+            checked = await asyncio.to_thread(
+                read, kept.text, Path(kept.version.source), kept.version.overrides
+            )
         except ConfigurationError as error:
             return {"unreadable": str(error)}
         shown = without_secrets(checked.loaded.spec.model_dump(mode="json", by_alias=True))

@@ -25,6 +25,7 @@ from eas_engine import __version__, assembly
 from eas_engine.announce import announce
 from eas_engine.artifacts.resolve import Places
 from eas_engine.clock import Clock, SystemClock, wait_until
+from eas_engine.disk import Disk
 from eas_engine.errors import ConfigurationError, StartError
 from eas_engine.gateway.admin import AdminServer
 from eas_engine.gateway.entrance import Entrance
@@ -44,11 +45,13 @@ from eas_engine.supervisor.autoscale.driver import Scaler
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import execute
 from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
+from eas_engine.supervisor.pools.placing import Placing
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Release, RolloutStatus, TrialStatus
 from eas_engine.supervisor.scene import Scenes
 from eas_engine.telemetry.logs import Logs, StderrLogs
 from eas_engine.telemetry.metrics import Metrics, service_labels
+from eas_engine.telemetry.watch import Watch
 from eas_engine.telemetry.window import Window
 from eas_engine.updates.joined import Joined
 from eas_engine.updates.planes import PlaneLanes
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eas_engine.configuration import Configured
+    from eas_engine.gateway.access import AccessLog
     from eas_engine.options import ServeOptions
     from eas_engine.spec import Machine
     from eas_engine.supervisor.observe import FleetSnapshot
@@ -86,6 +90,7 @@ class Engine:
         self._parts, self._logs, self._clock = parts, logs, clock
         self._started = clock.now()
         self._stop = asyncio.Event()
+        self._hangup = asyncio.Event()
         self._token = parts.token
         self._stopping = self._stopped = False
         self._signals = 0
@@ -94,13 +99,16 @@ class Engine:
         """From the first host to the last answer; the exit status."""
         self._loop = asyncio.get_running_loop()
         first = self._parts.first
-        self._notes = Notes(self._parts.state.path, self._logs, self._clock)
+        self._disk = Disk(self._clock, self._not_written)
+        self._notes = Notes(self._parts.state.path, self._logs, self._clock, self._disk)
         self._plane = assembly.plane(self._parts, self._logs, self._clock)
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
         self._enforcer = assembly.enforcer(self._parts, self._logs)
-        self._placer = LedgerPlacer.of(first.loaded, self._parts.root)
+        self._ledger = LedgerPlacer.of(first.loaded, self._parts.root)
+        self._placer = Placing(self._ledger, self._disk)
         self._supervisor = self._supervise(first)
+        self._placer.found = self._supervisor.placed
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         self._updates = Updates(self._joined(), first)
         self._gauge = Gauge(self._plane, self._supervisor.snapshot, self._enforcer.usage, self._clock)
@@ -121,16 +129,17 @@ class Engine:
         )
         self._admin_port = admin.start()
         try:
-            return await self._serve()
+            with Watch(self._window, self._logs.log.warning):
+                return await self._serve()
         finally:
             await asyncio.to_thread(admin.stop)
             await asyncio.to_thread(self._enforcer.close)
-            await asyncio.to_thread(self._enforcer.close)
+            await self._disk.close()
 
     async def _serve(self) -> int:
         entrance = Entrance(self._parts.listener, self._plane.front, self._clock)
         await entrance.open()
-        self._publish(self._parts.first)
+        await self._publish(self._parts.first)
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(one)
@@ -141,6 +150,7 @@ class Engine:
                     self._updates.run(),
                     self._scaler.run(),
                     self._moving.run(),
+                    self._reread(),
                 )
             ]
             supervision = tasks.create_task(self._supervisor.run())
@@ -184,6 +194,7 @@ class Engine:
             supervisor=self._supervisor,
             lanes=PlaneLanes(self._plane),
             history=self._parts.history,
+            disk=self._disk,
             events=self._notes.events,
             logs=self._logs,
             clock=self._clock,
@@ -215,7 +226,7 @@ class Engine:
         )
 
     def _release(self, number: int, of: Configured) -> Release:
-        self._placer.wishes = Wishes.of(of.loaded.spec)
+        self._ledger.wishes = Wishes.of(of.loaded.spec)
         return Release(number, of.version, assembly.settings(of, self._parts.sdk))
 
     def _places(self, in_use: tuple[Path, ...]) -> Places:
@@ -239,10 +250,10 @@ class Engine:
 
     # -- what holds
 
-    def _adopt(self, of: Configured) -> None:
+    async def _adopt(self, of: Configured) -> None:
         """A configuration holds from now on: what needs no new process applies."""
         service, state = of.loaded.spec, self._parts.state
-        self._token = state.token(service.token, generate=service.generate_token)
+        self._token = await self._disk.do(state.token, service.token, generate=service.generate_token)
         if self._token is not None:
             self._logs.hide(self._token.text)
         self._logs.describe(service.name, service.metadata.workspace_id, service.labels)
@@ -252,9 +263,13 @@ class Engine:
         self._moving.configure(float(service.metadata.rollout_timeout))
         self._metrics = self._labelled(of)
         try:
-            self._publish(of)
+            await self._publish(of)
         except ConfigurationError as error:  # the disk is full, say: it holds all the same
             self._logs.log.warning("what commands find the engine by can't be written", reason=str(error))
+
+    def _not_written(self, error: Exception) -> None:
+        """Of what nobody waits for: the file of events tells by itself what it can't."""
+        self._logs.log.warning("what was left to do on disk could not be done", reason=str(error))
 
     def _changed(self, fleet: FleetSnapshot) -> None:
         self._plane.observe(fleet)
@@ -291,12 +306,12 @@ class Engine:
         self._updates.releases.on_trial(status)
 
     def _place_as_before(self) -> None:
-        self._placer.wishes = Wishes.of(self._updates.current.loaded.spec)
+        self._ledger.wishes = Wishes.of(self._updates.current.loaded.spec)
 
     def _admin_url(self) -> str:
         return f"http://{reachable(self._parts.options.admin_host)}:{self._admin_port}"
 
-    def _publish(self, of: Configured) -> None:
+    async def _publish(self, of: Configured) -> None:
         parts, options = self._parts, self._parts.options
         self._record = EngineRecord(
             name=of.loaded.spec.name,
@@ -314,13 +329,13 @@ class Engine:
             token_file=str(self._token.file) if self._token else None,
             workspace_id=of.loaded.spec.metadata.workspace_id,
         )
-        parts.state.publish(self._record)
+        await self._disk.do(parts.state.publish, self._record)
 
     # -- the beginning
 
     async def _when_ready(self) -> None:
         await self._supervisor.wait_ready()
-        self._updates.started()
+        await self._updates.started()
         self._configure_scaler(stopped=False)
         self._moving.configure(float(self._updates.current.loaded.spec.metadata.rollout_timeout))
         if self._parts.options.announce:
@@ -337,30 +352,35 @@ class Engine:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled, number)
         self._loop.add_signal_handler(signal.SIGUSR1, self._reopen)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reread)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
 
     def _reopen(self) -> None:
         """Logs were rotated. Without an access log it is no reason to end, which the signal would be."""
         access = self._parts.access
-        if access is None:
-            return
+        if access is not None:
+            self._disk.later(partial(self._open_anew, access))
+
+    def _open_anew(self, access: AccessLog) -> None:
         try:
             access.reopen()
         except OSError as error:
             self._logs.log.warning("the access log could not be opened anew", reason=error.strerror)
 
-    def _reread(self) -> None:
-        """Update to what the file says now; one that can't be taken changes nothing."""
+    async def _reread(self) -> None:
+        """At each SIGHUP, update to what the file says now; one that can't be taken changes nothing."""
         options = self._parts.options
-        try:
-            text = read_text(options.config)
-            source = str(options.config.absolute())
-            asked = Update(by="SIGHUP", text=text, source=source, overrides=options.overrides)
-            operation = self._updates.change(asked)
-        except StartError as error:
-            self._logs.log.warning("SIGHUP: refused, and nothing was changed", reason=str(error))
-        else:
-            self._logs.log.info("SIGHUP: the file was read again", operation=operation.number)
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            try:
+                text = await asyncio.to_thread(read_text, options.config)
+                source = str(options.config.absolute())
+                asked = Update(by="SIGHUP", text=text, source=source, overrides=options.overrides)
+                operation = await self._updates.change(asked)
+            except StartError as error:
+                self._logs.log.warning("SIGHUP: refused, and nothing was changed", reason=str(error))
+            else:
+                self._logs.log.info("SIGHUP: the file was read again", operation=operation.number)
 
     def _signalled(self, number: int) -> None:
         self._signals += 1

@@ -29,7 +29,7 @@ class GroupedFleet:
     def steady(self) -> bool:
         return self.calm
 
-    def start_in(self, group: str) -> str | None:
+    async def start_in(self, group: str) -> str | None:
         if self.held(group) >= self.room[group]:
             self.log.append(f"full {group}")
             return None

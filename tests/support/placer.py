@@ -1,12 +1,30 @@
-"""A machine with so many places: implements ``eas_engine.supervisor.place.Placer``."""
+"""A machine with so many places, and the thread of a disk that is always ready."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from eas_engine.supervisor.place import Limits, NoPlace, Place
+
+T = TypeVar("T")
+
+
+class AtOnce:
+    """Implements ``pools.placing.Thread``."""
+
+    async def do(self, work: Callable[[], T], /) -> T:
+        return work()
+
+    def later(self, work: Callable[[], object], /) -> None:
+        work()
 
 
 class FakePlacer:
-    """``room``: how many instances fit; None: as many as come. ``asked`` has every question, in order."""
+    """Implements ``eas_engine.supervisor.place.Placer``.
+
+    ``room``: how many instances fit; None: as many as come. ``asked`` has every question, in order.
+    """
 
     def __init__(self, room: int | None = None) -> None:
         self.room = room

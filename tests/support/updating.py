@@ -14,6 +14,7 @@ from eas_engine.artifacts.fetching.progress import SilentProgress
 from eas_engine.artifacts.resolve import Places
 from eas_engine.clock import SystemClock
 from eas_engine.configuration import Configured, configured, read
+from eas_engine.disk import Disk
 from eas_engine.history import History
 from eas_engine.operations import Asked, Operation, Update, Version
 from eas_engine.spec import this_machine
@@ -128,6 +129,8 @@ class Service:
         self.hosts = WillingHosts()
         self.events = Events(clock)
         self.adopted: list[Configured] = []
+        self.lost: list[Exception] = []
+        self.disk = Disk(clock, self.lost.append)
         self.supervisor = Supervisor(
             self._release(1, first),
             FakeChannels(),
@@ -141,12 +144,13 @@ class Service:
                 supervisor=self.supervisor,
                 lanes=self.lanes,
                 history=history,
+                disk=self.disk,
                 events=self.events,
                 logs=Logs(lambda _: None, clock),
                 clock=clock,
                 release=self._release,
                 places=lambda in_use: places(directory, in_use),
-                adopt=self.adopted.append,
+                adopt=self._adopt,
                 machine=this_machine,
             ),
             first,
@@ -161,18 +165,21 @@ class Service:
     def _tried_out(self, status: TrialStatus) -> None:
         self.updates.releases.on_trial(status)
 
+    async def _adopt(self, of: Configured) -> None:
+        self.adopted.append(of)
+
     def _release(self, number: int, of: Configured) -> Release:
         return Release(number, of.version, assembly.settings(of, self.directory))
 
     def file(self, **more: Any) -> str:
         return json.dumps(PLAIN | more)
 
-    def update(self, *overrides: str, text: str | None = None, **how: Any) -> Operation:
+    async def update(self, *overrides: str, text: str | None = None, **how: Any) -> Operation:
         """Ask for one; its operation at its beginning."""
-        return self.ask(Update(by="me", text=text, overrides=overrides, **how))
+        return await self.ask(Update(by="me", text=text, overrides=overrides, **how))
 
-    def ask(self, asked: Asked) -> Operation:
-        return self.updates.change(asked)
+    async def ask(self, asked: Asked) -> Operation:
+        return await self.updates.change(asked)
 
     def now(self, operation: Operation) -> Operation:
         """What it has become."""
@@ -181,6 +188,7 @@ class Service:
     async def end(self, operation: Operation) -> Operation:
         """Wait until it is over."""
         await self.until(lambda: self.now(operation).state.is_over)
+        assert await self.disk.settled(60)
         return self.now(operation)
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -231,10 +239,12 @@ async def serving(directory: Path, *overrides: str, **more: Any) -> AsyncIterato
         ]
         try:
             await service.supervisor.wait_ready()
-            service.updates.started()
+            await service.updates.started()
             yield service
         finally:
             await service.supervisor.stop(0)
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await service.disk.close()
+            assert service.lost == []

@@ -16,12 +16,14 @@ from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.place import Limits
 from eas_engine.supervisor.pools.ledger import Ledger
 from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
+from eas_engine.supervisor.pools.placing import Placing
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Release, Strategy
 from eas_engine.supervisor.settings import Processor, Settings
 from support.channel import FakeChannels
 from support.clock import FakeClock, settle
 from support.hosts import FakeHosts
+from support.placer import AtOnce
 from support.pools import machine
 
 TWO = Limits(cpu=2)
@@ -34,7 +36,8 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.clock, self.hosts = FakeClock(), FakeHosts()
-        self.placer = self.placer_of(root, "d")
+        self.ledger = self.placer_of(root, "d")
+        self.placer = Placing(self.ledger, AtOnce())
         self.other = self.placer_of(root, "other")
         self.other.place("other-0", Limits(cpu=3))
         self.supervisor = Supervisor(
@@ -45,6 +48,7 @@ class World:
             clock=self.clock,
             execute=self.hosts,
         )
+        self.placer.found = self.supervisor.placed
         self.log: list[str] = []
         self.moving = Moving(
             self.supervisor, self.placer, self.clock, lambda event, **_: self.log.append(event)
@@ -69,7 +73,7 @@ class World:
         await settle()
 
     def groups(self) -> dict[str, str]:
-        return {one.instance: one.group for one in self.placer.claims}
+        return {one.instance: one.group for one in self.ledger.claims}
 
     def ready(self) -> int:
         return self.supervisor.snapshot().ready_count
@@ -93,7 +97,7 @@ async def world(root: Path) -> AsyncIterator[World]:
         for task in (moving, supervision):
             task.cancel()
         await asyncio.gather(moving, supervision, return_exceptions=True)
-        assert made.placer.claims == ()
+        assert made.ledger.claims == ()
 
 
 async def test_they_move_up_one_after_the_other_when_there_is_room(tmp_path: Path) -> None:
@@ -135,7 +139,7 @@ async def test_a_probe_that_was_never_started_gives_its_place_back(tmp_path: Pat
     async with world(tmp_path) as one:
         one.other.leave("other-0")
         one.clock.jump(60.0)
-        one.moving.step()
+        await one.moving.step()
         assert one.groups()["d-2"] == "fast"
         one.supervisor.stop_service()
         await settle()
@@ -148,13 +152,13 @@ async def test_without_rebalancing_probes_leave_and_no_other_comes(tmp_path: Pat
         one.other.leave("other-0")
         await one.clock.advance(60.0)
         assert one.probes() == 1
-        one.placer.wishes = replace(one.placer.wishes, rebalancing=False)
+        one.ledger.wishes = replace(one.ledger.wishes, rebalancing=False)
         one.moving.configure(PATIENCE)
         await settle()
         await one.leave()
         await one.clock.advance(200.0)
         assert (one.groups(), one.probes()) == ({"d-0": "slow", "d-1": "slow"}, 0)
-        one.placer.wishes = replace(one.placer.wishes, rebalancing=True)
+        one.ledger.wishes = replace(one.ledger.wishes, rebalancing=True)
         one.moving.configure(PATIENCE)
         await one.clock.advance(60.0)
         assert one.probes() == 1
@@ -202,7 +206,7 @@ async def test_a_rollout_takes_a_probe_along(tmp_path: Path) -> None:
         fleet = one.supervisor.snapshot()
         assert [(seen.release, seen.state) for seen in fleet.instances] == [(2, State.READY)] * 2
         assert fleet.probes == 0
-        assert len(one.placer.claims) == 2
+        assert len(one.ledger.claims) == 2
 
 
 async def test_of_two_probes_the_one_that_is_ready_takes_a_place(tmp_path: Path) -> None:
@@ -210,7 +214,7 @@ async def test_of_two_probes_the_one_that_is_ready_takes_a_place(tmp_path: Path)
         one.other.leave("other-0")
         pools = one.placer.choices[:1]
         for _ in range(2):
-            assert one.supervisor.probe(lambda name, limits: one.placer.place_in(name, limits, pools))
+            assert one.supervisor.probe(lambda name, limits: one.ledger.place_in(name, limits, pools))
         await settle()
         one.hosts.last.hello()
         one.hosts.last.ready()

@@ -84,6 +84,7 @@ class Host:
         self._history = History()
         self._quarters: Quarters | None = None
         self._no_place = ""
+        self._looking = False
         self._leave_by = math.inf
         self._why_leaving = ""
         self._hello: Hello | None = None
@@ -124,6 +125,7 @@ class Host:
             grace=settings.grace,
             crash_block=settings.crash_block,
             no_place=self._no_place,
+            looking=self._looking,
             why_leaving=self._why_leaving,
         )
         life = self._life
@@ -153,19 +155,26 @@ class Host:
         self._history.begin()
         self._quarters = quarters
         self._no_place = ""
+        self._looking = False
         self._leave_by = math.inf
+        self._tell()
+
+    def wait_until_placed(self) -> None:
+        """A place is being looked for; ``look_again`` tells of it."""
+        self._looking = True
         self._tell()
 
     def wait_for_place(self, why: str, until: float) -> None:
         """There is no place for it; one is looked for again at ``until``."""
         if why != self._no_place:
             self._all.hooks.warn("no_place", instance=self.instance, reason=why)
-        self._no_place = why
+        self._no_place, self._looking = why, False
         self._history.next_start = until
         self._tell()
 
     def look_again(self) -> None:
         """There may be a place now."""
+        self._looking = False
         if self._no_place:
             self._history.next_start = self._clock.now()
 

@@ -96,6 +96,8 @@ class HostSnapshot:
     """It is kept as it is when it crashes."""
     no_place: str = ""
     """Why it has no place to run at, if that is what it waits for."""
+    looking: bool = False
+    """A place is being looked for; until that is over nothing more can be done for it."""
     why_leaving: str = ""
     """For people; empty unless it leaves for a reason of its own."""
 

@@ -84,8 +84,11 @@ class Needs:
 class Placer(Protocol):
     """Finds places. Each call is synchronous and quick; a place is held from ``place`` to ``leave``."""
 
-    def place(self, instance: str, limits: Limits) -> Place | NoPlace:
-        """A place for the instance; the one that it has when it has one."""
+    def place(self, instance: str, limits: Limits) -> Place | NoPlace | None:
+        """A place for the instance; the one that it has when it has one.
+
+        None: it isn't known yet. Whoever made the placer hears of it, and tells ``Supervisor.placed``.
+        """
         ...
 
     def leave(self, instance: str) -> None:

@@ -88,7 +88,11 @@ def wake_at(fleet: FleetSnapshot, policy: Policy) -> float:
     """When ``plan`` will have something to do even if nothing happens; infinite if never."""
     waits = [host.leave_by for host in fleet.hosts if is_live(host) and not host.killed]
     waits += [host.call_by for host in fleet.hosts if host.state is State.WARMING and not host.killed]
-    waits += [host.next_start for host in fleet.hosts if host.state is State.CRASHED or host.no_place]
+    waits += [
+        host.next_start
+        for host in fleet.hosts
+        if (host.state is State.CRASHED or host.no_place) and not host.looking
+    ]
     waits += [policy.rollout_by] if policy.rollout_by is not None else []
     waits += [policy.tried.by] if policy.tried is not None and policy.tried.by is not None else []
     return min(waits, default=math.inf)
@@ -190,6 +194,8 @@ def _next(host: HostSnapshot, *, now: float) -> Action | None:
     match host.state:
         case State.STOPPED:
             return Remove(host.seat)
+        case State.PENDING | State.CRASHED if host.looking:
+            return None
         case State.PENDING if not host.no_place or host.next_start <= now:
             return Start(host.seat, host.release)
         case State.WARMING if host.call_by <= now:

@@ -239,6 +239,10 @@ class Supervisor:
         self._changed()
         return name
 
+    def placed(self, instance: str) -> None:
+        """The placer knows now whether there is a place for that instance, for which it was asked."""
+        self._seats.placed(instance)
+
     def relieve(self, instance: str) -> None:
         """That instance leaves and none comes for it: a probe has taken its place, or it is one that failed.
 
@@ -279,6 +283,11 @@ class Supervisor:
         return [host.name for host in meant]
 
     # -- for those who ask
+
+    @property
+    def limits(self) -> Limits:
+        """What an instance of the running release may use."""
+        return self._intent.running.settings.limits
 
     def snapshot(self) -> FleetSnapshot:
         """What is now."""

@@ -76,11 +76,20 @@ class Seats:
         if quarters is None or not any(mate.state in LIVE for mate in mates):
             limits = host.settings.limits
             place = self._placer.place(host.instance, limits)
+            if place is None:
+                host.wait_until_placed()
+                return None
             if isinstance(place, NoPlace):
                 host.wait_for_place(place.reason, self._all.clock.now() + PLACE_SECONDS)
                 return None
             quarters = self._quarters[seat.instance] = Quarters(host.instance, place, limits)
         return host, quarters
+
+    def placed(self, instance: str) -> None:
+        """The placer knows now whether there is a place for it."""
+        for host in self.named(instance):
+            host.look_again()
+        self._changed()
 
     def remove(self, seat: Seat) -> None:
         """The host has stopped; with the last one of its instance the place is free."""

@@ -13,6 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,13 +29,19 @@ LARGEST: Final = 4 << 20  # bytes
 class Events:
     """One service's history since the engine started, and its file.
 
-    ``tell`` is called on the loop; ``since`` from any thread.
+    ``tell`` is called on the loop; ``since`` from any thread. ``later`` runs what writes, in the order in
+    which it is given.
     """
 
     def __init__(
-        self, clock: Clock, file: Path | None = None, log: Callable[..., None] | None = None
+        self,
+        clock: Clock,
+        file: Path | None = None,
+        log: Callable[..., None] | None = None,
+        later: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
         self._clock = clock
+        self._later = later
         self._file = file
         self._log = log
         self._events: deque[Event] = deque(maxlen=REMEMBERED)
@@ -71,23 +78,24 @@ class Events:
         if self._log is not None and not logged:
             self._log(text, event_kind=kind, **({"by": by} if by else {}))
         if self._file is not None:
-            self._append(self._file, event)
+            self._later(partial(_append, self._file, event))
 
     def since(self, number: int) -> tuple[Event, ...]:
         """Those behind ``number``, oldest first; 0: all that are remembered."""
         return tuple(event for event in tuple(self._events) if event.number > number)
 
-    def _append(self, path: Path, event: Event) -> None:
-        line = json.dumps(asdict(event), default=str).encode() + b"\n"
-        with contextlib.suppress(OSError, ConfigurationError):
-            if path.exists() and path.stat().st_size + len(line) > LARGEST:
-                _halve(path)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            file = os.open(path, flags, 0o600)
-            try:
-                os.write(file, line)
-            finally:
-                os.close(file)
+
+def _append(path: Path, event: Event) -> None:
+    line = json.dumps(asdict(event), default=str).encode() + b"\n"
+    with contextlib.suppress(OSError, ConfigurationError):
+        if path.exists() and path.stat().st_size + len(line) > LARGEST:
+            _halve(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.open(path, flags, 0o600)
+        try:
+            os.write(file, line)
+        finally:
+            os.close(file)
 
 
 def _halve(path: Path) -> None:

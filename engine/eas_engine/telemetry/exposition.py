@@ -95,6 +95,8 @@ FAMILIES = (
     Family("eas_instance_scratch_bytes", _G, "Bytes that it wrote, if they are limited", ("instance",)),
     Family("eas_event_loop_lag_seconds", _G, "How late the gateway's loop wakes, moving average"),
     Family("eas_event_loop_lag_max_seconds", _G, "How late it woke at worst in the last minute"),
+    Family("eas_event_loop_held", _C, "How often it woke more than 250 ms late"),
+    Family("eas_event_loop_held_seconds", _C, "How late in all when it did"),
     Family("eas_engine_cpu_seconds", _C, "Processor time of the engine process"),
     Family("eas_engine_memory_bytes", _G, "Resident memory of the engine process"),
     Family("eas_engine_open_fds", _G, "Open file descriptors of the engine process"),
@@ -193,6 +195,8 @@ class ServiceCollector(Collector):
         return {
             "eas_event_loop_lag_seconds": self._window.lag,
             "eas_event_loop_lag_max_seconds": self._window.lag_max,
+            "eas_event_loop_held": self._window.held,
+            "eas_event_loop_held_seconds": self._window.held_seconds,
             "eas_engine_cpu_seconds": measured.cpu,
             "eas_engine_memory_bytes": measured.memory,
             "eas_engine_open_fds": open_files(self._process),

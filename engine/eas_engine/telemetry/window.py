@@ -8,13 +8,14 @@ GIL or without: what is read there is never changed, only replaced.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eas_engine.clock import Clock
 from eas_engine.telemetry.counters import Counters
 
 PERIOD = 0.1  # seconds between two heartbeats
+HELD = 0.25  # seconds of lateness from which on the loop counts as held
 SPAN = 10.0  # seconds that rates and quantiles look back
 _LAG_BINS, _LAG_BIN = 6, 10.0  # the largest lag of the last minute, in bins of ten seconds
 _NOTES = int(SPAN) + 1
@@ -48,6 +49,16 @@ class Window:
         self._counters = counters
         self._beat = clock.now()
         self._average = 0.0
+        self.beating = False
+        """Whether the loop's lateness means something: it has come round, and isn't ending."""
+        self.beats = 0
+        """How often the loop came round."""
+        self.held = 0
+        """How often it was late by more than ``HELD``."""
+        self.held_seconds = 0.0
+        """By how much in all."""
+        self.on_held: Callable[[float], object] = lambda _: None
+        """Told how late it was, each time."""
         self._bins: tuple[tuple[int, float], ...] = ()
         self._notes: tuple[_Note, ...] = (self._note(),)
 
@@ -73,15 +84,23 @@ class Window:
 
     async def run(self) -> None:
         """For ever, until it is cancelled."""
-        while True:
-            due = self._clock.now() + PERIOD
-            await self._clock.sleep(PERIOD)
-            self.beat(self._clock.now() - due)
+        try:
+            while True:
+                due = self._clock.now() + PERIOD
+                await self._clock.sleep(PERIOD)
+                self.beat(self._clock.now() - due)
+                self.beating = True
+        finally:
+            self.beating = False
 
     def beat(self, late: float) -> None:
         """The loop came round, ``late`` seconds after it should have."""
         late = max(0.0, late)
         self._beat = self._clock.now()
+        self.beats += 1
+        if late > HELD:
+            self.held, self.held_seconds = self.held + 1, self.held_seconds + late
+            self.on_held(late)
         self._average += _WEIGHT * (late - self._average)
         index = self._bin()
         if self._bins and self._bins[-1][0] == index:

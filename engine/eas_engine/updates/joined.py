@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from eas_engine.artifacts.resolve import Places
     from eas_engine.clock import Clock
     from eas_engine.configuration import Configured
+    from eas_engine.disk import Disk
     from eas_engine.history import History
     from eas_engine.operations import Update
     from eas_engine.spec import Machine
@@ -64,17 +65,18 @@ class Joined:
     Attributes:
         release: what hosts are started from, for a number and a configuration.
         places: where artifacts are kept, while these workspaces are in use.
-        adopt: the configuration holds: apply what needs no new process.
+        adopt: the configuration holds: apply what needs no new process. Errors: ConfigurationError.
         machine: this machine as it is now, with its settings. Errors: ConfigurationError.
     """
 
     supervisor: Supervisor
     lanes: Lanes
     history: History
+    disk: Disk
     events: Events
     logs: Logs
     clock: Clock
     release: Callable[[int, Configured], Release]
     places: Callable[[tuple[Path, ...]], Places]
-    adopt: Callable[[Configured], None]
+    adopt: Callable[[Configured], Awaitable[None]]
     machine: Callable[[], Machine]

@@ -138,7 +138,7 @@ class Releases:
         for number in [number for number in self._made_of if number not in needed]:
             del self._made_of[number]
             if number in self._held:
-                self._held.pop(number).close()
+                self._all.disk.later(self._held.pop(number).close)
 
     async def until(self, condition: Callable[[], bool], by: float = math.inf) -> bool:
         """Wait for it, looking whenever the instances have changed; False: ``by`` has come before."""

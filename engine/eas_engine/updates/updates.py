@@ -12,7 +12,9 @@ superseded. A release that is tried out (a canary, a shadow) must be promoted or
 *Numbers of instances* belong to no release: ``scale`` acts at once, also during an update, and becomes a
 version of its own when that is over.
 
-Everything here runs on the engine's loop; only fetching is in a thread.
+Everything here runs on the engine's loop, and never holds it: configurations are read and artifacts fetched
+in threads, versions are kept and marked in that of the disk. So whatever is asked for is looked at anew when
+the answer is there: what holds may have changed meanwhile.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from eas_engine.operations import (
     Start,
     Stop,
     Update,
+    Version,
 )
 from eas_engine.updates.book import Book, Entry
 from eas_engine.updates.fetching import WatchedProgress
@@ -53,6 +56,8 @@ from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
 from eas_engine.updates.works import Works
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eas_engine.supervisor.observe import FleetSnapshot
     from eas_engine.supervisor.release import Release, RolloutStatus
     from eas_engine.updates.joined import Joined
@@ -60,6 +65,8 @@ if TYPE_CHECKING:
 _INSTANCE: Final = "metadata.instance"
 _LOOK: Final = 1.0  # seconds between two looks at a canary's figures
 _SOON: Final = 0.02
+_PATIENCE: Final = 1.0  # seconds for a version to be written before others read which there are
+_AT_ONCE: Final = (Effect.AT_ONCE, Effect.INSTANCES)
 _ON_ITS_WAY: Final = ("preparing", "trying")
 
 
@@ -86,6 +93,10 @@ class Updates:
         self._works = Works(joined, self._ended)
         self._instances = Instances(joined, self.releases, self._works, lambda: self.current.loaded.spec)
         self._targets = Targets(joined.history, joined.clock, joined.machine)
+        self._accepting = (
+            asyncio.Lock()
+        )  # of what takes reading or writing; in the order in which it was asked
+        self._holding = asyncio.Lock()
         self._preparing = asyncio.Lock()
         self._busy: Entry | None = None  # its preparations or its rollout are under way
         self._latest: Entry | None = (
@@ -111,9 +122,9 @@ class Updates:
         finally:
             self.releases.close()
 
-    def started(self) -> None:
+    async def started(self) -> None:
         """An instance of the first version is ready: it holds, for whoever starts after a crash."""
-        self._mark(self.current.version, "current")
+        await self._mark(self.current.version, "current")
 
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
@@ -122,48 +133,65 @@ class Updates:
 
     # -- what operators ask
 
-    def plan(self, asked: Update) -> Plan:
+    async def plan(self, asked: Update) -> Plan:
         """What an update would do. Errors: RefusedError."""
-        return self._targets.asked(asked, self.current).plan
+        return (await self._read(lambda current: self._targets.asked(asked, current))).plan
 
-    def change(self, asked: Asked) -> Operation:
+    async def versions(self) -> tuple[Version, ...]:
+        """Those that are kept, oldest first. What is being written down is waited for, within reason."""
+        await self._all.disk.settled(_PATIENCE)
+        return self._all.history.versions()
+
+    async def change(self, asked: Asked) -> Operation:
         """Begin it. Errors: StartError, RefusedError; then nothing was changed."""
         match asked:
-            case Update():
-                entry = self._update(asked)
-            case Scale():
-                entry = self._scale(asked)
-            case Restart():
-                entry = self._restart(asked)
-            case Rollback():
-                entry = self._roll_back(asked)
             case Promote():
                 entry = self._promote(asked)
             case Replace():
                 entry = self._instances.replace(asked)
             case Stop() | Start() | Drain():
                 entry = self._instances.turn(asked)
+            case Rollback(version=None) if self._is_under_way:
+                entry = self._begin_to_undo(asked)
             case _:
-                assert_never(asked)
+                async with self._accepting:
+                    entry = await self._accept(asked)
         return entry.record
 
-    def _update(self, asked: Update) -> Entry:
-        target = self._targets.asked(asked, self.current)
-        refuse_what_cannot_be(target, asked)
-        self._refuse_during_a_trial()
-        look_around(target.checked)
-        return self._set_out("update", asked.by, target, asked)
+    async def _accept(self, asked: Update | Scale | Restart | Rollback) -> Entry:
+        match asked:
+            case Update():
+                return await self._update(asked)
+            case Scale():
+                return await self._scale(asked)
+            case Restart():
+                return await self._restart(asked)
+            case Rollback():
+                return await self._roll_back(asked)
+            case _:
+                assert_never(asked)
 
-    def _scale(self, asked: Scale) -> Entry:
+    async def _update(self, asked: Update) -> Entry:
+        def look(current: Configured) -> Target:
+            target = self._targets.asked(asked, current)
+            refuse_what_cannot_be(target, asked)
+            return target
+
+        target = await self._read(look)
+        self._refuse_during_a_trial()
+        await asyncio.to_thread(look_around, target.checked)
+        return await self._set_out("update", asked.by, target, asked)
+
+    async def _scale(self, asked: Scale) -> Entry:
         refuse_out_of_bounds(asked.instances, self.current.loaded.spec)
-        before = self._all.supervisor.snapshot().wanted
+        target = await self._scaled_to(asked)  # what can't be is refused now, also during an update
+        if self._busy is None:
+            await self._hold_scaled(target)
         if self._busy is not None:
-            self._scaled_to(asked)  # what can't be is refused now, not when the update is over
             self._scaled = asked
-        else:
-            self._hold_scaled(asked)
-            if self._trial is not None:
-                self._trial.scaled = asked
+        elif self._trial is not None:
+            self._trial.scaled = asked
+        before = self._all.supervisor.snapshot().wanted
         self._all.supervisor.scale(asked.instances)
         text = f"{before} -> {asked.instances} instances"
         self._all.events.tell("scaled", text, by=asked.by, before=before, after=asked.instances)
@@ -176,17 +204,19 @@ class Updates:
 
         return self._works.begin("scale", asked.by, scaled, Effect.INSTANCES)
 
-    def _restart(self, asked: Restart) -> Entry:
+    async def _restart(self, asked: Restart) -> Entry:
         self._refuse_during_a_trial()
-        kept = self._targets.kept(self.current)
-        target = self._targets.again(kept, self.current, kind=kept.version.kind, by=kept.version.by)
-        return self._set_out("restart", asked.by, replace(target, plan=Plan(effect=Effect.ROLLOUT)))
 
-    def _roll_back(self, asked: Rollback) -> Entry:
-        if asked.version is None and (self._busy is not None or self._trial is not None):
-            return self._works.begin(
-                "rollback", asked.by, lambda entry: self._undo(entry, asked.by), Effect.ROLLOUT
-            )
+        def look(current: Configured) -> Target:
+            kept = self._targets.kept(current)
+            target = self._targets.again(kept, current, kind=kept.version.kind, by=kept.version.by)
+            return replace(target, plan=Plan(effect=Effect.ROLLOUT))
+
+        return await self._set_out("restart", asked.by, await self._read(look))
+
+    async def _roll_back(self, asked: Rollback) -> Entry:
+        if asked.version is None and self._is_under_way:
+            return self._begin_to_undo(asked)
         self._refuse_during_a_trial()
         history = self._all.history
         kept = history.previous if asked.version is None else history.find(asked.version)
@@ -196,9 +226,24 @@ class Updates:
             raise RefusedError(f"there is no {lacking} (there are: {known})")
         if kept.version.number == self.current.version and self._busy is None:
             raise RefusedError(f"version {kept.version.number} is the current one")
-        target = self._targets.again(kept, self.current, kind="rollback", by=asked.by)
-        look_around(target.checked)
-        return self._set_out("rollback", asked.by, target)
+        target = await self._read(
+            lambda current: self._targets.again(kept, current, kind="rollback", by=asked.by)
+        )
+        await asyncio.to_thread(look_around, target.checked)
+        return await self._set_out("rollback", asked.by, target)
+
+    def _begin_to_undo(self, asked: Rollback) -> Entry:
+        return self._works.begin(
+            "rollback", asked.by, lambda entry: self._undo(entry, asked.by), Effect.ROLLOUT
+        )
+
+    async def _read(self, look: Callable[[Configured], Target]) -> Target:
+        """What ``look`` makes of the configuration that holds, in a thread. Errors: RefusedError."""
+        while True:
+            current = self.current
+            target = await asyncio.to_thread(look, current)
+            if self.current is current:
+                return target
 
     def _promote(self, asked: Promote) -> Entry:
         trial = self._trial
@@ -220,6 +265,12 @@ class Updates:
 
     # -- refusals
 
+    @property
+    def _is_under_way(self) -> bool:
+        """Whether there is something to undo; what applies at once will be done in a moment."""
+        rolling = self._busy is not None and self._busy.record.effect not in _AT_ONCE
+        return rolling or self._trial is not None
+
     def _refuse_during_a_trial(self) -> None:
         if self._trial is not None:
             raise RefusedError(
@@ -230,49 +281,69 @@ class Updates:
 
     # -- seeing it through
 
-    def _ended(self, entry: Entry) -> None:
+    async def _ended(self, entry: Entry) -> None:
         """An operation is over; what had to wait for it doesn't any more."""
+        await self._give_way(entry)
+        await self._settle(entry)
+
+    async def _give_way(self, entry: Entry) -> None:
+        """It is no longer what is under way; a number of instances that was asked for meanwhile holds."""
+        if self._busy is entry:
+            async with self._accepting:
+                await self._leave_off(entry)
+
+    async def _leave_off(self, entry: Entry) -> None:
         if self._busy is entry:
             self._busy = None
             asked, self._scaled = self._scaled, None
-            self._hold_scaled(asked)
+            if asked is not None:
+                await self._hold_what_was_scaled(asked)
 
-    def _set_out(self, kind: OperationKind, by: str, target: Target, asked: Update | None = None) -> Entry:
+    async def _set_out(
+        self, kind: OperationKind, by: str, target: Target, asked: Update | None = None
+    ) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
-        latest = self._latest
         if self._busy is not None:
             target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
         if target.plan.effect is not Effect.NOTHING:
-            target = self._targets.keep(target)
+            target = await self._keep(target)
+            await self._refuse_late(target)
+        latest = self._latest
         if latest is not None:
             latest.change(reason=f"another {kind} took its place")
             latest.stop.set()
-
-        async def carry_out(entry: Entry) -> None:
-            try:
-                await self._carry_out(entry, target, asked)
-            except StartError as error:
-                entry.end(OperationState.FAILED, str(error))
-            finally:
-                self._settle(entry)
-
-        entry = self._works.begin(kind, by, carry_out, target.plan.effect, OperationState.PREPARING)
+        entry = self._works.begin(
+            kind,
+            by,
+            lambda entry: self._carry_out(entry, target, asked),
+            target.plan.effect,
+            OperationState.PREPARING,
+        )
         number = target.kept.version.number if target.kept else self.current.version
         entry.change(version=number, warnings=target.plan.warnings)
         self._busy = self._latest = entry
         return entry
 
+    async def _refuse_late(self, target: Target) -> None:
+        """What was under way may have become a trial while the version was written. Errors: RefusedError."""
+        try:
+            self._refuse_during_a_trial()
+        except RefusedError as error:
+            if target.kept is not None and target.kept.version.state in _ON_ITS_WAY:
+                await self._mark(target.number, "failed", str(error))
+            raise
+
     async def _carry_out(self, entry: Entry, target: Target, asked: Update | None) -> None:
-        if target.plan.effect in (Effect.AT_ONCE, Effect.INSTANCES):
+        if target.plan.effect in _AT_ONCE:
             await self._apply(entry, target)
             return
         made, hold = await self._prepare(entry, target)
         if target.plan.effect is Effect.NOTHING:
             if made.artifacts.is_like(self.current.artifacts):
-                hold.close()
+                self._all.disk.later(hold.close)
                 entry.end(OperationState.DONE, "nothing is new")
                 return
-            target = self._targets.keep(target)
+            target = await self._keep(target)
             made = replace(made, version=target.number)
             entry.change(
                 version=target.number,
@@ -286,13 +357,14 @@ class Updates:
         entry.change(state=OperationState.ROLLING, updated=0)
         before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(made)
         status = await self.releases.roll_out(made, hold, wanted)
-        self._see_rollout(entry, made, status, (before, wanted))
+        await self._see_rollout(entry, made, status, (before, wanted))
 
     async def _apply(self, entry: Entry, target: Target) -> None:
         """What needs no new release holds at once; whatever comes from then on starts from there."""
-        before = self._all.supervisor.snapshot().wanted
-        lost = self._hold(self._alike(target))
-        self._ended(entry)
+        async with self._accepting:  # whoever asks for something meanwhile finds it done
+            before = self._all.supervisor.snapshot().wanted
+            lost = await self._hold(self._alike(target))
+            await self._leave_off(entry)
         if self._all.supervisor.snapshot().wanted != before:
             await self._instances.wait(entry)
         entry.end(OperationState.DONE, lost)
@@ -318,17 +390,19 @@ class Updates:
                 made = await asyncio.to_thread(hold.enter_context, context)
             entry.stop.check()
         except BaseException:
-            hold.close()
+            self._all.disk.later(hold.close)
             raise
         return made, hold
 
-    def _see_rollout(
+    async def _see_rollout(
         self, entry: Entry, made: Configured, status: RolloutStatus, numbers: tuple[int, int]
     ) -> None:
         """Its end is known. ``numbers``: of instances that were wanted before it, and by it."""
         if status.state == "done":
-            lost = self._hold(made)
-            entry.end(OperationState.DONE, lost or entry.record.reason)
+            reason = entry.record.reason
+            lost = await self._hold(made)
+            await self._give_way(entry)
+            entry.end(OperationState.DONE, lost or reason)
         elif status.state == "superseded":
             entry.end(OperationState.SUPERSEDED, entry.record.reason or "another rollout took its place")
         else:
@@ -336,6 +410,7 @@ class Updates:
             before = back(self.current.loaded.spec, numbers, now, self._scaled)
             if before is not None:
                 self._all.supervisor.scale(before)
+            await self._give_way(entry)
             lines = "".join(f"\n  {line}" for line in status.lines)
             entry.end(OperationState.FAILED, f"rolled back: {status.reason}{lines}")
 
@@ -358,8 +433,9 @@ class Updates:
         entry.change(state=OperationState.ROLLING)
         await self.releases.until(ready)
         if not end.done():
+            await self._mark(made.version, "trying")
+        if not end.done():
             entry.change(state=OperationState.TRYING)
-            self._mark(made.version, "trying")
             kind = "canary" if asked.canary else "shadow"
             share = asked.canary or asked.shadow or 0.0
             text = f"version {made.version} is tried out: a {kind} of {share:.4g}"
@@ -381,7 +457,7 @@ class Updates:
     async def _see_promotion(self, entry: Entry, trial: Trial) -> None:
         before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(trial.configured)
         status = await self.releases.promote(trial.release, trial.configured, wanted)
-        self._see_rollout(entry, trial.configured, status, (before, wanted))
+        await self._see_rollout(entry, trial.configured, status, (before, wanted))
         trial.entry.end(entry.record.state, entry.record.reason or "promoted")
 
     async def _undo(self, entry: Entry, by: str) -> None:
@@ -400,21 +476,27 @@ class Updates:
 
     # -- what holds
 
-    def _hold(self, made: Configured) -> str:
+    async def _hold(self, made: Configured) -> str:
         """The configuration holds from now on. Why the next start won't know that; as a rule it will."""
-        before, self.current = self.current, made
-        self._all.adopt(made)
-        if made.version == before.version:
-            return ""
-        text = f"version {made.version} took the place of version {before.version}"
-        self._all.events.tell("version", text, before=before.version, after=made.version)
-        lost = self._mark(made.version, "current")
+        async with self._holding:
+            before, self.current = self.current, made
+            await self._all.adopt(made)
+            if made.version == before.version:
+                return ""
+            text = f"version {made.version} took the place of version {before.version}"
+            self._all.events.tell("version", text, before=before.version, after=made.version)
+            lost = await self._mark(made.version, "current")
         return f"until the engine is started again: {lost}" if lost else ""
 
-    def _mark(self, number: int, state: str, reason: str = "") -> str:
+    async def _keep(self, target: Target) -> Target:
+        """The same, as a version of its own. Errors: ConfigurationError."""
+        return await self._all.disk.do(self._targets.keep, target)
+
+    async def _mark(self, number: int, state: str, reason: str = "") -> str:
         """Write down what became of a version. If that can't be done, why; it is so all the same."""
+        history, at = self._all.history, self._clock.wall()
         try:
-            self._all.history.settle(number, state, reason, at=self._clock.wall())
+            await self._all.disk.do(history.settle, number, state, reason, at=at)
         except ConfigurationError as error:
             self._all.logs.log.warning(
                 "the history of versions can't be written", version=number, state=state, reason=str(error)
@@ -429,28 +511,37 @@ class Updates:
         self._all.supervisor.scale(self._wanted(replace(self.current, loaded=loaded)))
         return replace(self.current, version=target.number, loaded=loaded, warnings=told)
 
-    def _hold_scaled(self, asked: Scale | None) -> None:
+    async def _hold_scaled(self, target: Target | None) -> None:
         """A number of instances becomes a version, unless it is that of the current one.
 
         An autoscaler goes on from any number, so there it is no more than where it goes on from.
         """
-        target = self._scaled_to(asked) if asked is not None else None
         if target is not None and target.plan.changes:
-            target = self._targets.keep(target)
-            self._hold(replace(self.current, version=target.number, loaded=target.checked.loaded))
+            target = await self._keep(target)
+            await self._hold(replace(self.current, version=target.number, loaded=target.checked.loaded))
 
-    def _scaled_to(self, asked: Scale) -> Target | None:
+    async def _hold_what_was_scaled(self, asked: Scale) -> None:
+        """The same for what is behind a change, whose end it doesn't concern."""
+        try:
+            await self._hold_scaled(await self._scaled_to(asked))
+        except StartError as error:  # the disk is full, say
+            text = "the number of instances is lost when the engine is started again"
+            self._all.logs.log.warning(text, instances=asked.instances, reason=str(error))
+
+    async def _scaled_to(self, asked: Scale) -> Target | None:
         """The current configuration with that number; None with an autoscaler. Errors: RefusedError."""
         if self.current.loaded.spec.autoscaler is not None:
             return None
-        return self._targets.scaled(self.current, _INSTANCE, asked.instances, by=asked.by)
+        return await self._read(
+            lambda current: self._targets.scaled(current, _INSTANCE, asked.instances, by=asked.by)
+        )
 
-    def _settle(self, entry: Entry) -> None:
+    async def _settle(self, entry: Entry) -> None:
         """What has become of a version that doesn't hold."""
         number = entry.record.version
         kept = self._all.history.find(number) if number is not None else None
         if kept is not None and number != self.current.version and kept.version.state in _ON_ITS_WAY:
-            self._mark(kept.version.number, "failed", entry.record.reason)
+            await self._mark(kept.version.number, "failed", entry.record.reason)
 
     def _wanted(self, made: Configured) -> int:
         """How many instances a configuration wants."""

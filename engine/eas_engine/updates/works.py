@@ -11,7 +11,7 @@ from eas_engine.operations import FAILURES, Effect, OperationKind, OperationStat
 from eas_engine.updates.book import Book, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from eas_engine.updates.joined import Joined
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Works:
     """The operations of one service. ``ended``: called behind each."""
 
-    def __init__(self, joined: Joined, ended: Callable[[Entry], None]) -> None:
+    def __init__(self, joined: Joined, ended: Callable[[Entry], Awaitable[None]]) -> None:
         self._all = joined
         self._ended = ended
         self._tasks: asyncio.TaskGroup | None = None
@@ -67,15 +67,15 @@ class Works:
             self._all.logs.log.exception("an operation failed", operation=entry.record.number)
             entry.end(OperationState.FAILED, f"{type(error).__name__}: {error} (a bug of eas-engine's)")
         finally:
-            self._tell_ended(entry)
             if entry.record.state is OperationState.FAILED:
                 self._all.events.tell(FAILURES[entry.record.kind], entry.record.reason, by=entry.record.by)
+            await self._tell_ended(entry)
 
-    def _tell_ended(self, entry: Entry) -> None:
+    async def _tell_ended(self, entry: Entry) -> None:
         """An exception here would end all operations, and the engine with them."""
         log, number = self._all.logs.log, entry.record.number
         try:
-            self._ended(entry)
+            await self._ended(entry)
         except StartError as error:  # the disk is full, say
             log.warning("what an operation left to do could not be done", operation=number, reason=str(error))
         except Exception:

@@ -23,19 +23,19 @@ def lose(service: Service) -> Path:
 
 async def test_a_number_that_cannot_become_a_version_does_not_end_the_engine(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        update = service.update("model_config=hang")
+        update = await service.update("model_config=hang")
         await service.until(lambda: service.now(update).state is ROLLING)
-        service.ask(Scale(by="me", instances=2))
+        await service.ask(Scale(by="me", instances=2))
         history = lose(service)
-        await service.end(service.ask(Rollback(by="me")))
+        await service.end(await service.ask(Rollback(by="me")))
 
         history.mkdir()
-        assert (await service.end(service.update("model_config=two"))).state is OperationState.DONE
+        assert (await service.end(await service.update("model_config=two"))).state is OperationState.DONE
 
 
 async def test_an_update_that_cannot_be_written_down_serves_and_says_for_how_long(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        update = service.update("model_config=two")
+        update = await service.update("model_config=two")
         history = lose(service)
         done = await service.end(update)
 
@@ -43,30 +43,30 @@ async def test_an_update_that_cannot_be_written_down_serves_and_says_for_how_lon
         assert "until the engine is started again: can't use" in done.reason
         assert service.updates.current.version == service.adopted[-1].version == 2
         history.mkdir()
-        assert (await service.end(service.update("model_config=three"))).state is OperationState.DONE
+        assert (await service.end(await service.update("model_config=three"))).state is OperationState.DONE
         assert service.states[-1] == "current"
 
 
 async def test_a_canary_that_cannot_be_written_down_can_be_rolled_back(tmp_path: Path) -> None:
     """It used to fail and yet to be tried out for ever: no update, no promotion and no end of it."""
     async with serving(tmp_path) as service:
-        canary = service.update("model_config=two", canary=0.5)
+        canary = await service.update("model_config=two", canary=0.5)
         history = lose(service)
         await service.until(lambda: service.now(canary).state is OperationState.TRYING)
 
-        assert (await service.end(service.ask(Rollback(by="me")))).state is OperationState.DONE
+        assert (await service.end(await service.ask(Rollback(by="me")))).state is OperationState.DONE
         assert (await service.end(canary)).state is OperationState.FAILED
         assert service.lanes.calls == ["canary 2", "close 2"]
         history.mkdir()
-        assert (await service.end(service.ask(Restart(by="me")))).state is OperationState.DONE
+        assert (await service.end(await service.ask(Restart(by="me")))).state is OperationState.DONE
 
 
 async def test_an_update_that_cannot_be_kept_leaves_the_one_before_alone(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        update = service.update("model_config=hang")
+        update = await service.update("model_config=hang")
         await service.until(lambda: service.now(update).state is OperationState.ROLLING)
         lose(service)
 
         with pytest.raises(ConfigurationError, match="can't use"):
-            service.update("model_config=two")
+            await service.update("model_config=two")
         assert service.now(update).reason == ""

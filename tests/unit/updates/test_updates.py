@@ -33,7 +33,7 @@ DONE, FAILED, SUPERSEDED = OperationState.DONE, OperationState.FAILED, Operation
 
 async def test_an_update_of_the_model_replaces_the_instances_and_then_holds(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        begun = service.update(text=service.file(model_config="two"))
+        begun = await service.update(text=service.file(model_config="two"))
         assert (begun.kind, begun.state, begun.effect, begun.version) == (
             "update",
             OperationState.PREPARING,
@@ -51,7 +51,7 @@ async def test_an_update_of_the_model_replaces_the_instances_and_then_holds(tmp_
 
 async def test_what_needs_no_new_process_applies_at_once_and_touches_no_instance(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        done = await service.end(service.update("metadata.rpc.max_queue_size=3"))
+        done = await service.end(await service.update("metadata.rpc.max_queue_size=3"))
 
         assert (done.state, done.effect) == (DONE, Effect.AT_ONCE)
         assert len(service.hosts.made) == 1
@@ -61,7 +61,7 @@ async def test_what_needs_no_new_process_applies_at_once_and_touches_no_instance
 
 async def test_another_number_of_instances_replaces_none(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        done = await service.end(service.update("metadata.instance=3"))
+        done = await service.end(await service.update("metadata.instance=3"))
 
         assert (done.state, done.effect, service.serving) == (DONE, Effect.INSTANCES, ["one"] * 3)
         assert len(service.hosts.made) == 3
@@ -69,7 +69,7 @@ async def test_another_number_of_instances_replaces_none(tmp_path: Path) -> None
 
 async def test_an_update_that_says_what_holds_already_does_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        done = await service.end(service.update(text=service.file(model_config="one")))
+        done = await service.end(await service.update(text=service.file(model_config="one")))
 
         assert (done.state, done.reason) == (DONE, "nothing is new")
         assert service.states == ["current"]
@@ -80,7 +80,7 @@ async def test_the_same_file_rolls_out_when_what_lies_at_its_addresses_is_new(tm
     async with serving(tmp_path) as service:
         (tmp_path / "package" / "app.py").write_text("# another processor")
 
-        done = await service.end(service.update(text=service.file(model_config="one")))
+        done = await service.end(await service.update(text=service.file(model_config="one")))
 
         assert (done.state, done.effect, done.version) == (DONE, Effect.ROLLOUT, 2)
         assert done.reason == "the files of the model or the processor are new"
@@ -90,7 +90,7 @@ async def test_the_same_file_rolls_out_when_what_lies_at_its_addresses_is_new(tm
 
 async def test_a_version_that_does_not_start_goes_back_by_itself(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        done = await service.end(service.update(text=service.file(model_config="refuse")))
+        done = await service.end(await service.update(text=service.file(model_config="refuse")))
 
         assert done.state is FAILED
         assert "told to refuse" in done.reason
@@ -103,7 +103,7 @@ async def test_a_version_that_does_not_start_goes_back_by_itself(tmp_path: Path)
 async def test_a_version_that_goes_back_takes_its_number_of_instances_with_it(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         text = service.file(model_config="refuse", metadata={"instance": 3})
-        done = await service.end(service.update(text=text))
+        done = await service.end(await service.update(text=text))
 
         assert done.state is FAILED
         assert service.supervisor.snapshot().wanted == 1
@@ -112,12 +112,12 @@ async def test_a_version_that_goes_back_takes_its_number_of_instances_with_it(tm
 
 async def test_settings_of_a_version_apply_only_when_it_holds(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        begun = service.update(text=service.file(model_config="hang", token="another"))
+        begun = await service.update(text=service.file(model_config="hang", token="another"))
         await service.until(lambda: service.now(begun).state is OperationState.ROLLING)
         await service.until(lambda: len(service.hosts.made) == 2)
         assert service.adopted == []
 
-        service.ask(Rollback(by="me"))
+        await service.ask(Rollback(by="me"))
         assert (await service.end(begun)).state is FAILED
         assert service.adopted == []
 
@@ -128,7 +128,7 @@ async def test_settings_of_a_version_apply_only_when_it_holds(tmp_path: Path) ->
 async def test_a_broken_file_is_refused_with_every_complaint_and_makes_no_version(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError) as caught:
-            service.update(text='{"name": "digits",\n"metadata": {"instance": "x", "memory": -1}}')
+            await service.update(text='{"name": "digits",\n"metadata": {"instance": "x", "memory": -1}}')
 
         told = {str(one["path"]): one["line"] for one in caught.value.problems}
         assert told["metadata.instance"] == told["metadata.memory"] == 2
@@ -138,13 +138,13 @@ async def test_a_broken_file_is_refused_with_every_complaint_and_makes_no_versio
 async def test_another_name_takes_another_engine(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match="name: an update can't change that"):
-            service.update("name=letters")
+            await service.update("name=letters")
 
 
 async def test_a_file_that_is_not_there_is_refused_before_anything_happens(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(ArtifactError, match="model_path"):
-            service.update("model_path=nothing-here")
+            await service.update("model_path=nothing-here")
 
         assert service.states == ["current"]
 
@@ -152,13 +152,13 @@ async def test_a_file_that_is_not_there_is_refused_before_anything_happens(tmp_p
 async def test_nothing_to_update_says_what_to_give(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match="give a file, or -D KEY=VALUE"):
-            service.update()
+            await service.update()
 
 
 async def test_flags_alone_are_added_to_those_that_hold(tmp_path: Path) -> None:
     async with serving(tmp_path, "metadata.rpc.max_queue_size=7") as service:
-        await service.end(service.update("metadata.rpc.rate_limit=9"))
-        await service.end(service.update("metadata.rpc.max_queue_size=8"))
+        await service.end(await service.update("metadata.rpc.rate_limit=9"))
+        await service.end(await service.update("metadata.rpc.max_queue_size=8"))
 
         rpc = service.updates.current.loaded.spec.metadata.rpc
         assert (rpc.max_queue_size, rpc.rate_limit) == (8, 9)
@@ -170,7 +170,7 @@ async def test_flags_alone_are_added_to_those_that_hold(tmp_path: Path) -> None:
 
 async def test_a_dry_run_says_what_it_would_be_and_changes_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        plan = service.updates.plan(Update(by="me", overrides=("metadata.instance=2", "token=x")))
+        plan = await service.updates.plan(Update(by="me", overrides=("metadata.instance=2", "token=x")))
 
         assert plan.effect is Effect.INSTANCES
         assert [one.path for one in plan.changes] == ["token", "metadata.instance"]
@@ -182,10 +182,10 @@ async def test_a_dry_run_says_what_it_would_be_and_changes_nothing(tmp_path: Pat
 
 async def test_of_two_updates_the_later_one_counts(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        first = service.update(text=service.file(model_config="hang"))
+        first = await service.update(text=service.file(model_config="hang"))
         await service.until(lambda: len(service.hosts.made) == 2)
 
-        second = service.update(text=service.file(model_config="three"))
+        second = await service.update(text=service.file(model_config="three"))
 
         assert (await service.end(second)).state is DONE
         assert (await service.end(first)).state is SUPERSEDED
@@ -195,10 +195,10 @@ async def test_of_two_updates_the_later_one_counts(tmp_path: Path) -> None:
 
 async def test_an_update_back_to_what_holds_ends_one_that_is_under_way(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        first = service.update(text=service.file(model_config="hang"))
+        first = await service.update(text=service.file(model_config="hang"))
         await service.until(lambda: len(service.hosts.made) == 2)
 
-        back = await service.end(service.update(text=service.file(model_config="one")))
+        back = await service.end(await service.update(text=service.file(model_config="one")))
 
         assert back.state is DONE
         assert (await service.end(first)).state is SUPERSEDED
@@ -207,8 +207,9 @@ async def test_an_update_back_to_what_holds_ends_one_that_is_under_way(tmp_path:
 
 async def test_an_update_that_is_still_prepared_gives_way_to_the_next(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        first = service.update(text=service.file(model_config="two"))
-        second = service.update(text=service.file(model_config="three"))
+        async with service.updates._preparing:
+            first = await service.update(text=service.file(model_config="two"))
+            second = await service.update(text=service.file(model_config="three"))
 
         assert (await service.end(second)).state is DONE
         assert (await service.end(first)).state is SUPERSEDED
@@ -221,27 +222,27 @@ async def test_an_update_that_is_still_prepared_gives_way_to_the_next(tmp_path: 
 
 async def test_scaling_is_a_version_and_restarts_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        done = await service.end(service.ask(Scale(by="me", instances=3)))
+        done = await service.end(await service.ask(Scale(by="me", instances=3)))
 
         assert (done.state, service.serving) == (DONE, ["one"] * 3)
         assert service.states == ["replaced", "current"]
         assert service.history.versions()[-1].kind == "scale"
         assert service.updates.current.loaded.spec.metadata.instance == 3
 
-        done = await service.end(service.ask(Scale(by="me", instances=1)))
+        done = await service.end(await service.ask(Scale(by="me", instances=1)))
         assert (done.state, service.serving) == (DONE, ["one"])
 
 
 async def test_scaling_to_what_is_there_makes_no_version(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        assert (await service.end(service.ask(Scale(by="me", instances=1)))).state is DONE
+        assert (await service.end(await service.ask(Scale(by="me", instances=1)))).state is DONE
         assert service.states == ["current"]
 
 
 async def test_scaling_during_an_update_acts_at_once_and_becomes_a_version_afterwards(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        update = service.update(text=service.file(model_config="two"))
-        await service.end(service.ask(Scale(by="me", instances=2)))
+        update = await service.update(text=service.file(model_config="two"))
+        await service.end(await service.ask(Scale(by="me", instances=2)))
         await service.end(update)
 
         await service.until(lambda: service.serving == ["two", "two"])
@@ -253,7 +254,7 @@ async def test_scaling_during_an_update_acts_at_once_and_becomes_a_version_after
 async def test_no_instance_at_all_is_what_stop_is_for(tmp_path: Path, instances: int) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match="eas-engine stop"):
-            service.ask(Scale(by="me", instances=instances))
+            await service.ask(Scale(by="me", instances=instances))
 
 
 @pytest.mark.parametrize("instances", [1, 5])
@@ -262,14 +263,14 @@ async def test_the_autoscalers_bounds_hold_for_people_too(tmp_path: Path, instan
     async with serving(tmp_path, autoscaler=scaler) as service:
         assert service.supervisor.snapshot().wanted == 2
         with pytest.raises(RefusedError, match="the autoscaler's bounds are 2 to 4"):
-            service.ask(Scale(by="me", instances=instances))
+            await service.ask(Scale(by="me", instances=instances))
 
 
 async def test_an_autoscaler_goes_on_from_a_number_that_is_no_version(tmp_path: Path) -> None:
     scaler = {"min": 0, "max": 4, "strategies": {"qps": 10}}
     async with serving(tmp_path, autoscaler=scaler) as service:
         for instances in (3, 0):
-            done = await service.end(service.ask(Scale(by="me", instances=instances)))
+            done = await service.end(await service.ask(Scale(by="me", instances=instances)))
             assert (done.state, len(service.serving)) == (DONE, instances)
         assert service.states == ["current"]
 
@@ -281,7 +282,7 @@ async def test_a_restart_replaces_every_instance_and_makes_no_version(tmp_path: 
     async with serving(tmp_path, metadata={"instance": 2}) as service:
         before = {host.pid for host in service.hosts.alive}
 
-        done = await service.end(service.ask(Restart(by="me")))
+        done = await service.end(await service.ask(Restart(by="me")))
 
         assert (done.state, done.version, service.serving) == (DONE, 1, ["one", "one"])
         await service.until(lambda: not before & {host.pid for host in service.hosts.alive})
@@ -290,22 +291,22 @@ async def test_a_restart_replaces_every_instance_and_makes_no_version(tmp_path: 
 
 async def test_a_rollback_goes_to_the_version_before_and_back_again(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        await service.end(service.update(text=service.file(model_config="two")))
+        await service.end(await service.update(text=service.file(model_config="two")))
 
-        done = await service.end(service.ask(Rollback(by="me")))
+        done = await service.end(await service.ask(Rollback(by="me")))
         assert (done.state, done.version, service.serving) == (DONE, 1, ["one"])
         assert service.states == ["current", "replaced"]
 
-        await service.end(service.ask(Rollback(by="me")))
+        await service.end(await service.ask(Rollback(by="me")))
         assert (service.serving, service.states) == (["two"], ["replaced", "current"])
 
 
 async def test_a_rollback_may_skip_versions(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        await service.end(service.update(text=service.file(model_config="two")))
-        await service.end(service.update(text=service.file(model_config="three")))
+        await service.end(await service.update(text=service.file(model_config="two")))
+        await service.end(await service.update(text=service.file(model_config="three")))
 
-        await service.end(service.ask(Rollback(by="me", version=1)))
+        await service.end(await service.ask(Rollback(by="me", version=1)))
 
         assert (service.serving, service.states) == (["one"], ["current", "replaced", "replaced"])
 
@@ -313,19 +314,19 @@ async def test_a_rollback_may_skip_versions(tmp_path: Path) -> None:
 async def test_a_rollback_to_nowhere_says_what_there_is(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match="there is no version before this one"):
-            service.ask(Rollback(by="me"))
+            await service.ask(Rollback(by="me"))
         with pytest.raises(RefusedError, match=r"there is no version 9 \(there are: 1\)"):
-            service.ask(Rollback(by="me", version=9))
+            await service.ask(Rollback(by="me", version=9))
         with pytest.raises(RefusedError, match="version 1 is the current one"):
-            service.ask(Rollback(by="me", version=1))
+            await service.ask(Rollback(by="me", version=1))
 
 
 async def test_a_rollback_ends_an_update_that_is_under_way(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        update = service.update(text=service.file(model_config="hang"))
+        update = await service.update(text=service.file(model_config="hang"))
         await service.until(lambda: len(service.hosts.made) == 2)
 
-        back = await service.end(service.ask(Rollback(by="you")))
+        back = await service.end(await service.ask(Rollback(by="you")))
 
         assert back.state is DONE
         ended = service.now(update)
@@ -340,14 +341,14 @@ async def test_a_rollback_ends_an_update_that_is_under_way(tmp_path: Path) -> No
 async def test_a_canary_runs_beside_the_service_until_it_is_promoted(tmp_path: Path) -> None:
     async with serving(tmp_path, metadata={"instance": 2}) as service:
         text = service.file(model_config="two", metadata={"instance": 2})
-        canary = service.update(text=text, canary=0.1)
+        canary = await service.update(text=text, canary=0.1)
         await service.until(lambda: service.now(canary).state is OperationState.TRYING)
 
         assert sorted(service.serving) == ["one", "one", "two"]
         assert service.states == ["current", "trying"]
         assert service.lanes.calls == ["canary 2"]
 
-        done = await service.end(service.ask(Promote(by="me")))
+        done = await service.end(await service.ask(Promote(by="me")))
 
         assert (done.state, service.serving) == (DONE, ["two", "two"])
         assert (await service.end(canary)).state is DONE
@@ -357,10 +358,10 @@ async def test_a_canary_runs_beside_the_service_until_it_is_promoted(tmp_path: P
 
 async def test_a_canary_that_is_rolled_back_leaves_the_service_as_it_was(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        canary = service.update(text=service.file(model_config="two"), shadow=0.5)
+        canary = await service.update(text=service.file(model_config="two"), shadow=0.5)
         await service.until(lambda: service.now(canary).state is OperationState.TRYING)
 
-        await service.end(service.ask(Rollback(by="me")))
+        await service.end(await service.ask(Rollback(by="me")))
 
         assert (await service.end(canary)).reason == "dismissed: by me"
         await service.until(lambda: service.serving == ["one"])
@@ -370,7 +371,9 @@ async def test_a_canary_that_is_rolled_back_leaves_the_service_as_it_was(tmp_pat
 
 async def test_a_canary_that_breaks_its_objective_goes_by_itself(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        canary = service.update(text=service.file(model_config="two"), canary=0.1, objective="errors=1%")
+        canary = await service.update(
+            text=service.file(model_config="two"), canary=0.1, objective="errors=1%"
+        )
         await service.until(lambda: service.now(canary).state is OperationState.TRYING)
 
         service.lanes.verdict = "errors are 3 %"
@@ -382,31 +385,31 @@ async def test_a_canary_that_breaks_its_objective_goes_by_itself(tmp_path: Path)
 
 async def test_a_canary_that_never_starts_is_dismissed(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        done = await service.end(service.update(text=service.file(model_config="refuse"), canary=0.1))
+        done = await service.end(await service.update(text=service.file(model_config="refuse"), canary=0.1))
 
         assert done.state is FAILED
         assert "told to refuse" in done.reason
         assert service.serving == ["one"]
-        service.update(text=service.file(model_config="two"))  # nothing is tried out any more
+        await service.update(text=service.file(model_config="two"))  # nothing is tried out any more
 
 
 async def test_while_something_is_tried_out_no_update_comes_in_between(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        canary = service.update(text=service.file(model_config="two"), canary=0.1)
+        canary = await service.update(text=service.file(model_config="two"), canary=0.1)
         await service.until(lambda: service.now(canary).state is OperationState.TRYING)
 
         for asked in (Restart(by="me"), Rollback(by="me", version=1)):
             with pytest.raises(RefusedError, match=r"version 2 is being tried out: eas-engine promote"):
-                service.ask(asked)
+                await service.ask(asked)
         with pytest.raises(RefusedError) as caught:
-            service.update("token=x")
+            await service.update("token=x")
         assert caught.value.conflict
 
 
 async def test_nothing_to_promote_says_so(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match="nothing is tried out"):
-            service.ask(Promote(by="me"))
+            await service.ask(Promote(by="me"))
 
 
 @pytest.mark.parametrize(
@@ -423,7 +426,7 @@ async def test_a_trial_that_makes_no_sense_is_refused(
 ) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match=reason):
-            service.update("token=x", **how)
+            await service.update("token=x", **how)
 
 
 @pytest.mark.parametrize(
@@ -439,15 +442,15 @@ async def test_shares_and_objectives_are_looked_at_before_anything_happens(
 ) -> None:
     async with serving(tmp_path) as service:
         with pytest.raises(RefusedError, match=reason):
-            service.update(text=service.file(model_config="two"), **how)
+            await service.update(text=service.file(model_config="two"), **how)
         assert service.states == ["current"]
 
 
 async def test_a_release_whose_requests_go_another_way_gets_a_lane_until_it_is_done(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         service.lanes.differs = True
-        await service.end(service.update(text=service.file(model_config="two")))
-        await service.end(service.update(text=service.file(model_config="refuse")))
+        await service.end(await service.update(text=service.file(model_config="two")))
+        await service.end(await service.update(text=service.file(model_config="refuse")))
 
         assert service.lanes.calls == ["beside 2", "merge 2", "beside 3", "close 3"]
 
@@ -458,7 +461,7 @@ async def test_a_release_whose_requests_go_another_way_gets_a_lane_until_it_is_d
 async def test_stop_finishes_what_is_there_and_start_undoes_it(tmp_path: Path) -> None:
     async with serving(tmp_path, metadata={"instance": 2}) as service:
         service.lanes.empty.clear()
-        stop = service.ask(Stop(by="me"))
+        stop = await service.ask(Stop(by="me"))
         await service.until(lambda: "pause" in service.lanes.calls)
         assert service.serving == ["one", "one"]
 
@@ -466,17 +469,17 @@ async def test_stop_finishes_what_is_there_and_start_undoes_it(tmp_path: Path) -
         assert (await service.end(stop)).state is DONE
         assert (service.serving, service.supervisor.snapshot().stopped) == ([], True)
 
-        assert (await service.end(service.ask(Start(by="me")))).state is DONE
+        assert (await service.end(await service.ask(Start(by="me")))).state is DONE
         assert (service.serving, service.lanes.calls) == (["one", "one"], ["pause", "resume"])
 
 
 async def test_of_stop_and_start_the_later_word_counts(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         service.lanes.empty.clear()
-        stop = service.ask(Stop(by="me"))
+        stop = await service.ask(Stop(by="me"))
         await service.until(lambda: "pause" in service.lanes.calls)
 
-        assert (await service.end(service.ask(Start(by="you")))).state is DONE
+        assert (await service.end(await service.ask(Start(by="you")))).state is DONE
         service.lanes.empty.set()
 
         assert (await service.end(stop)).state is SUPERSEDED
@@ -485,7 +488,7 @@ async def test_of_stop_and_start_the_later_word_counts(tmp_path: Path) -> None:
 
 async def test_drain_keeps_the_instances(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        assert (await service.end(service.ask(Drain(by="me")))).state is DONE
+        assert (await service.end(await service.ask(Drain(by="me")))).state is DONE
         assert (service.serving, service.lanes.calls) == (["one"], ["pause"])
 
 
@@ -493,12 +496,12 @@ async def test_one_instance_is_replaced_by_another_process(tmp_path: Path) -> No
     async with serving(tmp_path) as service:
         before = service.hosts.last.pid
 
-        done = await service.end(service.ask(Replace(by="me", instance="digits-0")))
+        done = await service.end(await service.ask(Replace(by="me", instance="digits-0")))
 
         assert (done.state, service.serving) == (DONE, ["one"])
         assert service.hosts.last.pid != before
         with pytest.raises(RefusedError, match=r'no instance "digits-7" can be replaced'):
-            service.ask(Replace(by="me", instance="digits-7"))
+            await service.ask(Replace(by="me", instance="digits-7"))
 
 
 # -- the end of the engine
@@ -506,7 +509,7 @@ async def test_one_instance_is_replaced_by_another_process(tmp_path: Path) -> No
 
 async def test_what_is_under_way_when_the_engine_ends_has_failed_for_the_next_one(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        begun = service.update(text=service.file(model_config="hang"))
+        begun = await service.update(text=service.file(model_config="hang"))
         await service.until(lambda: len(service.hosts.made) == 2)
         book = service.updates.book
 
@@ -517,7 +520,7 @@ async def test_what_is_under_way_when_the_engine_ends_has_failed_for_the_next_on
 
 async def test_whoever_asked_and_what_changed_is_an_event(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        await service.end(service.ask(Scale(by="anna@box", instances=2)))
+        await service.end(await service.ask(Scale(by="anna@box", instances=2)))
 
         [scaled] = [one for one in service.events.since(0) if one.kind == "scaled"]
         assert (scaled.by, scaled.before, scaled.after) == ("anna@box", 1, 2)

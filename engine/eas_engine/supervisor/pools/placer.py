@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -38,7 +38,10 @@ class Wishes:
 
 
 class LedgerPlacer:
-    """Implements ``place.Placer`` for one service. Its engine must hold the state directory's lock.
+    """Places the instances of one service. Its engine must hold the state directory's lock.
+
+    It waits for the disk, and for other engines; an engine that serves asks by ``placing``. One call at a
+    time; ``claims`` may be read meanwhile.
 
     ``wishes`` are those of the configuration in effect; instances that have a place keep it when they change.
     """
@@ -47,7 +50,7 @@ class LedgerPlacer:
         self.pools = pools
         self.wishes = wishes
         self._ledger = ledger
-        self._claims: dict[str, Claim] = {}
+        self._claims: Mapping[str, Claim] = {}  # replaced, never changed
         self._outdated = False  # the ledger says that the service has more than it has
 
     @classmethod
@@ -78,12 +81,12 @@ class LedgerPlacer:
 
         Errors: ConfigurationError.
         """
-        self._claims.clear()
+        self._claims = {}
         with self._ledger.held():
             self._write()
 
     def place(self, instance: str, limits: Limits) -> Place | NoPlace:
-        """See ``Placer``."""
+        """A place for the instance; the one that it has when it has one."""
         return self.place_in(instance, limits, self.choices)
 
     def place_in(self, instance: str, limits: Limits, choices: Sequence[Pool]) -> Place | NoPlace:
@@ -97,12 +100,12 @@ class LedgerPlacer:
                 found = assign(request, self.pools, [*self._ledger.others(), *self._claims.values()])
                 if isinstance(found, NoPlace):
                     return found
-                self._claims[instance] = found
+                before, self._claims = self._claims, {**self._claims, instance: found}
                 try:
                     self._write()
                 except ConfigurationError:  # the disk is full, say
                     if _counts(found):
-                        del self._claims[instance]  # what others don't know of isn't ours
+                        self._claims = before  # what others don't know of isn't ours
                         raise
                     self._outdated = True
         except ConfigurationError as error:
@@ -110,9 +113,21 @@ class LedgerPlacer:
         return _place(found)
 
     def leave(self, instance: str) -> None:
-        """See ``Placer``. If the ledger can't be written now, it is with the next change."""
-        if self._claims.pop(instance, None) is None and not self._outdated:
+        """It has its place no more. If the ledger can't be written now, it is with the next change."""
+        left = {name: claim for name, claim in self._claims.items() if name != instance}
+        if len(left) == len(self._claims) and not self._outdated:
             return
+        self._claims = left
+        self._write_sometime()
+
+    def rename(self, before: str, instance: str) -> None:
+        """What one instance has is another one's from now on."""
+        claims = {**self._claims}
+        claim = claims.pop(before)
+        self._claims = {**claims, instance: replace(claim, instance=instance)}
+        self._write_sometime()
+
+    def _write_sometime(self) -> None:
         self._outdated = True
         with contextlib.suppress(ConfigurationError):
             self._write()

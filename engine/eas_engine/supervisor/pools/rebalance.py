@@ -149,7 +149,7 @@ def _attempts(settled: Sequence[Seat], rules: Rules) -> tuple[tuple[str, ...], .
 
 
 class Fleet(Protocol):
-    """What rebalancing needs of the supervisor. Each call is synchronous."""
+    """What rebalancing needs of the supervisor. What isn't awaited is synchronous."""
 
     def seats(self) -> Sequence[Seat]:
         """Every instance that has a place, probes among them."""
@@ -159,7 +159,7 @@ class Fleet(Protocol):
         """No update, no scaling is under way."""
         ...
 
-    def start_in(self, group: str) -> str | None:
+    async def start_in(self, group: str) -> str | None:
         """Start one more instance than wanted, in that group alone; its name. None: it doesn't fit there."""
         ...
 
@@ -176,7 +176,7 @@ class Rebalancer:
         self.progress = Progress(clock.now() + rules.period)
         self._fleet, self._clock = fleet, clock
 
-    def step(self) -> None:
+    async def step(self) -> None:
         """Do what is to be done now."""
         now = self._clock.now()
         decision = decide(self.progress, self._fleet.seats(), self.rules, now, steady=self._fleet.steady())
@@ -184,22 +184,27 @@ class Rebalancer:
             self._fleet.drain(name)
         self.progress = decision.progress
         if decision.attempts:
-            started = self._start(decision.attempts, now)
-            self.progress = tried(self.progress, started, len(decision.attempts), now, self.rules)
+            await self._start(decision.attempts, now)
 
     async def run(self, pause: float = 1.0) -> None:
         """Look again and again, until cancelled."""
         while True:
-            self.step()
+            await self.step()
             await self._clock.sleep(pause)
 
-    def _start(self, attempts: Sequence[tuple[str, ...]], now: float) -> list[Probe]:
-        started: list[Probe] = []
+    async def _start(self, attempts: Sequence[tuple[str, ...]], now: float) -> None:
+        before, started = self.progress, list[Probe]()
         for groups in attempts:
-            found = next(
-                (Probe(name, group, now) for group in groups if (name := self._fleet.start_in(group))), None
-            )
-            if found is None:
+            probe = await self._probe(groups, now)
+            if probe is None:
                 break
-            started.append(found)
-        return started
+            started.append(probe)  # at once, for whoever gives up meanwhile
+            self.progress = replace(before, probes=(*before.probes, *started))
+        self.progress = tried(before, started, len(attempts), now, self.rules)
+
+    async def _probe(self, groups: Sequence[str], now: float) -> Probe | None:
+        for group in groups:
+            name = await self._fleet.start_in(group)
+            if name is not None:
+                return Probe(name, group, now)
+        return None

@@ -21,108 +21,108 @@ def rebalancer(fleet: GroupedFleet, clock: FakeClock | None = None) -> tuple[Reb
     return Rebalancer(fleet, RULES, clock), clock
 
 
-def test_nothing_is_tried_before_its_time() -> None:
+async def test_nothing_is_tried_before_its_time() -> None:
     fleet = GroupedFleet({"fast": 4, "slow": 4}, ["slow"])
     one, clock = rebalancer(fleet)
     clock.jump(59)
-    one.step()
+    await one.step()
     assert fleet.asked() == []
     clock.jump(1)
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast"]
 
 
-def test_one_then_two_then_four_and_each_that_is_ready_replaces_one() -> None:
+async def test_one_then_two_then_four_and_each_that_is_ready_replaces_one() -> None:
     fleet = GroupedFleet({"fast": 20, "slow": 20}, ["slow"] * 9)
     one, clock = rebalancer(fleet)
     clock.jump(60)
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast"]
-    one.step()
+    await one.step()
     assert fleet.asked() == [], "it isn't ready, so nobody leaves, and no other is tried"
     fleet.get_ready()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["drain d-8", "start fast", "start fast"]
     fleet.leave()
     fleet.get_ready()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["drain d-7", "drain d-6", *["start fast"] * 4]
     fleet.get_ready()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["drain d-5", "drain d-4", "drain d-3", "drain d-2", *["start fast"] * 2]
     fleet.get_ready()
-    one.step()
+    await one.step()
     fleet.leave()
     assert fleet.groups() == ["fast"] * 9
     assert fleet.fewest_ready == 9
     fleet.asked()
     clock.jump(600)
-    one.step()
+    await one.step()
     assert fleet.asked() == [], "all are where they should be"
 
 
-def test_one_that_does_not_fit_ends_the_round_until_later() -> None:
+async def test_one_that_does_not_fit_ends_the_round_until_later() -> None:
     fleet = GroupedFleet({"fast": 2, "slow": 4}, ["slow"] * 4)
     one, clock = rebalancer(fleet)
     clock.jump(60)
-    one.step()
+    await one.step()
     fleet.get_ready()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast", "drain d-3", "start fast", "full fast"]
     fleet.get_ready()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["drain d-2"], "the one that did fit takes its place all the same"
     fleet.leave()
     fleet.room["fast"] = 4
     clock.jump(59)
-    one.step()
+    await one.step()
     assert fleet.asked() == []
     clock.jump(1)
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast"], "and it begins with one again"
 
 
-def test_the_best_group_that_has_room_is_taken_and_who_is_worst_off_moves_first() -> None:
+async def test_the_best_group_that_has_room_is_taken_and_who_is_worst_off_moves_first() -> None:
     fleet = GroupedFleet({"fast": 0, "slow": 2, "": 2}, ["slow", ""])
     one, clock = rebalancer(fleet)
     clock.jump(60)
-    one.step()
+    await one.step()
     assert fleet.asked() == ["full fast", "start slow"]
     fleet.get_ready()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["drain d-1", "full fast"], "and nobody in slow is moved to slow"
 
 
-def test_who_is_not_ready_leaves_rather_than_who_is() -> None:
+async def test_who_is_not_ready_leaves_rather_than_who_is() -> None:
     fleet = GroupedFleet({"fast": 4, "slow": 4}, ["slow", "slow"])
     fleet.instances["d-0"] = Seat("d-0", "slow", ready=False)
     one, clock = rebalancer(fleet)
     clock.jump(60)
-    one.step()
+    await one.step()
     probe = "d-2"
     fleet.instances[probe] = Seat(probe, "fast", ready=True)
-    one.step()
+    await one.step()
     assert "drain d-0" in fleet.asked()
 
 
-def test_a_probe_that_is_needed_no_more_leaves() -> None:
+async def test_a_probe_that_is_needed_no_more_leaves() -> None:
     fleet = GroupedFleet({"fast": 4, "slow": 4}, ["fast", "slow"])
     one, clock = rebalancer(fleet)
     clock.jump(60)
-    one.step()
+    await one.step()
     fleet.crash("d-1")  # scaled to fewer, say, and the supervisor chose this one
     fleet.get_ready()
     fleet.asked()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["drain d-2"]
 
 
 @pytest.mark.parametrize("how", ["crash", "drain", "never ready"])
-def test_a_probe_that_comes_to_nothing_costs_nobody_its_place(how: str) -> None:
+async def test_a_probe_that_comes_to_nothing_costs_nobody_its_place(how: str) -> None:
     fleet = GroupedFleet({"fast": 4, "slow": 4}, ["slow"] * 3)
     one, clock = rebalancer(fleet)
     clock.jump(60)
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast"]
     if how == "crash":
         fleet.crash("d-3")
@@ -131,32 +131,32 @@ def test_a_probe_that_comes_to_nothing_costs_nobody_its_place(how: str) -> None:
     else:
         clock.jump(301)
     fleet.asked()
-    one.step()
+    await one.step()
     assert fleet.asked() == (["drain d-3"] if how == "never ready" else [])
     fleet.leave()
     assert fleet.groups() == ["slow"] * 3
-    one.step()
+    await one.step()
     assert fleet.asked() == []
     clock.jump(60)
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast"]
 
 
-def test_nothing_is_tried_during_an_update_but_probes_that_are_there_are_finished() -> None:
+async def test_nothing_is_tried_during_an_update_but_probes_that_are_there_are_finished() -> None:
     fleet = GroupedFleet({"fast": 4, "slow": 4}, ["slow"] * 3)
     one, clock = rebalancer(fleet)
     clock.jump(60)
-    one.step()
+    await one.step()
     fleet.calm = False
     fleet.get_ready()
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast", "drain d-2"]
     fleet.calm = True
-    one.step()
+    await one.step()
     assert fleet.asked() == ["start fast", "start fast"]
 
 
-def test_who_is_in_a_group_that_is_none_of_the_services_is_worst_off() -> None:
+async def test_who_is_in_a_group_that_is_none_of_the_services_is_worst_off() -> None:
     decision = decide(Progress(0.0), [Seat("d-0", "gold", ready=True)], RULES, 0.0, steady=True)
     assert decision == Decision((), (("fast", "slow", ""),), Progress(0.0))
 
@@ -189,21 +189,25 @@ STEPS = st.lists(
 def test_never_fewer_that_are_ready_and_in_the_end_all_are_as_well_off_as_can_be(
     seats: list[str], fast: int, slow: int, steps: list[str]
 ) -> None:
+    asyncio.run(live_through(seats, fast, slow, steps))
+
+
+async def live_through(seats: list[str], fast: int, slow: int, steps: list[str]) -> None:
     fleet = GroupedFleet({"fast": fast, "slow": slow, "": 99}, seats)
     one, clock = rebalancer(fleet)
     wanted = len(seats)
     for step in steps:
         take(fleet, clock, step)
-        one.step()
+        await one.step()
         probes = {probe.name for probe in one.progress.probes}
         assert sum(not seat.leaving for seat in fleet.seats()) == wanted + len(probes)
         assert fleet.fewest_ready >= wanted
     fleet.calm = True
     for _ in range(12):
         clock.jump(61)
-        one.step()
+        await one.step()
         fleet.get_ready()
-        one.step()
+        await one.step()
         fleet.leave()
     room = fleet.room
     best = ["fast"] * max(room["fast"], seats.count("fast")) + ["slow"] * max(

@@ -1,0 +1,102 @@
+"""Finding places without holding the loop: a ``LedgerPlacer`` whose work the disk's thread does.
+
+The ledger is a directory on disk that other engines lock, and an engine that was stopped with the lock in its
+hands keeps whoever asks for it waiting. So ``place`` says at first that it isn't known yet, and ``found`` is
+told when it is. What leaves and what is placed is done in the order in which it was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from eas_engine.spec.engine.pools import Pool
+from eas_engine.supervisor.place import Limits, NoPlace, Place
+from eas_engine.supervisor.pools.placer import LedgerPlacer
+
+T = TypeVar("T")
+
+
+class Thread(Protocol):
+    """Where work that waits is done, one piece after the other."""
+
+    async def do(self, work: Callable[[], T], /) -> T:
+        """Its result, or what it raises."""
+        ...
+
+    def later(self, work: Callable[[], object], /) -> None:
+        """Nobody waits for it."""
+        ...
+
+
+class Placing:
+    """Implements ``place.Placer`` on the loop. From now on nobody else calls the placer."""
+
+    def __init__(self, placer: LedgerPlacer, thread: Thread) -> None:
+        self._placer, self._thread = placer, thread
+        self._found: dict[str, Place | NoPlace] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._reservations = itertools.count()
+        self.found: Callable[[str], None] = lambda _: None
+        """Told the name of an instance for which a place was found, or none: ``place`` says which."""
+
+    def __repr__(self) -> str:
+        return f"<Placing {self._placer!r}, {len(self._looking)} looked for>"
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """The group of each instance that has a place."""
+        return {name: found.group for name, found in self._found.items() if isinstance(found, Place)}
+
+    @property
+    def choices(self) -> tuple[Pool, ...]:
+        """The pools that the service's instances may be in, best first."""
+        return self._placer.choices
+
+    def place(self, instance: str, limits: Limits) -> Place | NoPlace | None:
+        """See ``Placer``. That there is none is said once; whoever asks again has it looked for again."""
+        known = self._found.get(instance)
+        if isinstance(known, Place):
+            return known
+        if known is not None:
+            return self._found.pop(instance)
+        if instance not in self._looking:
+            choices = self.choices
+            work = self._thread.do(lambda: self._placer.place_in(instance, limits, choices))
+            self._looking[instance] = asyncio.ensure_future(self._look(instance, work))
+        return None
+
+    def leave(self, instance: str) -> None:
+        """See ``Placer``."""
+        self._found.pop(instance, None)
+        self._looking.pop(instance, None)  # it goes on, and what it finds is given back behind it
+        self._thread.later(lambda: self._placer.leave(instance))
+
+    async def reserve(self, limits: Limits, choices: Sequence[Pool]) -> str | None:
+        """Keep a place in one of these pools; what to ``take`` it by, or ``leave``. None: there is none."""
+        name = f"reserved-{next(self._reservations)}"
+        found = await self._thread.do(lambda: self._placer.place_in(name, limits, choices))
+        if isinstance(found, NoPlace):
+            return None
+        self._found[name] = found
+        return name
+
+    def take(self, reserved: str, instance: str) -> Place:
+        """What was reserved is this instance's place, which must have none."""
+        place = self._found[instance] = self._found.pop(reserved)
+        assert isinstance(place, Place)  # noqa: S101 - else it was never reserved
+        self._thread.later(lambda: self._placer.rename(reserved, instance))
+        return place
+
+    async def _look(self, instance: str, work: Awaitable[Place | NoPlace]) -> None:
+        own = asyncio.current_task()
+        try:
+            found = await work
+        except Exception as error:  # noqa: BLE001 - nobody would ever look for it again
+            found = NoPlace(f"{type(error).__name__}: {error} (a bug of eas-engine's)")
+        if self._looking.get(instance) is own:
+            del self._looking[instance]
+            self._found[instance] = found
+            self.found(instance)
