@@ -10,9 +10,9 @@ What is only read (a configuration, artifacts) goes to other threads, so that no
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from eas_engine.clock import wait_until
 
@@ -35,19 +35,26 @@ class Disk:
         self._clock = clock
         self._failed = failed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        self._waiting: set[asyncio.Future[object]] = set()
+        self._waiting: set[asyncio.Future[Any]] = set()
 
     def __repr__(self) -> str:
         return f"<Disk {len(self._waiting)} waiting>"
 
     async def do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Its result, or what it raises. It is done also if whoever waits for it is cancelled."""
-        return await asyncio.shield(self._begin(partial(work, *args, **kwargs)))
+        return await asyncio.shield(self.begin(partial(work, *args, **kwargs)))
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """It is asked for now; what becomes of it. Who cancels that takes back what hasn't begun."""
+        ended = asyncio.wrap_future(self._thread.submit(work))
+        self._waiting.add(ended)
+        ended.add_done_callback(self._waiting.discard)
+        return ended
 
     def later(self, work: Callable[[], object]) -> None:
         """Nobody waits for it. Dropped if the disk has been stuck for very long."""
         if len(self._waiting) < MOST:
-            self._begin(work).add_done_callback(self._ended)
+            self.begin(work).add_done_callback(self._ended)
 
     async def settled(self, seconds: float) -> bool:
         """Wait until all that was asked for before is done; False: that takes longer."""
@@ -60,14 +67,7 @@ class Disk:
         """Return when everything is done. Nothing more can be asked for."""
         await asyncio.to_thread(self._thread.shutdown)
 
-    def _begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        told: Future[T] = self._thread.submit(work)
-        ended = asyncio.wrap_future(told)
-        self._waiting.add(ended)  # type: ignore[arg-type]  # what it returns doesn't matter here
-        ended.add_done_callback(self._waiting.discard)
-        return ended
-
-    def _ended(self, work: asyncio.Future[object]) -> None:
+    def _ended(self, work: asyncio.Future[Any]) -> None:
         error = None if work.cancelled() else work.exception()
         if isinstance(error, Exception):
             self._failed(error)

@@ -174,6 +174,7 @@ class Fleet(RuleBasedStateMachine):
                     on_change=self.watch.see, on_rollout=self.watch.rollout, on_trial=self.watch.trial
                 ),
             )
+            self.placer.found = self.supervisor.placed
             self.running = asyncio.ensure_future(self.supervisor.run())
             await settle()
 
@@ -319,6 +320,13 @@ class Fleet(RuleBasedStateMachine):
         (self.supervisor.stop_service if stopped else self.supervisor.start_service)()
         self.do(settle())
 
+    @rule(slow=st.booleans())
+    def ledger(self, slow: bool) -> None:
+        """Places take time to be found from now on, or don't; what was asked before is answered now."""
+        self.placer.slow = slow
+        self.placer.answer()
+        self.do(settle())
+
     @rule(number=numbers)
     def replace(self, number: int) -> None:
         names = [one.name for one in self.supervisor.snapshot().instances if not one.leaving]
@@ -334,7 +342,7 @@ class Fleet(RuleBasedStateMachine):
         before = self.supervisor.snapshot()
         rolling = before.rollout is not None and before.rollout.state == "rolling"
         held = dict(self.placer.held)
-        name = self.supervisor.probe(self.placer.place if found else lambda *_: NoPlace("none in that group"))
+        name = self.supervisor.probe(self.placer.hold if found else lambda *_: NoPlace("none in that group"))
         fleet = self.supervisor.snapshot()
         if name is None:
             assert fleet.probes == before.probes
@@ -462,6 +470,7 @@ class Fleet(RuleBasedStateMachine):
     def comes_to_rest(self) -> None:
         """Nothing new is wanted, and all goes well: soon the fleet is what is wanted, and stays so."""
         self.placer.room = None
+        self.ledger(False)
         told = -1
         for _ in range(60):
             seen = self.supervisor.snapshot()

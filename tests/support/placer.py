@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,8 +14,10 @@ T = TypeVar("T")
 class AtOnce:
     """Implements ``pools.placing.Thread``."""
 
-    async def do(self, work: Callable[[], T], /) -> T:
-        return work()
+    def begin(self, work: Callable[[], T], /) -> asyncio.Future[T]:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done.set_result(work())
+        return done
 
     def later(self, work: Callable[[], object], /) -> None:
         work()
@@ -23,21 +26,43 @@ class AtOnce:
 class FakePlacer:
     """Implements ``eas_engine.supervisor.place.Placer``.
 
-    ``room``: how many instances fit; None: as many as come. ``asked`` has every question, in order.
+    ``room``: how many instances fit; None: as many as come. ``asked`` has every question, in order. ``slow``:
+    questions wait in ``open`` until ``answer`` is called.
     """
 
-    def __init__(self, room: int | None = None) -> None:
+    def __init__(self, room: int | None = None, *, slow: bool = False) -> None:
         self.room = room
+        self.slow = slow
+        self.open: set[str] = set()
+        self.answered: set[str] = set()
+        self.found: Callable[[str], None] = lambda _: None
         self.held: dict[str, Place] = {}
         self.asked: list[tuple[str, Limits]] = []
 
-    def place(self, instance: str, limits: Limits) -> Place | NoPlace:
+    def place(self, instance: str, limits: Limits) -> Place | NoPlace | None:
         self.asked.append((instance, limits))
+        if self.slow and instance not in self.held and instance not in self.answered:
+            self.open.add(instance)
+            return None
+        return self.hold(instance, limits)
+
+    def hold(self, instance: str, limits: Limits) -> Place | NoPlace:
+        """What ``place`` says when it is known."""
+        self.answered.discard(instance)
         if instance not in self.held:
             if self.room is not None and len(self.held) >= self.room:
                 return NoPlace(f"{len(self.held)} of {self.room} places are taken")
             self.held[instance] = Place(cpus=(len(self.held),))
         return self.held[instance]
 
+    def answer(self) -> None:
+        """All questions."""
+        answered, self.open = self.open, set()
+        self.answered |= answered
+        for instance in sorted(answered):
+            self.found(instance)
+
     def leave(self, instance: str) -> None:
+        self.open.discard(instance)
+        self.answered.discard(instance)
         self.held.pop(instance, None)

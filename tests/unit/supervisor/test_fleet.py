@@ -384,6 +384,34 @@ async def test_requests_may_wait_for_the_next_look_for_a_place() -> None:
         assert world.fleet.next_start_due == world.clock.now() + 1
 
 
+async def test_a_place_that_is_still_looked_for_is_waited_for_without_asking_again() -> None:
+    placer = FakePlacer(2, slow=True)
+    async with started(instances=3, placer=placer) as world:
+        placer.found = world.supervisor.placed
+        await world.clock.advance(10)
+        assert (world.states, len(placer.asked)) == (["pending"] * 3, 3)
+        assert world.fleet.admitting_or_starting_count == 3, "requests may wait for them"
+        placer.answer()
+        await settle()
+        assert world.states == ["starting", "starting", "pending"]
+        assert world.fleet.instances[2].reason == "waits for a place: 2 of 2 places are taken"
+        await world.clock.advance(1)
+        assert (placer.open, world.warned) == ({"s-2"}, ["no_place"])
+        placer.room = 3
+        placer.answer()
+        await settle()
+        assert world.states == ["starting"] * 3
+
+
+async def test_an_instance_that_leaves_before_its_place_is_found_is_gone() -> None:
+    placer = FakePlacer(slow=True)
+    async with started(placer=placer) as world:
+        placer.found = world.supervisor.placed
+        world.supervisor.scale(0)
+        await settle()
+        assert (world.states, placer.open, placer.held) == ([], set(), {})
+
+
 async def test_a_place_is_free_when_the_last_process_is_dead_and_given_on_at_once() -> None:
     placer = FakePlacer(1)
     async with started(placer=placer) as world:

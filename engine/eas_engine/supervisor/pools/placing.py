@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from eas_engine.spec.engine.pools import Pool
@@ -22,8 +23,8 @@ T = TypeVar("T")
 class Thread(Protocol):
     """Where work that waits is done, one piece after the other."""
 
-    async def do(self, work: Callable[[], T], /) -> T:
-        """Its result, or what it raises."""
+    def begin(self, work: Callable[[], T], /) -> asyncio.Future[T]:
+        """It is asked for now; its result, or what it raises."""
         ...
 
     def later(self, work: Callable[[], object], /) -> None:
@@ -37,7 +38,7 @@ class Placing:
     def __init__(self, placer: LedgerPlacer, thread: Thread) -> None:
         self._placer, self._thread = placer, thread
         self._found: dict[str, Place | NoPlace] = {}
-        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._looking: dict[str, asyncio.Future[Place | NoPlace]] = {}
         self._reservations = itertools.count()
         self.found: Callable[[str], None] = lambda _: None
         """Told the name of an instance for which a place was found, or none: ``place`` says which."""
@@ -64,8 +65,9 @@ class Placing:
             return self._found.pop(instance)
         if instance not in self._looking:
             choices = self.choices
-            work = self._thread.do(lambda: self._placer.place_in(instance, limits, choices))
-            self._looking[instance] = asyncio.ensure_future(self._look(instance, work))
+            look = self._thread.begin(lambda: self._placer.place_in(instance, limits, choices))
+            self._looking[instance] = look
+            look.add_done_callback(partial(self._looked, instance))
         return None
 
     def leave(self, instance: str) -> None:
@@ -77,7 +79,7 @@ class Placing:
     async def reserve(self, limits: Limits, choices: Sequence[Pool]) -> str | None:
         """Keep a place in one of these pools; what to ``take`` it by, or ``leave``. None: there is none."""
         name = f"reserved-{next(self._reservations)}"
-        found = await self._thread.do(lambda: self._placer.place_in(name, limits, choices))
+        found = await self._thread.begin(lambda: self._placer.place_in(name, limits, choices))
         if isinstance(found, NoPlace):
             return None
         self._found[name] = found
@@ -90,13 +92,13 @@ class Placing:
         self._thread.later(lambda: self._placer.rename(reserved, instance))
         return place
 
-    async def _look(self, instance: str, work: Awaitable[Place | NoPlace]) -> None:
-        own = asyncio.current_task()
-        try:
-            found = await work
-        except Exception as error:  # noqa: BLE001 - nobody would ever look for it again
-            found = NoPlace(f"{type(error).__name__}: {error} (a bug of eas-engine's)")
-        if self._looking.get(instance) is own:
-            del self._looking[instance]
-            self._found[instance] = found
-            self.found(instance)
+    def _looked(self, instance: str, look: asyncio.Future[Place | NoPlace]) -> None:
+        if self._looking.get(instance) is not look:  # it has left; another of that name may have come
+            return
+        del self._looking[instance]
+        error = look.exception()
+        if error is None:
+            self._found[instance] = look.result()
+        else:  # else nobody would ever look for it again
+            self._found[instance] = NoPlace(f"{type(error).__name__}: {error} (a bug of eas-engine's)")
+        self.found(instance)
