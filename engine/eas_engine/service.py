@@ -119,11 +119,12 @@ class Engine:
         self._metrics = self._labelled(first)
         self._watch_signals()
         options = self._parts.options
+        self._admin_token = self._parts.state.admin_token()
         admin = AdminServer(
             self._operators,
             options.admin_host,
             options.admin_port,
-            self._parts.state.admin_token().text,
+            self._admin_token.text,
             connections=share_of_admin(self._parts.descriptors),
             instead="EAS_ADMIN_PORT" if options.any_path else "",
         )
@@ -325,7 +326,7 @@ class Engine:
             url=parts.url,
             admin_url=self._admin_url(),
             config=str(of.loaded.source.absolute()),
-            admin_token_file=str(parts.state.admin_token().file),
+            admin_token_file=str(self._admin_token.file),
             token_file=str(self._token.file) if self._token else None,
             workspace_id=of.loaded.spec.metadata.workspace_id,
         )
