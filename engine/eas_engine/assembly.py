@@ -22,7 +22,7 @@ from eas_engine.supervisor.limits.enforcer import Enforcer
 from eas_engine.supervisor.limits.variables import threads
 from eas_engine.supervisor.mounts import workspace_mounts
 from eas_engine.supervisor.place import Limits as InstanceLimits
-from eas_engine.supervisor.place import Needs
+from eas_engine.supervisor.place import Needs, Wishes
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
 
 if TYPE_CHECKING:
@@ -129,6 +129,17 @@ def settings(of: Configured, sdk: Path) -> Settings:
         crash_block=service.runtime.enable_crash_block,
         grace=float(service.metadata.eas.termination_grace_period),
         limits=limits(service),
+        wishes=wishes(service),
+    )
+
+
+def wishes(service: ServiceSpec) -> Wishes:
+    """Where its instances should run."""
+    metadata = service.metadata
+    return Wishes(
+        resource=metadata.resource,
+        spread=metadata.scheduling.spread.policy,
+        rebalancing=metadata.resource_rebalancing,
     )
 
 

@@ -10,15 +10,17 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from eas_engine.supervisor.lifecycle import State
+from eas_engine.supervisor.place import NoPlace
 from eas_engine.supervisor.pools.rebalance import Rebalancer, Rules, Seat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eas_engine.clock import Clock
-    from eas_engine.supervisor.place import Limits, NoPlace, Place
+    from eas_engine.supervisor.place import Place
     from eas_engine.supervisor.pools.placing import Placing
     from eas_engine.supervisor.reconcile import Supervisor
+    from eas_engine.supervisor.settings import Settings
 
 PAUSE: Final = 1.0
 """Seconds between two looks."""
@@ -49,7 +51,7 @@ class Moving:
         ``patience``: seconds that a probe may take until it is ready. With one pool alone, or none,
         probes that aren't ready yet leave, and no other is started.
         """
-        order = tuple(one.name for one in self._placer.choices)
+        order = tuple(one.name for one in self._placer.choices(self._supervisor.settings.wishes))
         rules = Rules(order, patience=patience) if len(order) > 1 else None
         if rules is None:
             self._give_up()
@@ -95,15 +97,14 @@ class Moving:
 
     async def start_in(self, group: str) -> str | None:
         """See ``Fleet``. The place is found first; whom it is for is said when it is, and still wanted."""
-        pools = [one for one in self._placer.choices if one.name == group]
-        before, limits = self._rebalancer, self._supervisor.limits
-        reserved = await self._placer.reserve(limits, pools)
+        before, settings = self._rebalancer, self._supervisor.settings
+        reserved = await self._placer.reserve(settings.limits, settings.wishes, group)
         if reserved is None:
             return None
 
-        def place(instance: str, wanted: Limits) -> Place | NoPlace:
-            if wanted != limits:
-                return NoPlace("its limits have changed")
+        def place(instance: str, now: Settings) -> Place | NoPlace:
+            if (now.limits, now.wishes) != (settings.limits, settings.wishes):
+                return NoPlace("another release runs now")
             return self._placer.take(reserved, instance)
 
         name = self._supervisor.probe(place) if self._rebalancer is before else None

@@ -44,7 +44,7 @@ from eas_engine.state import EngineRecord
 from eas_engine.supervisor.autoscale.driver import Scaler
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import execute
-from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
+from eas_engine.supervisor.pools.placer import LedgerPlacer
 from eas_engine.supervisor.pools.placing import Placing
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Release, RolloutStatus, TrialStatus
@@ -105,8 +105,7 @@ class Engine:
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
         self._enforcer = assembly.enforcer(self._parts, self._logs)
-        self._ledger = LedgerPlacer.of(first.loaded, self._parts.root)
-        self._placer = Placing(self._ledger, self._disk)
+        self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root), self._disk)
         self._supervisor = self._supervise(first)
         self._placer.found = self._supervisor.placed
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
@@ -227,7 +226,6 @@ class Engine:
         )
 
     def _release(self, number: int, of: Configured) -> Release:
-        self._ledger.wishes = Wishes.of(of.loaded.spec)
         return Release(number, of.version, assembly.settings(of, self._parts.sdk))
 
     def _places(self, in_use: tuple[Path, ...]) -> Places:
@@ -297,17 +295,10 @@ class Engine:
         )
 
     def _rolled_out(self, status: RolloutStatus) -> None:
-        if status.state == "rolled_back":
-            self._place_as_before()
         self._updates.releases.on_rollout(status)
 
     def _tried_out(self, status: TrialStatus) -> None:
-        if status.state == "dismissed":
-            self._place_as_before()
         self._updates.releases.on_trial(status)
-
-    def _place_as_before(self) -> None:
-        self._ledger.wishes = Wishes.of(self._updates.current.loaded.spec)
 
     def _admin_url(self) -> str:
         return f"http://{reachable(self._parts.options.admin_host)}:{self._admin_port}"

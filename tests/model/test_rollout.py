@@ -342,7 +342,9 @@ class Fleet(RuleBasedStateMachine):
         before = self.supervisor.snapshot()
         rolling = before.rollout is not None and before.rollout.state == "rolling"
         held = dict(self.placer.held)
-        name = self.supervisor.probe(self.placer.hold if found else lambda *_: NoPlace("none in that group"))
+        name = self.supervisor.probe(
+            lambda one, now: self.placer.hold(one, now.limits) if found else NoPlace("none in that group")
+        )
         fleet = self.supervisor.snapshot()
         if name is None:
             assert fleet.probes == before.probes

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from eas_engine.supervisor.place import Limits, NoPlace, Place
+from eas_engine.supervisor.place import Limits, NoPlace, Place, Wishes
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class FakePlacer:
         self.held: dict[str, Place] = {}
         self.asked: list[tuple[str, Limits]] = []
 
-    def place(self, instance: str, limits: Limits) -> Place | NoPlace | None:
+    def place(self, instance: str, limits: Limits, wishes: Wishes) -> Place | NoPlace | None:
         self.asked.append((instance, limits))
         if self.slow and instance not in self.held and instance not in self.answered:
             self.open.add(instance)

@@ -14,21 +14,21 @@ from pathlib import Path
 
 from eas_engine.spec.engine.pools import pools_of
 from eas_engine.state import StateDirectory
-from eas_engine.supervisor.place import Limits, Place
+from eas_engine.supervisor.place import Limits, Place, Wishes
 from eas_engine.supervisor.pools.ledger import Ledger
-from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
 from support.pools import machine
+from support.wishes import Wishing
 
 CPUS = 4
 ROUNDS = 300
 
 
-def placer_of(root: Path, name: str) -> LedgerPlacer:
+def placer_of(root: Path, name: str) -> Wishing:
     pools = pools_of(machine(8, {"fast": f"0-{CPUS - 1}"}))
-    return LedgerPlacer(pools, Ledger(root, name), Wishes(resource="fast"))
+    return Wishing(pools, Ledger(root, name), Wishes(resource="fast"))
 
 
-def churn(placer: LedgerPlacer, name: str, journal: int) -> None:
+def churn(placer: Wishing, name: str, journal: int) -> None:
     chance = random.Random(name)
     for _ in range(ROUNDS):
         instance = f"{name}-{chance.randrange(CPUS)}"

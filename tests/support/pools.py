@@ -8,7 +8,8 @@ from eas_engine.spec import Machine, cpu_list
 from eas_engine.spec.engine.pools import Pools, pools_of
 from eas_engine.spec.engine.settings import EngineSettings, Group
 from eas_engine.spec.numa import NumaNode
-from eas_engine.supervisor.pools.assign import Request, Spread
+from eas_engine.supervisor.place import Spread
+from eas_engine.supervisor.pools.assign import Request
 from support.services import GIB
 
 

@@ -13,9 +13,8 @@ from eas_engine.spec.engine.pools import pools_of
 from eas_engine.state import StateDirectory
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.lifecycle import State
-from eas_engine.supervisor.place import Limits
+from eas_engine.supervisor.place import Limits, Wishes
 from eas_engine.supervisor.pools.ledger import Ledger
-from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
 from eas_engine.supervisor.pools.placing import Placing
 from eas_engine.supervisor.reconcile import Supervisor
 from eas_engine.supervisor.release import Release, Strategy
@@ -25,10 +24,16 @@ from support.clock import FakeClock, settle
 from support.hosts import FakeHosts
 from support.placer import AtOnce
 from support.pools import machine
+from support.wishes import Wishing
 
 TWO = Limits(cpu=2)
-SETTINGS = Settings("d", Program("python", Path("/")), Processor("app.py"), limits=TWO)
+FAST = Wishes(resource="fast", rebalancing=True)
+SETTINGS = Settings("d", Program("python", Path("/")), Processor("app.py"), limits=TWO, wishes=FAST)
 PATIENCE = 300.0
+
+
+def wishing(wishes: Wishes, number: int = 1) -> Release:
+    return Release(number, number, replace(SETTINGS, wishes=wishes))
 
 
 class World:
@@ -55,9 +60,9 @@ class World:
         )
 
     @staticmethod
-    def placer_of(root: Path, name: str) -> LedgerPlacer:
+    def placer_of(root: Path, name: str) -> Wishing:
         pools = pools_of(machine(10, {"fast": "0-3", "slow": "4-7"}))
-        return LedgerPlacer(pools, Ledger(root, name), Wishes(resource="fast", rebalancing=True))
+        return Wishing(pools, Ledger(root, name), FAST)
 
     async def get_ready(self) -> None:
         for host in self.hosts.alive:
@@ -152,13 +157,13 @@ async def test_without_rebalancing_probes_leave_and_no_other_comes(tmp_path: Pat
         one.other.leave("other-0")
         await one.clock.advance(60.0)
         assert one.probes() == 1
-        one.ledger.wishes = replace(one.ledger.wishes, rebalancing=False)
+        one.supervisor.adjust(wishing(replace(FAST, rebalancing=False)), Strategy())
         one.moving.configure(PATIENCE)
         await settle()
         await one.leave()
         await one.clock.advance(200.0)
         assert (one.groups(), one.probes()) == ({"d-0": "slow", "d-1": "slow"}, 0)
-        one.ledger.wishes = replace(one.ledger.wishes, rebalancing=True)
+        one.supervisor.adjust(wishing(FAST), Strategy())
         one.moving.configure(PATIENCE)
         await one.clock.advance(60.0)
         assert one.probes() == 1
@@ -212,9 +217,10 @@ async def test_a_rollout_takes_a_probe_along(tmp_path: Path) -> None:
 async def test_of_two_probes_the_one_that_is_ready_takes_a_place(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
         one.other.leave("other-0")
-        pools = one.placer.choices[:1]
         for _ in range(2):
-            assert one.supervisor.probe(lambda name, limits: one.ledger.place_in(name, limits, pools))
+            reserved = await one.placer.reserve(TWO, FAST, "fast")
+            assert reserved is not None
+            assert one.supervisor.probe(lambda name, _, of=reserved: one.placer.take(of, name))  # type: ignore[misc]
         await settle()
         one.hosts.last.hello()
         one.hosts.last.ready()
@@ -238,3 +244,21 @@ async def test_a_probe_that_an_operator_replaces_leaves_alone(tmp_path: Path) ->
         await one.leave()
         assert (sorted(one.groups()), one.probes()) == (["d-0", "d-1"], 0)
         assert len(one.hosts.made) == 3
+
+
+async def test_a_trial_goes_where_it_wishes_and_nobody_else_with_it(tmp_path: Path) -> None:
+    """All used to go by the wishes of the latest release, also those of before, until that was dismissed."""
+    async with world(tmp_path) as one:
+        one.other.leave("other-0")
+        one.supervisor.try_out(wishing(Wishes(), number=2))
+        await settle()
+        assert one.groups()["d-2"] == "", "the whole machine, less its groups"
+        one.supervisor.scale(3)
+        await settle()
+        assert one.groups()["d-3"] == "fast", "of the release that runs"
+        one.supervisor.dismiss("no")
+        await settle()
+        await one.leave()
+        one.supervisor.scale(4)
+        await settle()
+        assert one.groups() == {"d-0": "slow", "d-1": "slow", "d-3": "fast", "d-2": "fast"}

@@ -1,6 +1,6 @@
 """Where an instance runs, and what it may use there.
 
-``Limits`` hold for every instance of a release and come from its configuration. A ``Place`` is one
+``Limits`` and ``Wishes`` are those of every instance of a release, from its configuration. A ``Place`` is one
 instance's: a ``Placer`` gives it before the instance's first host is executed, and gets it back when its last
 one is dead.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,24 @@ class Limits:
     memory: int | None = None
     shm: int | None = None
     scratch: int | None = None
+
+
+Spread = Literal["default", "host", "zone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """Where an instance should run.
+
+    Attributes:
+        resource: the resource group (``metadata.resource``); empty: any that takes everybody.
+        spread: ``metadata.scheduling.spread.policy``.
+        rebalancing: lower groups will do meanwhile (``metadata.resource_rebalancing``).
+    """
+
+    resource: str = ""
+    spread: Spread = "default"
+    rebalancing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +102,7 @@ class Needs:
 class Placer(Protocol):
     """Finds places. Each call is synchronous and quick; a place is held from ``place`` to ``leave``."""
 
-    def place(self, instance: str, limits: Limits) -> Place | NoPlace | None:
+    def place(self, instance: str, limits: Limits, wishes: Wishes) -> Place | NoPlace | None:
         """A place for the instance; the one that it has when it has one.
 
         None: it isn't known yet. Whoever made the placer hears of it, and tells ``Supervisor.placed``.
@@ -99,7 +117,7 @@ class Placer(Protocol):
 class Anywhere:
     """Every instance fits, anywhere: the placer of a machine without pools."""
 
-    def place(self, instance: str, limits: Limits) -> Place | NoPlace:
+    def place(self, instance: str, limits: Limits, wishes: Wishes) -> Place | NoPlace:
         """See ``Placer``."""
         return Place()
 

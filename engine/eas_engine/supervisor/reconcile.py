@@ -40,11 +40,12 @@ from eas_engine.supervisor.intent import Intent
 from eas_engine.supervisor.launch import Execute, execute
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import Crash, FleetSnapshot, HostSnapshot, Seat
-from eas_engine.supervisor.place import Anywhere, Limits, NoPlace, Place, Placer
+from eas_engine.supervisor.place import Anywhere, NoPlace, Place, Placer
 from eas_engine.supervisor.plan import failure, plan, wake_at
 from eas_engine.supervisor.release import Release, Strategy
 from eas_engine.supervisor.scene import Scenes
 from eas_engine.supervisor.seats import Seats
+from eas_engine.supervisor.settings import Settings
 
 LINES_TOLD = 20
 """Last log lines in the message of an engine that gives up."""
@@ -221,10 +222,10 @@ class Supervisor:
         self._changed()
         return bool(meant)
 
-    def probe(self, place: Callable[[str, Limits], Place | NoPlace]) -> str | None:
+    def probe(self, place: Callable[[str, Settings], Place | NoPlace]) -> str | None:
         """One instance more than wanted, of the running release, if ``place`` has one for it; its name.
 
-        Its name and limits are what ``place`` is asked with; the placer must know of that place then. None
+        Its name and settings are what ``place`` is asked with; the placer must know of that place then. None
         without a place, during a rollout, and while no instance is wanted.
         """
         intent = self._intent
@@ -232,7 +233,7 @@ class Supervisor:
             return None
         number = self._seats.free()
         name = intent.running.instance(number)
-        if isinstance(place(name, intent.running.settings.limits), NoPlace):
+        if isinstance(place(name, intent.running.settings), NoPlace):
             return None
         self._seats.add(Seat(number, 0), intent.running)
         intent.probe(number)
@@ -285,9 +286,9 @@ class Supervisor:
     # -- for those who ask
 
     @property
-    def limits(self) -> Limits:
-        """What an instance of the running release may use."""
-        return self._intent.running.settings.limits
+    def settings(self) -> Settings:
+        """Of the release that runs."""
+        return self._intent.running.settings
 
     def snapshot(self) -> FleetSnapshot:
         """What is now."""

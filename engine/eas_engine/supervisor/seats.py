@@ -75,7 +75,7 @@ class Seats:
         quarters = self._quarters.get(seat.instance)
         if quarters is None or not any(mate.state in LIVE for mate in mates):
             limits = host.settings.limits
-            place = self._placer.place(host.instance, limits)
+            place = self._placer.place(host.instance, limits, host.settings.wishes)
             if place is None:
                 host.wait_until_placed()
                 return None

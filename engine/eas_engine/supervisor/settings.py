@@ -8,7 +8,7 @@ from typing import Final
 
 from eas_engine.supervisor.control import Hello
 from eas_engine.supervisor.launch import Program
-from eas_engine.supervisor.place import Limits
+from eas_engine.supervisor.place import Limits, Wishes
 
 DEFAULT_THREADS = 5
 """``rpc.worker_threads``, and allspark's own default."""
@@ -99,6 +99,7 @@ class Settings:
         crash_block: ``runtime.enable_crash_block``.
         grace: ``eas.termination_grace_period``, seconds.
         limits: what one instance may use.
+        wishes: where it should run.
     """
 
     service: str
@@ -110,6 +111,7 @@ class Settings:
     crash_block: bool = False
     grace: float = 30.0
     limits: Limits = field(default_factory=Limits)
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 def start_message(settings: Settings, instance: str, channel: Mapping[str, object]) -> dict[str, object]:
@@ -144,6 +146,7 @@ def without_new_processes(settings: Settings, like: Settings) -> Settings:
         enable_sigterm=like.enable_sigterm,
         crash_block=like.crash_block,
         grace=like.grace,
+        wishes=replace(settings.wishes, rebalancing=like.wishes.rebalancing),
     )
 
 

@@ -19,9 +19,9 @@ from eas_engine.spec.engine.load import here
 from eas_engine.spec.engine.pools import pools_of
 from eas_engine.spec.machine import this_machine
 from eas_engine.state import StateDirectory
-from eas_engine.supervisor.place import Limits, Place
+from eas_engine.supervisor.place import Limits, Place, Wishes
 from eas_engine.supervisor.pools.ledger import DIRECTORY, Ledger
-from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
+from support.wishes import Wishing
 
 CPU = min(os.sched_getaffinity(0))
 GROUP = f'[groups.fast]\ncpus = "{CPU}"\nmemory = "1Gi"\npriority = 7\n'
@@ -163,17 +163,17 @@ def test_check_shows_every_key_with_its_origin(config: Path, settings: Path) -> 
 
 class TestPools:
     @pytest.fixture
-    def digits(self, tmp_path: Path) -> Iterator[LedgerPlacer]:
+    def digits(self, tmp_path: Path) -> Iterator[Wishing]:
         """An engine that has placed two instances."""
         (tmp_path / "eas-engine.toml").write_text(GROUP)
         pools = pools_of(here(None, tmp_path, {}))
         with StateDirectory.acquire(tmp_path, "digits", "team"):
-            placer = LedgerPlacer(pools, Ledger(tmp_path, "digits", "team"), Wishes(resource="fast"))
+            placer = Wishing(pools, Ledger(tmp_path, "digits", "team"), Wishes(resource="fast"))
             assert isinstance(placer.place("digits-0", Limits(cpu=0.75, memory=2**29)), Place)
             assert isinstance(placer.place("digits-1", Limits()), Place)
             yield placer
 
-    def test_who_has_what_and_what_is_free(self, digits: LedgerPlacer, tmp_path: Path) -> None:
+    def test_who_has_what_and_what_is_free(self, digits: Wishing, tmp_path: Path) -> None:
         found = json.loads(eas("pools", "--state-dir", str(tmp_path), "--json").stdout)
         assert found["settings"] == str(tmp_path / "eas-engine.toml")
         assert found["pools"][0] == {
@@ -196,7 +196,7 @@ class TestPools:
         ]
         assert found["problems"] == []
 
-    def test_the_same_for_people(self, digits: LedgerPlacer, tmp_path: Path) -> None:
+    def test_the_same_for_people(self, digits: Wishing, tmp_path: Path) -> None:
         shown = " ".join(eas("pools", "--state-dir", str(tmp_path), COLUMNS="200").stdout.split())
         assert f"group fast 7 1 ({CPU}) 0.25 1.0 GiB 512.0 MiB" in shown
         assert f"digits-0 team/digits group fast 0.75 {CPU} 512.0 MiB" in shown
@@ -209,7 +209,7 @@ class TestPools:
         assert "nobody has anything of it" in done.stdout
         assert not (tmp_path / "none").exists(), "looking leaves nothing"
 
-    def test_what_cannot_be_read_is_said_beside_the_rest(self, digits: LedgerPlacer, tmp_path: Path) -> None:
+    def test_what_cannot_be_read_is_said_beside_the_rest(self, digits: Wishing, tmp_path: Path) -> None:
         with StateDirectory.acquire(tmp_path, "bad"):
             (tmp_path / DIRECTORY / "bad.json").write_text("{")
             done = eas("pools", "--state-dir", str(tmp_path), COLUMNS="200")

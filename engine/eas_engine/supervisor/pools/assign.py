@@ -15,13 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 from eas_engine.spec.engine.pools import Pool, Pools
-from eas_engine.supervisor.place import NoPlace
+from eas_engine.supervisor.place import NoPlace, Spread
 from eas_engine.supervisor.pools.claims import WHOLE, Claim
-
-Spread = Literal["default", "host", "zone"]
 
 _MOST_NAMED: Final = 6
 _GIB: Final = 2**30

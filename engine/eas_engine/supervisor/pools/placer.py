@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from eas_engine.errors import ConfigurationError
 from eas_engine.spec.engine.pools import Pool, Pools, pools_of
 from eas_engine.spec.load import Loaded
-from eas_engine.spec.model import ServiceSpec
-from eas_engine.supervisor.place import Limits, NoPlace, Place
-from eas_engine.supervisor.pools.assign import Request, Spread, assign
+from eas_engine.supervisor.place import Limits, NoPlace, Place, Spread, Wishes
+from eas_engine.supervisor.pools.assign import Request, assign
 from eas_engine.supervisor.pools.claims import Claim, thousandths
 from eas_engine.supervisor.pools.ledger import Busy, Ledger
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """Where a service wants its instances: ``metadata.resource`` and what goes with it."""
-
-    resource: str = ""
-    spread: Spread = "default"
-    rebalancing: bool = False
-
-    @classmethod
-    def of(cls, spec: ServiceSpec) -> Self:
-        """Those of a configuration."""
-        metadata = spec.metadata
-        return cls(
-            resource=metadata.resource,
-            spread=metadata.scheduling.spread.policy,
-            rebalancing=metadata.resource_rebalancing,
-        )
 
 
 class LedgerPlacer:
     """Places the instances of one service. Its engine must hold the state directory's lock.
 
     It waits for the disk, and for other engines; an engine that serves asks by ``placing``. One call at a
-    time; ``claims`` may be read meanwhile.
-
-    ``wishes`` are those of the configuration in effect; instances that have a place keep it when they change.
+    time; ``claims`` may be read meanwhile. Instances that have a place keep it, whatever is wished for later.
     """
 
-    def __init__(self, pools: Pools, ledger: Ledger, wishes: Wishes) -> None:
+    def __init__(self, pools: Pools, ledger: Ledger) -> None:
         self.pools = pools
-        self.wishes = wishes
         self._ledger = ledger
         self._claims: Mapping[str, Claim] = {}  # replaced, never changed
         self._outdated = False  # the ledger says that the service has more than it has
@@ -58,7 +35,7 @@ class LedgerPlacer:
         """The placer of a service that was read. Errors: ConfigurationError."""
         spec = loaded.spec
         ledger = Ledger(root, spec.name, spec.metadata.workspace_id, pause=pause)
-        placer = cls(pools_of(loaded.machine), ledger, Wishes.of(spec))
+        placer = cls(pools_of(loaded.machine), ledger)
         with contextlib.suppress(Busy):  # then the first place writes what holds
             placer.clear()
         return placer
@@ -71,10 +48,9 @@ class LedgerPlacer:
         """What the service has, in the order in which it was placed."""
         return tuple(self._claims.values())
 
-    @property
-    def choices(self) -> tuple[Pool, ...]:
-        """The pools that the service's instances may be in, best first."""
-        return self.pools.choices(self.wishes.resource, rebalancing=self.wishes.rebalancing)
+    def choices(self, wishes: Wishes) -> tuple[Pool, ...]:
+        """The pools that an instance may be in, best first."""
+        return self.pools.choices(wishes.resource, rebalancing=wishes.rebalancing)
 
     def clear(self) -> None:
         """Forget what an engine before this one, which was killed, had for the service.
@@ -85,16 +61,18 @@ class LedgerPlacer:
         with self._ledger.held():
             self._write()
 
-    def place(self, instance: str, limits: Limits) -> Place | NoPlace:
-        """A place for the instance; the one that it has when it has one."""
-        return self.place_in(instance, limits, self.choices)
+    def place(
+        self, instance: str, limits: Limits, wishes: Wishes, choices: Sequence[Pool] | None = None
+    ) -> Place | NoPlace:
+        """A place for the instance; the one that it has when it has one.
 
-    def place_in(self, instance: str, limits: Limits, choices: Sequence[Pool]) -> Place | NoPlace:
-        """The same in some pools alone: a ``place`` that follows finds the instance placed."""
+        ``choices``: in some of the pools alone that it may be in.
+        """
         had = self._claims.get(instance)
         if had is not None:
             return _place(had)
-        request = self._request(instance, limits, choices)
+        allowed = self.choices(wishes) if choices is None else choices
+        request = self._request(instance, limits, allowed, wishes.spread)
         try:
             with self._ledger.held():
                 found = assign(request, self.pools, [*self._ledger.others(), *self._claims.values()])
@@ -136,14 +114,14 @@ class LedgerPlacer:
         self._ledger.write(self.claims)
         self._outdated = False
 
-    def _request(self, instance: str, limits: Limits, choices: Sequence[Pool]) -> Request:
+    def _request(self, instance: str, limits: Limits, choices: Sequence[Pool], spread: Spread) -> Request:
         cpu = 0 if limits.cpu is None or limits.best_effort else thousandths(limits.cpu)
         return Request(
             instance=instance,
             service=self._ledger.service,
             workspace=self._ledger.workspace,
             choices=tuple(choices),
-            spread=self.wishes.spread,
+            spread=spread,
             cpu=cpu,
             memory=limits.memory or 0,
         )

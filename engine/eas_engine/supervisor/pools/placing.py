@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol, TypeVar
 
 from eas_engine.spec.engine.pools import Pool
-from eas_engine.supervisor.place import Limits, NoPlace, Place
+from eas_engine.supervisor.place import Limits, NoPlace, Place, Wishes
 from eas_engine.supervisor.pools.placer import LedgerPlacer
 
 T = TypeVar("T")
@@ -51,12 +51,11 @@ class Placing:
         """The group of each instance that has a place."""
         return {name: found.group for name, found in self._found.items() if isinstance(found, Place)}
 
-    @property
-    def choices(self) -> tuple[Pool, ...]:
-        """The pools that the service's instances may be in, best first."""
-        return self._placer.choices
+    def choices(self, wishes: Wishes) -> tuple[Pool, ...]:
+        """The pools that an instance may be in, best first."""
+        return self._placer.choices(wishes)
 
-    def place(self, instance: str, limits: Limits) -> Place | NoPlace | None:
+    def place(self, instance: str, limits: Limits, wishes: Wishes) -> Place | NoPlace | None:
         """See ``Placer``. That there is none is said once; whoever asks again has it looked for again."""
         known = self._found.get(instance)
         if isinstance(known, Place):
@@ -64,8 +63,7 @@ class Placing:
         if known is not None:
             return self._found.pop(instance)
         if instance not in self._looking:
-            choices = self.choices
-            look = self._thread.begin(lambda: self._placer.place_in(instance, limits, choices))
+            look = self._thread.begin(lambda: self._placer.place(instance, limits, wishes))
             self._looking[instance] = look
             look.add_done_callback(partial(self._looked, instance))
         return None
@@ -76,10 +74,11 @@ class Placing:
         self._looking.pop(instance, None)  # it goes on, and what it finds is given back behind it
         self._thread.later(lambda: self._placer.leave(instance))
 
-    async def reserve(self, limits: Limits, choices: Sequence[Pool]) -> str | None:
-        """Keep a place in one of these pools; what to ``take`` it by, or ``leave``. None: there is none."""
+    async def reserve(self, limits: Limits, wishes: Wishes, group: str) -> str | None:
+        """Keep a place in that group; what to ``take`` it by, or ``leave``. None: there is none."""
         name = f"reserved-{next(self._reservations)}"
-        found = await self._thread.begin(lambda: self._placer.place_in(name, limits, choices))
+        choices = [one for one in self.choices(wishes) if one.name == group]
+        found = await self._thread.begin(lambda: self._placer.place(name, limits, wishes, choices))
         if isinstance(found, NoPlace):
             return None
         self._found[name] = found

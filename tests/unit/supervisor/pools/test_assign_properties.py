@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eas_engine.spec.engine.pools import Pool, Pools, pools_of
-from eas_engine.supervisor.place import NoPlace
-from eas_engine.supervisor.pools.assign import Request, Spread, assign, used_cpu, used_memory
+from eas_engine.supervisor.place import NoPlace, Spread
+from eas_engine.supervisor.pools.assign import Request, assign, used_cpu, used_memory
 from eas_engine.supervisor.pools.claims import Claim
 from support.pools import machine, request
 

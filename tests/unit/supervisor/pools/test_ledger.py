@@ -15,18 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eas_engine.assembly import wishes
 from eas_engine.errors import ConfigurationError
 from eas_engine.spec import cpu_list
 from eas_engine.spec.engine.pools import pools_of
 from eas_engine.state import StateDirectory
-from eas_engine.supervisor.place import Limits, NoPlace, Place
+from eas_engine.supervisor.place import Limits, NoPlace, Place, Wishes
 from eas_engine.supervisor.pools.claims import Claim
 from eas_engine.supervisor.pools.ledger import DIRECTORY, Ledger, survey
-from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
+from eas_engine.supervisor.pools.placer import LedgerPlacer
 from support.pools import machine
 from support.services import GIB, python_service, read
+from support.wishes import Wishing
 
-Engine = Callable[..., LedgerPlacer]
+Engine = Callable[..., Wishing]
 TWO = Limits(cpu=2)
 
 
@@ -41,11 +43,11 @@ def running(tmp_path: Path) -> Iterator[ExitStack]:
 def engine(tmp_path: Path, running: ExitStack) -> Engine:
     """An engine's placer; its state directory is held until the test's end."""
 
-    def start(name: str, resource: str = "fast", workspace: str = "", **wishes: Any) -> LedgerPlacer:
+    def start(name: str, resource: str = "fast", workspace: str = "", **wishes: Any) -> Wishing:
         running.enter_context(StateDirectory.acquire(tmp_path, name, workspace))
         ledger = Ledger(tmp_path, name, workspace, pause=lambda _: None)
         pools = pools_of(machine(8, {"fast": "0-3", "slow": "4-5"}))
-        placer = LedgerPlacer(pools, ledger, Wishes(resource=resource, **wishes))
+        placer = Wishing(pools, ledger, Wishes(resource=resource, **wishes))
         placer.clear()
         return placer
 
@@ -112,11 +114,11 @@ def test_best_effort_and_no_cpu_count_for_nothing_but_memory(engine: Engine) -> 
 def test_one_more_may_be_tried_in_a_group_of_choice(engine: Engine) -> None:
     """What rebalancing does: the probe is placed first, and the supervisor's own question finds it so."""
     placer = engine("digits", resource="fast", rebalancing=True)
-    assert [one.name for one in placer.choices] == ["fast", "slow", ""]
-    slow = placer.choices[1:2]
-    assert placer.place_in("digits-7", TWO, slow) == Place(cpus=(4, 5), group="slow")
+    assert [one.name for one in placer.choices(placer.wishes)] == ["fast", "slow", ""]
+    slow = placer.choices(placer.wishes)[1:2]
+    assert placer.place("digits-7", TWO, choices=slow) == Place(cpus=(4, 5), group="slow")
     assert placer.place("digits-7", TWO) == Place(cpus=(4, 5), group="slow")
-    assert isinstance(placer.place_in("digits-8", TWO, slow), NoPlace)
+    assert isinstance(placer.place("digits-8", TWO, choices=slow), NoPlace)
     assert [one.instance for one in placer.claims] == ["digits-7"]
 
 
@@ -290,8 +292,8 @@ def test_a_placer_is_made_of_what_was_read(tmp_path: Path) -> None:
     loaded = read(tmp_path, content, machine=machine(8, {"fast": "0-3", "slow": "4-5"}))
     with StateDirectory.acquire(tmp_path, "demo", "team"):
         placer = LedgerPlacer.of(loaded, tmp_path)
-        assert placer.wishes == Wishes(resource="slow", spread="host")
-        assert placer.place("demo-0", TWO) == Place(cpus=(4, 5), group="slow")
+        assert wishes(loaded.spec) == Wishes(resource="slow", spread="host")
+        assert placer.place("demo-0", TWO, wishes(loaded.spec)) == Place(cpus=(4, 5), group="slow")
         assert file_of(tmp_path, "team@demo").exists()
 
 

@@ -13,13 +13,13 @@ from eas_engine.clock import SystemClock
 from eas_engine.disk import Disk
 from eas_engine.spec.engine.pools import pools_of
 from eas_engine.state import StateDirectory
-from eas_engine.supervisor.place import Limits, NoPlace, Place
+from eas_engine.supervisor.place import Limits, NoPlace, Place, Wishes
 from eas_engine.supervisor.pools.ledger import DIRECTORY, Ledger, survey
-from eas_engine.supervisor.pools.placer import LedgerPlacer, Wishes
+from eas_engine.supervisor.pools.placer import LedgerPlacer
 from eas_engine.supervisor.pools.placing import Placing
 from support.pools import machine
 
-ONE = Limits(cpu=1)
+ONE, FAST = Limits(cpu=1), Wishes(resource="fast")
 
 
 class World:
@@ -30,7 +30,7 @@ class World:
         self.errors: list[Exception] = []
         self.disk = Disk(SystemClock(), self.errors.append)
         pools = pools_of(machine(4, {"fast": "0-1"}))
-        ledger = LedgerPlacer(pools, Ledger(root, "d"), Wishes(resource="fast"))
+        ledger = LedgerPlacer(pools, Ledger(root, "d"))
         self.placing = Placing(ledger, self.disk)
         self.told: list[str] = []
         self.placing.found = self.told.append
@@ -46,9 +46,9 @@ class World:
         await asyncio.sleep(0)
 
     async def place(self, instance: str) -> Place | NoPlace | None:
-        assert self.placing.place(instance, ONE) is None
+        assert self.placing.place(instance, ONE, FAST) is None
         await self.settle()
-        return self.placing.place(instance, ONE)
+        return self.placing.place(instance, ONE, FAST)
 
     @property
     def had(self) -> list[str]:
@@ -68,13 +68,13 @@ async def world(root: Path) -> AsyncIterator[World]:
 async def test_a_place_is_told_of_when_it_is_found_and_stays(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
         free = one.stop()
-        assert one.placing.place("d-0", ONE) is None
-        assert one.placing.place("d-0", ONE) is None, "it is looked for once"
+        assert one.placing.place("d-0", ONE, FAST) is None
+        assert one.placing.place("d-0", ONE, FAST) is None, "it is looked for once"
         assert (one.told, one.had) == ([], [])
         free.set()
         await one.settle()
         assert (one.told, one.had) == (["d-0"], ["d-0"])
-        assert one.placing.place("d-0", ONE) == Place(cpus=(0,), group="fast")
+        assert one.placing.place("d-0", ONE, FAST) == Place(cpus=(0,), group="fast")
         assert one.placing.groups == {"d-0": "fast"}
 
 
@@ -91,7 +91,7 @@ async def test_that_there_is_none_is_said_once_and_then_looked_for_again(tmp_pat
 async def test_who_leaves_while_a_place_is_looked_for_has_none_in_the_end(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
         free = one.stop()
-        assert one.placing.place("d-0", ONE) is None
+        assert one.placing.place("d-0", ONE, FAST) is None
         one.placing.leave("d-0")
         free.set()
         await one.settle()
@@ -101,13 +101,13 @@ async def test_who_leaves_while_a_place_is_looked_for_has_none_in_the_end(tmp_pa
 async def test_who_comes_under_the_name_of_one_that_left_is_told_of_its_own_place(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
         free = one.stop()
-        assert one.placing.place("d-0", ONE) is None
+        assert one.placing.place("d-0", ONE, FAST) is None
         one.placing.leave("d-0")
-        assert one.placing.place("d-0", Limits(cpu=2)) is None
+        assert one.placing.place("d-0", Limits(cpu=2), FAST) is None
         free.set()
         await one.settle()
         assert one.told == ["d-0"]
-        assert one.placing.place("d-0", Limits(cpu=2)) == Place(cpus=(0, 1), group="fast")
+        assert one.placing.place("d-0", Limits(cpu=2), FAST) == Place(cpus=(0, 1), group="fast")
         assert one.had == ["d-0"]
 
 
@@ -116,12 +116,12 @@ async def test_a_ledger_that_another_engine_holds_keeps_only_the_thread_waiting(
         assert isinstance(await one.place("d-0"), Place)
         with (tmp_path / DIRECTORY / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            assert one.placing.place("d-1", ONE) is None
+            assert one.placing.place("d-1", ONE, FAST) is None
             turns = 0
             while len(one.told) < 2:
                 await asyncio.sleep(0)
                 turns += 1
-            found = one.placing.place("d-1", ONE)
+            found = one.placing.place("d-1", ONE, FAST)
         assert isinstance(found, NoPlace)
         assert "is deciding about places just now" in found.reason
         assert turns > 10
@@ -130,14 +130,13 @@ async def test_a_ledger_that_another_engine_holds_keeps_only_the_thread_waiting(
 
 async def test_what_was_reserved_is_taken_by_whoever_it_was_for_or_given_back(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
-        choices = one.placing.choices
-        first, second = [await one.placing.reserve(ONE, choices) for _ in range(2)]
-        assert await one.placing.reserve(ONE, choices) is None
+        first, second = [await one.placing.reserve(ONE, FAST, "fast") for _ in range(2)]
+        assert await one.placing.reserve(ONE, FAST, "fast") is None
         assert first is not None
         assert second is not None
         assert one.placing.take(first, "d-7") == Place(cpus=(0,), group="fast")
         one.placing.leave(second)
-        assert one.placing.place("d-7", ONE) == Place(cpus=(0,), group="fast")
+        assert one.placing.place("d-7", ONE, FAST) == Place(cpus=(0,), group="fast")
         await one.settle()
         assert one.had == ["d-7"]
         one.placing.leave("d-7")
