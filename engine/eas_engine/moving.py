@@ -116,10 +116,21 @@ class Moving:
 
     def drain(self, instance: str) -> None:
         """See ``Fleet``."""
-        self._log("relieved", instance=instance)
-        self._supervisor.relieve(instance)
+        why = self._why(instance)
+        self._log("relieved", instance=instance, reason=why)
+        self._supervisor.relieve(instance, why)
 
     # -- within
+
+    def _why(self, instance: str) -> str:
+        """Why it leaves, for people."""
+        if self._rebalancer is None:
+            return "rebalancing was turned off, and it is one more than wanted"
+        if instance not in {probe.name for probe in self._rebalancer.progress.probes}:
+            return "rebalancing: an instance in a better group takes its place"
+        ready = any(seat.ready for seat in self.seats() if seat.name == instance)
+        missed = "no instance is in a lower group any more" if ready else "it was not ready in time"
+        return f"rebalancing: {missed}"
 
     def _give_up(self) -> None:
         if self._rebalancer is not None:

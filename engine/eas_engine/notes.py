@@ -21,6 +21,8 @@ _TOLD: Final[Mapping[str, EventKind]] = {
     "host_stopped": "instance_stopped",
     "rollout": "rollout",
     "trial": "trial",
+    "probe": "probe",
+    "relieved": "relieved",
 }
 """Lines of the supervisor that are events, too."""
 

@@ -29,6 +29,8 @@ EventKind = Literal[
     "promoted",
     "rollout",
     "trial",
+    "probe",
+    "relieved",
     "instance_crashed",
     "instance_stopped",
     "draining",

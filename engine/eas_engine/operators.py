@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from eas_engine.prepare import Parts
     from eas_engine.supervisor.autoscale.driver import Scaler
     from eas_engine.supervisor.limits.enforcer import Enforcer
+    from eas_engine.supervisor.observe import FleetSnapshot
     from eas_engine.supervisor.reconcile import Supervisor
     from eas_engine.supervisor.scene import Scenes
     from eas_engine.telemetry.events import Events
@@ -162,7 +163,9 @@ class Operators:
             found = self._running.plane.comparison(trial.release)
         except LookupError:
             return None
-        return {"version": trial.version, "ready": trial.ready, "wanted": trial.wanted, **asdict(found)}
+        how = self._running.updates.tried(trial.release)
+        counts = {"ready": trial.ready, "wanted": trial.wanted}
+        return {"version": trial.version, **how, **counts, **asdict(found)}
 
     async def clear_crashes(self, scene: str | None) -> Cleared:
         """Delete what was kept of one crash, or of all, and start the instances again that they block."""
@@ -205,5 +208,10 @@ class Operators:
             configuration_version=current.version,
             wanted=fleet.wanted,
             rollout=None if fleet.rollout is None else asdict(fleet.rollout),
-            trial=None if fleet.trial is None else asdict(fleet.trial),
+            trial=self._trial(fleet),
         )
+
+    def _trial(self, fleet: FleetSnapshot) -> Mapping[str, object] | None:
+        if fleet.trial is None:
+            return None
+        return {**asdict(fleet.trial), **self._running.updates.tried(fleet.trial.release)}

@@ -55,9 +55,16 @@ class World:
         )
         self.placer.found = self.supervisor.placed
         self.log: list[str] = []
-        self.moving = Moving(
-            self.supervisor, self.placer, self.clock, lambda event, **_: self.log.append(event)
-        )
+        self.said: list[dict[str, object]] = []
+        self.moving = Moving(self.supervisor, self.placer, self.clock, self._say)
+
+    def _say(self, event: str, **fields: object) -> None:
+        self.log.append(event)
+        self.said.append(fields)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        return {one.name: one.reason for one in self.supervisor.snapshot().instances if one.leaving}
 
     @staticmethod
     def placer_of(root: Path, name: str) -> Wishing:
@@ -115,6 +122,9 @@ async def test_they_move_up_one_after_the_other_when_there_is_room(tmp_path: Pat
         assert one.supervisor.snapshot().wanted == 2
         await one.get_ready()
         await one.clock.advance(1.0)
+        moved = "rebalancing: an instance in a better group takes its place"
+        assert one.said[:2] == [{"instance": "d-2", "group": "fast"}, {"instance": "d-1", "reason": moved}]
+        assert one.reasons == {"d-1": f"leaving: {moved}"}
         await one.leave()
         assert one.groups() == {"d-0": "slow", "d-2": "fast", "d-3": "fast"}, "d-1 has left for d-2"
         assert one.ready() == 2
@@ -135,6 +145,7 @@ async def test_a_probe_that_does_not_get_ready_in_time_leaves_and_gives_its_plac
         await one.clock.advance(60.0)
         assert one.groups()["d-2"] == "fast"
         await one.clock.advance(PATIENCE + 1.0)
+        assert one.said[-1] == {"instance": "d-2", "reason": "rebalancing: it was not ready in time"}
         await one.leave()
         assert one.groups() == {"d-0": "slow", "d-1": "slow"}
         assert (one.ready(), one.probes()) == (2, 0)
@@ -160,6 +171,7 @@ async def test_without_rebalancing_probes_leave_and_no_other_comes(tmp_path: Pat
         one.supervisor.adjust(wishing(replace(FAST, rebalancing=False)), Strategy())
         one.moving.configure(PATIENCE)
         await settle()
+        assert one.said[-1]["reason"] == "rebalancing was turned off, and it is one more than wanted"
         await one.leave()
         await one.clock.advance(200.0)
         assert (one.groups(), one.probes()) == ({"d-0": "slow", "d-1": "slow"}, 0)

@@ -76,6 +76,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
     ready = plain("; ".join(status["reasons"]) or word, colour)
     rows = [
         ("state", ready),
+        *_tried(status.get("trial")),
         ("URL", status["url"]),
         ("admin", status["admin_url"]),
         ("token", status["token"] or "none: the service is open"),
@@ -180,6 +181,17 @@ def _batches(of: Mapping[str, Any]) -> str:
         return "none yet"
     text = f"{of['requests_per_batch']:.1f} requests each ({reasons}), {of['rows_per_call']:.1f} rows a call"
     return text + (f", {of['padding_share']:.0%} padding" if of["padding_share"] else "")
+
+
+def _tried(trial: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What is tried out beside the service; nothing when that is over."""
+    if trial is None or trial["state"] != "trying":
+        return []
+    kind = trial.get("kind", "trial")
+    share = f" of {trial['share'] * 100:.4g}%" if trial.get("share") else ""
+    objective = f" that must keep {trial['objective']}" if trial.get("objective") else ""
+    ready = f"{trial['ready']} of {trial['wanted']} ready"
+    return [(kind, f"version {trial['version']}, a {kind}{share}{objective}; {ready}")]
 
 
 def _clients(connections: Mapping[str, Any]) -> str:

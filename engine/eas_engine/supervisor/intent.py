@@ -11,7 +11,7 @@ promoted or dismissed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -56,7 +56,7 @@ class Intent:
         self._told = told
         self._latest = release.number
         self._dismissed: frozenset[int] = frozenset()
-        self._marked: frozenset[int] = frozenset()
+        self._marked: Mapping[int, str] = {}  # replaced, never changed: whoever plans has it
         self._probes: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
@@ -128,16 +128,16 @@ class Intent:
         self.stopped = False
         self._woken(asleep=asleep)
 
-    def mark(self, number: int) -> None:
+    def mark(self, number: int, why: str = "another instance takes its place") -> None:
         """Another instance is to take the place of this one; for a probe, that is one of the wanted ones."""
-        self._marked |= {number}
+        self._marked = {**self._marked, number: why}
         self._probes -= {number}
 
     def probe(self, number: int) -> None:
         """This instance is there beside the wanted ones."""
         self._probes |= {number}
 
-    def relieve(self, number: int, ready: Sequence[int]) -> None:
+    def relieve(self, number: int, ready: Sequence[int], why: str) -> None:
         """This instance is to leave, and a probe, one of those that are ready, is among the wanted ones.
 
         If it is a probe itself, it is that one. Without any nothing happens.
@@ -145,7 +145,7 @@ class Intent:
         probes = self._probes & {number} or self._probes & {*ready} or self._probes
         if probes:
             self._probes -= {min(probes)}
-            self.mark(number)
+            self.mark(number, why)
 
     def roll_out(self, release: Release, strategy: Strategy) -> None:
         """All instances are to be of the release. Raises ``ValueError`` for a number that isn't new."""
@@ -206,7 +206,8 @@ class Intent:
             self.rollout.trusted = True
         if self.trial:
             self.trial.observe(ready.count(self.trial.release.number))
-        self._marked &= {one.number for one in instances}
+        present = {one.number for one in instances}
+        self._marked = {number: why for number, why in self._marked.items() if number in present}
         self._probes &= {one.number for one in instances if not one.leaving}
         self._dismissed &= {one.release for one in instances}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from eas_engine.supervisor.actions import (
     Action,
@@ -56,14 +56,15 @@ class Policy:
         rollout_by: when the rollout must be done; None: nothing is rolled out.
         tried: what is tried out.
         dismissed: the releases that aren't tried out any more and whose instances leave at once.
-        marked: numbers of the instances whose place another is to take.
+        marked: numbers of the instances whose place another is to take, or that are too many; and why, for
+            people.
     """
 
     course: Course
     rollout_by: float | None = None
     tried: Tried | None = None
     dismissed: frozenset[int] = frozenset()
-    marked: frozenset[int] = frozenset()
+    marked: Mapping[int, str] = field(default_factory=dict)
 
 
 def plan(fleet: FleetSnapshot, policy: Policy, now: float) -> list[Action]:
@@ -236,13 +237,15 @@ def _why(instance: InstanceSnapshot, fleet: FleetSnapshot, policy: Policy) -> st
     if instance.release in policy.dismissed:
         return "no longer tried out"
     if instance.number in policy.marked:
-        return "another instance takes its place"
+        return policy.marked[instance.number]
     if fleet.stopped:
         return "stopped by the operator"
     if not policy.course.wanted:
         return "scaled to zero"
     tried = policy.tried is not None and instance.release == policy.tried.release
     if instance.release != policy.course.release and not tried:
+        if instance.version == fleet.version:
+            return f"restarted: a new instance of version {fleet.version} takes its place"
         return f"version {fleet.version} takes the place of version {instance.version}"
     return f"scaled to {policy.course.wanted}"
 
@@ -253,7 +256,7 @@ def _main(fleet: FleetSnapshot, policy: Policy) -> list[InstanceSnapshot]:
     return [one for one in fleet.instances if one.release not in apart]
 
 
-def _members(instances: Iterable[InstanceSnapshot], marked: frozenset[int]) -> list[Member]:
+def _members(instances: Iterable[InstanceSnapshot], marked: Collection[int]) -> list[Member]:
     return [
         Member(one.number, one.release, one.state, leaving=one.leaving, marked=one.number in marked)
         for one in instances

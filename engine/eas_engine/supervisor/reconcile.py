@@ -244,18 +244,17 @@ class Supervisor:
         """The placer knows now whether there is a place for that instance, for which it was asked."""
         self._seats.placed(instance)
 
-    def relieve(self, instance: str) -> None:
+    def relieve(self, instance: str, why: str = "a probe takes its place") -> None:
         """That instance leaves and none comes for it: a probe has taken its place, or it is one that failed.
 
         A ready one leaves only while as many as were promised are ready without it. Nothing happens without
-        a probe, or if there is no such instance, or if it leaves anyway.
+        a probe, or if there is no such instance, or if it leaves anyway. ``why`` is for people.
         """
         staying = [one for one in self._seats.instances() if not one.leaving]
         for one in staying:
             if one.name == instance:
-                self._intent.relieve(
-                    one.number, [other.number for other in staying if other.state is State.READY]
-                )
+                ready = [other.number for other in staying if other.state is State.READY]
+                self._intent.relieve(one.number, ready, why)
         self._changed()
 
     def adjust(self, like: Release, strategy: Strategy) -> None:

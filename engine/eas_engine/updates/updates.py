@@ -56,7 +56,7 @@ from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
 from eas_engine.updates.works import Works
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from eas_engine.supervisor.observe import FleetSnapshot
     from eas_engine.supervisor.release import Release, RolloutStatus
@@ -103,6 +103,7 @@ class Updates:
             None  # towards another configuration; it may hold, and wait for instances
         )
         self._trial: Trial | None = None
+        self._tried: tuple[int, Update] | None = None  # the release of the last trial, and what was asked for
         self._scaled: Scale | None = None  # during an update; becomes a version when that is over
 
     def __repr__(self) -> str:
@@ -141,6 +142,15 @@ class Updates:
         """Those that are kept, oldest first. What is being written down is waited for, within reason."""
         await self._all.disk.settled(_PATIENCE)
         return self._all.history.versions()
+
+    def tried(self, release: int) -> Mapping[str, object]:
+        """How a release is tried out, or was, for people and programs; empty when it isn't known."""
+        if self._tried is None or self._tried[0] != release:
+            return {}
+        asked = self._tried[1]
+        if asked.canary:
+            return {"kind": "canary", "share": asked.canary, "objective": asked.objective}
+        return {"kind": "shadow", "share": asked.shadow, "objective": ""}
 
     async def change(self, asked: Asked) -> Operation:
         """Begin it. Errors: StartError, RefusedError; then nothing was changed."""
@@ -421,6 +431,7 @@ class Updates:
     ) -> None:
         release, end = self.releases.try_out(made, hold, asked)
         self._trial = Trial(entry, target, made, release)
+        self._tried = (release.number, asked)
         self._busy = None
         number = release.number
 

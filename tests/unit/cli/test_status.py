@@ -8,6 +8,7 @@ import re
 import socket
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ class Source(QuietService):
 
     failing: Exception | None = None
     batches: Batches | None = None
+    trial: dict[str, Any] | None = None
 
     def readiness(self) -> Readiness:
         return Readiness(ready=False, reasons=("digits-0 is CRASHED",))
@@ -62,6 +64,7 @@ class Source(QuietService):
             rates=Rates(10, 5, 0, 0.001, 0.0125),
             statuses={200: 7},
             batches=self.batches,
+            trial=self.trial,
             closed_for_room=3,
             configuration={"token": TOKEN},
         )
@@ -81,6 +84,28 @@ class Source(QuietService):
 def test_status_shows_batches(tmp_path: Path, batches: Batches | None, shown: str) -> None:
     source = Source()
     source.batches = batches
+    with engine(tmp_path, source):
+        assert re.search(shown, eas(tmp_path, "status").output)
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        (
+            {"kind": "canary", "share": 0.125, "objective": "errors=1%,p99=2x"},
+            r"canary +version 4, a canary of 12\.5% that must keep errors=1%,p99=2x;\s+1 of 2 ready *\n",
+        ),
+        (
+            {"kind": "shadow", "share": 0.05, "objective": ""},
+            r"shadow +version 4, a shadow of 5%; 1 of 2 ready *\n",
+        ),
+        ({}, r"trial +version 4, a trial; 1 of 2 ready *\n"),
+        ({"kind": "canary", "state": "dismissed"}, r"\n *state +\S.*\n *URL"),
+    ],
+)
+def test_status_shows_what_is_tried_out(tmp_path: Path, more: dict[str, Any], shown: str) -> None:
+    source = Source()
+    source.trial = {"version": 4, "state": "trying", "ready": 1, "wanted": 2} | more
     with engine(tmp_path, source):
         assert re.search(shown, eas(tmp_path, "status").output)
 

@@ -51,6 +51,18 @@ async def test_a_rollout_is_told_from_its_beginning_to_its_end() -> None:
         assert world.channels.latest("s-1").release == 2
 
 
+async def test_a_restart_says_that_the_version_stays() -> None:
+    """It used to say that version 10 takes the place of version 10."""
+    async with started() as world:
+        await world.up()
+        world.supervisor.roll_out(Release(2, 1, world.release(2).settings), Strategy())
+        await settle()
+        await world.up()
+        assert world.fleet.instances[0].reason == (
+            "leaving: restarted: a new instance of version 1 takes its place"
+        )
+
+
 async def test_three_failed_starts_go_back_and_say_what_the_last_one_printed() -> None:
     async with started() as world:
         await world.up()

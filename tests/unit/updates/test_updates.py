@@ -380,6 +380,8 @@ async def test_a_canary_that_breaks_its_objective_goes_by_itself(tmp_path: Path)
 
         done = await service.end(canary)
         assert (done.state, done.reason) == (FAILED, "dismissed: its objective is not met: errors are 3 %")
+        assert service.updates.tried(2) == {"kind": "canary", "share": 0.1, "objective": "errors=1%"}
+        assert service.updates.tried(1) == {}
         assert service.states == ["current", "failed"]
 
 

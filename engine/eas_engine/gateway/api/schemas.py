@@ -65,6 +65,28 @@ _VERSION: Final[Schema] = {
     ),
 }
 
+_TRIED: Final[Schema] = {
+    "version": {"type": "integer", "minimum": 1},
+    "kind": {"type": "string", "enum": ["canary", "shadow"]},
+    "share": {
+        "type": "number",
+        "description": "Of the requests that it answers, or gets copies of; 0.1 is 10%.",
+    },
+    "objective": {
+        "type": "string",
+        "description": "What a canary must keep, or it is dismissed; empty: nothing.",
+    },
+    "wanted": _COUNT,
+    "ready": _COUNT,
+}
+
+_TRIAL: Final[Schema] = {
+    "type": "object",
+    "description": "What is tried out beside the service, or was the last to be.",
+    "properties": {**_TRIED, "state": {"type": "string", "enum": ["trying", "promoted", "dismissed"]}},
+    "required": ["version", "state", "wanted", "ready"],
+}
+
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": _object(
         {"error": _TEXT, "problems": {"type": "array", "items": _ref("Problem")}},
@@ -89,6 +111,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "threads": _object({"busy": _COUNT, "all": _COUNT}, open_=True),
             "answers": {"type": "object", "additionalProperties": _COUNT, "description": "By HTTP status."},
             "instances": _list("Instance"),
+            "trial": _or_null(_TRIAL),
             "warnings": _WORDS,
             "configuration": {"type": "object", "description": "In effect; secrets are masked."},
         },
@@ -199,5 +222,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Autoscale": {"type": "object", "description": "Settings, state and the last decisions."},
-    "Comparison": {"type": "object", "description": "Counts, errors and latency of both sides."},
+    "Comparison": {
+        "type": "object",
+        "description": "Counts, errors and latency of both sides.",
+        "properties": _TRIED,
+    },
 }
