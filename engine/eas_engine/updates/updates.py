@@ -21,17 +21,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from eas_engine.artifacts.fetching.progress import LogProgress
 from eas_engine.configuration import Configured, configured, look_around
-from eas_engine.errors import ConfigurationError, StartError
 from eas_engine.operations import (
     Asked,
     Drain,
     Effect,
-    EventKind,
     Operation,
     OperationKind,
     OperationState,
@@ -49,18 +47,21 @@ from eas_engine.operations import (
 )
 from eas_engine.updates.book import Book, Entry
 from eas_engine.updates.fetching import WatchedProgress
+from eas_engine.updates.holding import Holding
 from eas_engine.updates.instances import Instances
 from eas_engine.updates.numbers import back, forward, refuse_out_of_bounds
 from eas_engine.updates.releases import Releases
 from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
+from eas_engine.updates.trials import Trials
 from eas_engine.updates.works import Works
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from eas_engine.supervisor.observe import FleetSnapshot
-    from eas_engine.supervisor.release import Release, RolloutStatus
+    from eas_engine.supervisor.release import RolloutStatus
     from eas_engine.updates.joined import Joined
+    from eas_engine.updates.trials import Trial
 
 _INSTANCE: Final = "metadata.instance"
 _LOOK: Final = 1.0  # seconds between two looks at a canary's figures
@@ -70,41 +71,26 @@ _AT_ONCE: Final = (Effect.AT_ONCE, Effect.INSTANCES)
 _ON_ITS_WAY: Final = ("preparing", "trying")
 
 
-@dataclass(slots=True)
-class Trial:
-    """A release that is tried out. ``scaled``: to a number that it has too, once it is promoted."""
-
-    entry: Entry
-    target: Target
-    configured: Configured
-    release: Release
-    scaled: Scale | None = None
-
-
 class Updates:
     """Changes of one service."""
 
     def __init__(self, joined: Joined, first: Configured) -> None:
         self._all = joined
         self._clock = joined.clock
-        self.current = first
-        """The configuration that holds."""
+        self._targets = Targets(joined.history, joined.clock, joined.machine)
+        self._holding = Holding(joined, self._targets, first)
         self.releases = Releases(joined, first)
         self._works = Works(joined, self._ended)
         self._instances = Instances(joined, self.releases, self._works, lambda: self.current.loaded.spec)
-        self._targets = Targets(joined.history, joined.clock, joined.machine)
-        self._accepting = (
-            asyncio.Lock()
-        )  # of what takes reading or writing; in the order in which it was asked
-        self._holding = asyncio.Lock()
+        self._trials = Trials(joined, self.releases, self._holding)
+        self._accepting = asyncio.Lock()  # what takes reading or writing, in the order in which it was asked
         self._preparing = asyncio.Lock()
-        self._busy: Entry | None = None  # its preparations or its rollout are under way
-        self._latest: Entry | None = (
-            None  # towards another configuration; it may hold, and wait for instances
-        )
-        self._trial: Trial | None = None
-        self._tried: tuple[int, Update] | None = None  # the release of the last trial, and what was asked for
-        self._scaled: Scale | None = None  # during an update; becomes a version when that is over
+        # its preparations or its rollout are under way
+        self._busy: Entry | None = None
+        # towards another configuration; it may hold, and wait for instances
+        self._latest: Entry | None = None
+        # during an update; becomes a version when that is over
+        self._scaled: Scale | None = None
 
     def __repr__(self) -> str:
         return f"<Updates version {self.current.version}, {self.book!r}>"
@@ -113,6 +99,11 @@ class Updates:
     def book(self) -> Book:
         """What is under way, and what was."""
         return self._works.book
+
+    @property
+    def current(self) -> Configured:
+        """The configuration that holds."""
+        return self._holding.current
 
     # -- its life
 
@@ -125,7 +116,7 @@ class Updates:
 
     async def started(self) -> None:
         """An instance of the first version is ready: it holds, for whoever starts after a crash."""
-        await self._mark(self.current.version, "current")
+        await self._holding.mark(self.current.version, "current")
 
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
@@ -136,21 +127,15 @@ class Updates:
 
     async def plan(self, asked: Update) -> Plan:
         """What an update would do. Errors: RefusedError."""
-        return (await self._read(lambda current: self._targets.asked(asked, current))).plan
+        return (await self._holding.read(lambda current: self._targets.asked(asked, current))).plan
 
     async def versions(self) -> tuple[Version, ...]:
-        """Those that are kept, oldest first. What is being written down is waited for, within reason."""
-        await self._all.disk.settled(_PATIENCE)
-        return self._all.history.versions()
+        """Those that are kept, oldest first."""
+        return await self._holding.versions()
 
     def tried(self, release: int) -> Mapping[str, object]:
         """How a release is tried out, or was, for people and programs; empty when it isn't known."""
-        if self._tried is None or self._tried[0] != release:
-            return {}
-        asked = self._tried[1]
-        if asked.canary:
-            return {"kind": "canary", "share": asked.canary, "objective": asked.objective}
-        return {"kind": "shadow", "share": asked.shadow, "objective": ""}
+        return self._trials.how(release)
 
     async def change(self, asked: Asked) -> Operation:
         """Begin it. Errors: StartError, RefusedError; then nothing was changed."""
@@ -187,20 +172,20 @@ class Updates:
             refuse_what_cannot_be(target, asked)
             return target
 
-        target = await self._read(look)
-        self._refuse_during_a_trial()
+        target = await self._holding.read(look)
+        self._trials.refuse_others()
         await asyncio.to_thread(look_around, target.checked)
         return await self._set_out("update", asked.by, target, asked)
 
     async def _scale(self, asked: Scale) -> Entry:
         refuse_out_of_bounds(asked.instances, self.current.loaded.spec)
-        target = await self._scaled_to(asked)  # what can't be is refused now, also during an update
+        target = await self._holding.scaled_to(asked)  # what can't be is refused now, also during an update
         if self._busy is None:
-            await self._hold_scaled(target)
+            await self._holding.hold_scaled(target)
         if self._busy is not None:
             self._scaled = asked
-        elif self._trial is not None:
-            self._trial.scaled = asked
+        elif self._trials.current is not None:
+            self._trials.current.scaled = asked
         before = self._all.supervisor.snapshot().wanted
         self._all.supervisor.scale(asked.instances)
         text = f"{before} -> {asked.instances} instances"
@@ -215,19 +200,19 @@ class Updates:
         return self._works.begin("scale", asked.by, scaled, Effect.INSTANCES)
 
     async def _restart(self, asked: Restart) -> Entry:
-        self._refuse_during_a_trial()
+        self._trials.refuse_others()
 
         def look(current: Configured) -> Target:
             kept = self._targets.kept(current)
             target = self._targets.again(kept, current, kind=kept.version.kind, by=kept.version.by)
             return replace(target, plan=Plan(effect=Effect.ROLLOUT))
 
-        return await self._set_out("restart", asked.by, await self._read(look))
+        return await self._set_out("restart", asked.by, await self._holding.read(look))
 
     async def _roll_back(self, asked: Rollback) -> Entry:
         if asked.version is None and self._is_under_way:
             return self._begin_to_undo(asked)
-        self._refuse_during_a_trial()
+        self._trials.refuse_others()
         history = self._all.history
         kept = history.previous if asked.version is None else history.find(asked.version)
         if kept is None:
@@ -236,7 +221,7 @@ class Updates:
             raise RefusedError(f"there is no {lacking} (there are: {known})")
         if kept.version.number == self.current.version and self._busy is None:
             raise RefusedError(f"version {kept.version.number} is the current one")
-        target = await self._read(
+        target = await self._holding.read(
             lambda current: self._targets.again(kept, current, kind="rollback", by=asked.by)
         )
         await asyncio.to_thread(look_around, target.checked)
@@ -247,21 +232,8 @@ class Updates:
             "rollback", asked.by, lambda entry: self._undo(entry, asked.by), Effect.ROLLOUT
         )
 
-    async def _read(self, look: Callable[[Configured], Target]) -> Target:
-        """What ``look`` makes of the configuration that holds, in a thread. Errors: RefusedError."""
-        while True:
-            current = self.current
-            target = await asyncio.to_thread(look, current)
-            if self.current is current:
-                return target
-
     def _promote(self, asked: Promote) -> Entry:
-        trial = self._trial
-        if trial is None:
-            raise RefusedError("nothing is tried out; eas-engine update FILE --canary 10%", conflict=True)
-        if trial.entry.record.state is not OperationState.TRYING:
-            raise RefusedError("no instance of what is tried out is ready yet", conflict=True)
-        self._trial = None
+        trial = self._trials.promote()
         if trial.configured.loaded.spec.autoscaler is None:
             self._scaled = trial.scaled
         text = f"version {trial.configured.version} is promoted"
@@ -273,28 +245,18 @@ class Updates:
         self._busy = self._latest = entry
         return entry
 
-    # -- refusals
-
     @property
     def _is_under_way(self) -> bool:
         """Whether there is something to undo; what applies at once will be done in a moment."""
         rolling = self._busy is not None and self._busy.record.effect not in _AT_ONCE
-        return rolling or self._trial is not None
-
-    def _refuse_during_a_trial(self) -> None:
-        if self._trial is not None:
-            raise RefusedError(
-                f"version {self._trial.configured.version} is being tried out: "
-                "eas-engine promote or eas-engine rollback first",
-                conflict=True,
-            )
+        return rolling or self._trials.current is not None
 
     # -- seeing it through
 
     async def _ended(self, entry: Entry) -> None:
         """An operation is over; what had to wait for it doesn't any more."""
         await self._give_way(entry)
-        await self._settle(entry)
+        await self._holding.settle(entry)
 
     async def _give_way(self, entry: Entry) -> None:
         """It is no longer what is under way; a number of instances that was asked for meanwhile holds."""
@@ -307,7 +269,7 @@ class Updates:
             self._busy = None
             asked, self._scaled = self._scaled, None
             if asked is not None:
-                await self._hold_what_was_scaled(asked)
+                await self._holding.hold_what_was_scaled(asked)
 
     async def _set_out(
         self, kind: OperationKind, by: str, target: Target, asked: Update | None = None
@@ -316,7 +278,7 @@ class Updates:
         if self._busy is not None:
             target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
         if target.plan.effect is not Effect.NOTHING:
-            target = await self._keep(target)
+            target = await self._holding.keep(target)
             await self._refuse_late(target)
         latest = self._latest
         if latest is not None:
@@ -337,10 +299,10 @@ class Updates:
     async def _refuse_late(self, target: Target) -> None:
         """What was under way may have become a trial while the version was written. Errors: RefusedError."""
         try:
-            self._refuse_during_a_trial()
+            self._trials.refuse_others()
         except RefusedError as error:
             if target.kept is not None and target.kept.version.state in _ON_ITS_WAY:
-                await self._mark(target.number, "failed", str(error))
+                await self._holding.mark(target.number, "failed", str(error))
             raise
 
     async def _carry_out(self, entry: Entry, target: Target, asked: Update | None) -> None:
@@ -353,7 +315,7 @@ class Updates:
                 self._all.disk.later(hold.close)
                 entry.end(OperationState.DONE, "nothing is new")
                 return
-            target = await self._keep(target)
+            target = await self._holding.keep(target)
             made = replace(made, version=target.number)
             entry.change(
                 version=target.number,
@@ -361,7 +323,9 @@ class Updates:
                 reason="the files of the model or the processor are new",
             )
         if asked is not None and (asked.canary or asked.shadow):
-            await self._try_out(entry, target, made, hold, asked)
+            trial = self._trials.begin(entry, made, hold, asked)
+            self._busy = None
+            await self._trials.see(trial)
             return
         entry.release = self.releases.next
         entry.change(state=OperationState.ROLLING, updated=0)
@@ -373,7 +337,7 @@ class Updates:
         """What needs no new release holds at once; whatever comes from then on starts from there."""
         async with self._accepting:  # whoever asks for something meanwhile finds it done
             before = self._all.supervisor.snapshot().wanted
-            lost = await self._hold(self._alike(target))
+            lost = await self._holding.hold(self._alike(target))
             await self._leave_off(entry)
         if self._all.supervisor.snapshot().wanted != before:
             await self._instances.wait(entry)
@@ -410,7 +374,7 @@ class Updates:
         """Its end is known. ``numbers``: of instances that were wanted before it, and by it."""
         if status.state == "done":
             reason = entry.record.reason
-            lost = await self._hold(made)
+            lost = await self._holding.hold(made)
             await self._give_way(entry)
             entry.end(OperationState.DONE, lost or reason)
         elif status.state == "superseded":
@@ -426,45 +390,6 @@ class Updates:
 
     # -- a canary or a shadow
 
-    async def _try_out(
-        self, entry: Entry, target: Target, made: Configured, hold: ExitStack, asked: Update
-    ) -> None:
-        release, end = self.releases.try_out(made, hold, asked)
-        self._trial = Trial(entry, target, made, release)
-        self._tried = (release.number, asked)
-        self._busy = None
-        number = release.number
-
-        def ready() -> bool:
-            trial = self.releases.fleet.trial
-            return end.done() or (
-                trial is not None and trial.release == number and trial.ready >= trial.wanted
-            )
-
-        entry.change(state=OperationState.ROLLING)
-        await self.releases.until(ready)
-        if not end.done():
-            await self._mark(made.version, "trying")
-        if not end.done():
-            entry.change(state=OperationState.TRYING)
-            kind = "canary" if asked.canary else "shadow"
-            share = asked.canary or asked.shadow or 0.0
-            text = f"version {made.version} is tried out: a {kind} of {share:.4g}"
-            told: EventKind = "canary_ready" if asked.canary else "shadow_ready"
-            self._all.events.tell(told, text, by=asked.by, after=made.version)
-        while not end.done():
-            if asked.objective and (reason := self._all.lanes.broken(number, asked.objective)):
-                self._all.supervisor.dismiss(f"its objective is not met: {reason}")
-            await self.releases.until(end.done, self._clock.now() + _LOOK)
-        status = end.result()
-        if status.state == "dismissed":
-            self._trial = None
-            self.releases.dismissed(release)
-            lines = "".join(f"\n  {line}" for line in status.lines)
-            entry.end(OperationState.FAILED, f"dismissed: {status.reason}{lines}")
-        else:  # promoted: how that ends is the end of both
-            await self.releases.until(lambda: entry.is_over)
-
     async def _see_promotion(self, entry: Entry, trial: Trial) -> None:
         before, wanted = self._all.supervisor.snapshot().wanted, self._wanted(trial.configured)
         status = await self.releases.promote(trial.release, trial.configured, wanted)
@@ -473,7 +398,7 @@ class Updates:
 
     async def _undo(self, entry: Entry, by: str) -> None:
         """What is under way, or is tried out, goes."""
-        other = self._trial.entry if self._trial is not None else self._busy
+        other = self._trials.current.entry if self._trials.current is not None else self._busy
         reason = f"by {by}" if by else "by the operator"
         if other is None:
             entry.end(OperationState.DONE, "it was over already")
@@ -487,72 +412,12 @@ class Updates:
 
     # -- what holds
 
-    async def _hold(self, made: Configured) -> str:
-        """The configuration holds from now on. Why the next start won't know that; as a rule it will."""
-        async with self._holding:
-            before, self.current = self.current, made
-            await self._all.adopt(made)
-            if made.version == before.version:
-                return ""
-            text = f"version {made.version} took the place of version {before.version}"
-            self._all.events.tell("version", text, before=before.version, after=made.version)
-            lost = await self._mark(made.version, "current")
-        return f"until the engine is started again: {lost}" if lost else ""
-
-    async def _keep(self, target: Target) -> Target:
-        """The same, as a version of its own. Errors: ConfigurationError."""
-        return await self._all.disk.do(self._targets.keep, target)
-
-    async def _mark(self, number: int, state: str, reason: str = "") -> str:
-        """Write down what became of a version. If that can't be done, why; it is so all the same."""
-        history, at = self._all.history, self._clock.wall()
-        try:
-            await self._all.disk.do(history.settle, number, state, reason, at=at)
-        except ConfigurationError as error:
-            self._all.logs.log.warning(
-                "the history of versions can't be written", version=number, state=state, reason=str(error)
-            )
-            return str(error)
-        return ""
-
     def _alike(self, target: Target) -> Configured:
         """The current processes, under another configuration."""
         told = tuple(target.plan.warnings)
         loaded = target.checked.loaded
         self._all.supervisor.scale(self._wanted(replace(self.current, loaded=loaded)))
         return replace(self.current, version=target.number, loaded=loaded, warnings=told)
-
-    async def _hold_scaled(self, target: Target | None) -> None:
-        """A number of instances becomes a version, unless it is that of the current one.
-
-        An autoscaler goes on from any number, so there it is no more than where it goes on from.
-        """
-        if target is not None and target.plan.changes:
-            target = await self._keep(target)
-            await self._hold(replace(self.current, version=target.number, loaded=target.checked.loaded))
-
-    async def _hold_what_was_scaled(self, asked: Scale) -> None:
-        """The same for what is behind a change, whose end it doesn't concern."""
-        try:
-            await self._hold_scaled(await self._scaled_to(asked))
-        except StartError as error:  # the disk is full, say
-            text = "the number of instances is lost when the engine is started again"
-            self._all.logs.log.warning(text, instances=asked.instances, reason=str(error))
-
-    async def _scaled_to(self, asked: Scale) -> Target | None:
-        """The current configuration with that number; None with an autoscaler. Errors: RefusedError."""
-        if self.current.loaded.spec.autoscaler is not None:
-            return None
-        return await self._read(
-            lambda current: self._targets.scaled(current, _INSTANCE, asked.instances, by=asked.by)
-        )
-
-    async def _settle(self, entry: Entry) -> None:
-        """What has become of a version that doesn't hold."""
-        number = entry.record.version
-        kept = self._all.history.find(number) if number is not None else None
-        if kept is not None and number != self.current.version and kept.version.state in _ON_ITS_WAY:
-            await self._mark(kept.version.number, "failed", entry.record.reason)
 
     def _wanted(self, made: Configured) -> int:
         """How many instances a configuration wants."""

@@ -135,7 +135,7 @@ async def test_a_trial_that_begins_while_another_version_is_written_refuses_that
             service.disk.later(free.wait)
             other = asyncio.ensure_future(service.update("model_config=three"))
             await turns(service)
-        await service.until(lambda: service.updates._trial is not None)
+        await service.until(lambda: service.updates._trials.current is not None)
         free.set()
 
         with pytest.raises(RefusedError, match="being tried out"):
