@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from eas_bench.machine import Ours, taken_by_others
-from eas_bench.spine import batching, scenarios
+from eas_bench.spine import batching, scenarios, starts
 from eas_bench.spine.scenarios import Result, Setting
 
 SCENARIOS: Mapping[str, Callable[[Setting], Result]] = {
@@ -18,6 +18,7 @@ SCENARIOS: Mapping[str, Callable[[Setting], Result]] = {
     "health": scenarios.health,
     "idle": scenarios.idle,
     "start": scenarios.start,
+    "starts": starts.eight,
     "loops": scenarios.loops,
 }
 IN_ROUNDS = ("echo", "large", "cpp", "java", "batching", "overload", "health")
