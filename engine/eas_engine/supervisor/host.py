@@ -20,8 +20,9 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-from eas_engine.clock import wait_any, wait_until
+from eas_engine.clock import wait_any
 from eas_engine.errors import InstanceCrashed
+from eas_engine.supervisor.agreement import Agreement
 from eas_engine.supervisor.causes import Cause, Condemned, judge
 from eas_engine.supervisor.control import Dumped, Failed, Hello, Message, Ready, Warming
 from eas_engine.supervisor.history import History
@@ -32,13 +33,7 @@ from eas_engine.supervisor.lifecycle import Event, IllegalEvent, State, advance
 from eas_engine.supervisor.observe import Crash, HostSnapshot, Seat
 from eas_engine.supervisor.place import Quarters
 from eas_engine.supervisor.release import Release
-from eas_engine.supervisor.settings import (
-    Settings,
-    effective_keepalive,
-    effective_threads,
-    lacks_batch_call,
-    start_message,
-)
+from eas_engine.supervisor.settings import Settings, start_message
 
 DUMP_SECONDS = 5.0
 """Seconds that a host gets to write the stacks of its threads."""
@@ -49,8 +44,6 @@ it reads the next request."""
 
 LAST_STEPS = 2.0
 """Seconds that a host which said ``failed``, or hung up, gets to flush its output and exit by itself."""
-
-_LOOK = 0.02  # seconds between two looks whether it is done with that
 
 _PERMANENT = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EPERM})
 """Why an exec fails that another try won't change."""
@@ -87,8 +80,7 @@ class Host:
         self._looking = False
         self._leave_by = math.inf
         self._why_leaving = ""
-        self._hello: Hello | None = None
-        self._threads: int | None = None
+        self._agreed = Agreement(self.instance, surroundings.hooks)
         self._life: Life | None = None
         self._keeping = Keeping(self.instance, self.name, surroundings)
 
@@ -110,10 +102,10 @@ class Host:
             self.name,
             self.instance,
             self.state,
-            threads=self._threads,
-            processes=self._hello.processes if self._hello else 1,
-            python=self._hello.python if self._hello else "",
-            mounts=self._hello.mounts if self._hello else None,
+            threads=self._agreed.threads,
+            processes=self._agreed.processes,
+            python=self._agreed.python,
+            mounts=self._agreed.mounts,
             restarts=history.restarts,
             last_crash=history.last,
             next_start=history.next_start,
@@ -313,14 +305,7 @@ class Host:
         """Let it write the stacks of its threads, for as long as that takes within reason."""
         cause = life.condemned.cause if life.condemned else ""
         self._all.hooks.warn("stacks_of_all_threads", instance=self.instance, host=self.name, cause=cause)
-        life.dumping = True
-        life.running.dump()
-        life.running.send({"type": "dump"})
-        until = self._clock.now() + DUMP_SECONDS
-        while not life.dead.is_set() and self._clock.now() < until:
-            if life.dumped and not life.running.dumping():
-                return
-            await wait_until(self._clock, self._clock.now() + _LOOK, life.dead.wait())
+        await life.dump(self._clock, self._clock.now() + DUMP_SECONDS)
 
     async def _keep(self) -> None:
         """Write what is to be kept of its crash."""
@@ -387,30 +372,18 @@ class Host:
         evidence = life.evidence(status, draining=draining, directory=directory)
         cause = judge(evidence)
         if not draining:
-            python = self._hello.python if self._hello else ""
-            self._keeping.gather(life, self.state.value, python, cause, evidence, settings=self.settings)
+            python, settings = self._agreed.python, self.settings
+            self._keeping.gather(life, self.state.value, python, cause, evidence, settings=settings)
         life.channel.lost(cause.refusal())
         self._died(life, cause, evidence.hs_err)
 
     def _on_hello(self, hello: Hello, life: Life) -> None:
         self._advance(Event.HELLO)
-        settings = self.settings
-        if self._hello is None:
-            for warning in hello.warnings:
-                self._all.hooks.log("processor_warning", instance=self.instance, warning=warning)
-        self._hello = hello
-        for lost in life.running.settle(hello.limits).lacking():
-            self._all.hooks.warn("limit_not_enforced", instance=self.instance, limit=lost)
-        lacking = lacks_batch_call(settings.processor, hello)
+        lacking = self._agreed.greet(hello, life.running, self.settings)
         if lacking:
-            life.running.send({"type": "stop"})
             self._on_failed(Failed("batching", lacking), life)
-            return
-        self._threads = effective_threads(settings, hello)
-        keepalive = effective_keepalive(settings, hello.properties)
-        self._all.hooks.on_properties(keepalive)
-        life.running.send({"type": "load", "threads": self._threads, "keepalive_ms": keepalive})
-        self._tell()
+        else:
+            self._tell()
 
     def _on_warming(self, warming: Warming, life: Life) -> None:
         if self.state is not State.WARMING:
@@ -423,11 +396,9 @@ class Host:
     def _on_ready(self, ready: Ready, life: Life) -> None:
         self._advance(Event.READY)
         life.call_by = math.inf
-        hello = self._hello or Hello()
-        properties = {**hello.properties, **ready.properties}
-        self._all.hooks.on_properties(effective_keepalive(self.settings, properties))
+        self._agreed.complete(ready, self.settings)
         life.ready_at = self._clock.now()
-        life.channel.open(self._threads or 1)
+        life.channel.open(self._agreed.threads or 1)
         self._tell()
 
     def _on_failed(self, failed: Failed, life: Life) -> None:

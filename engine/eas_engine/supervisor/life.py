@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from eas_engine.clock import Clock, wait_until
 from eas_engine.supervisor import jvm
 from eas_engine.supervisor.causes import Condemned, Evidence
 from eas_engine.supervisor.control import Failed
@@ -20,6 +21,7 @@ DUMP_LINES = 5000
 """Of the stacks of a host's threads, kept for whoever looks into its crash."""
 
 _SIGKILL = -9
+_LOOK = 0.02  # seconds between two looks whether it has written them
 
 
 @dataclass(slots=True)
@@ -47,6 +49,16 @@ class Life:
     stacks: deque[str] = field(default_factory=lambda: deque(maxlen=DUMP_LINES))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def dump(self, clock: Clock, until: float) -> None:
+        """Let it write the stacks of its threads; return when it has, is dead, or ``until`` has come."""
+        self.dumping = True
+        self.running.dump()
+        self.running.send({"type": "dump"})
+        while not self.dead.is_set() and clock.now() < until:
+            if self.dumped and not self.running.dumping():
+                return
+            await wait_until(clock, clock.now() + _LOOK, self.dead.wait())
 
     def printed(self, line: str) -> None:
         """It printed a line."""
