@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,6 @@ from eas_engine.operations import (
     Drain,
     Effect,
     OperationState,
-    Promote,
     RefusedError,
     Replace,
     Restart,
@@ -333,128 +331,6 @@ async def test_a_rollback_ends_an_update_that_is_under_way(tmp_path: Path) -> No
         assert (ended.state, ended.reason) == (FAILED, "rolled back: by you")
         await service.until(lambda: service.serving == ["one"])
         assert service.states == ["current", "failed"]
-
-
-# -- canaries and shadows
-
-
-async def test_a_canary_runs_beside_the_service_until_it_is_promoted(tmp_path: Path) -> None:
-    async with serving(tmp_path, metadata={"instance": 2}) as service:
-        text = service.file(model_config="two", metadata={"instance": 2})
-        canary = await service.update(text=text, canary=0.1)
-        await service.until(lambda: service.now(canary).state is OperationState.TRYING)
-
-        assert sorted(service.serving) == ["one", "one", "two"]
-        assert service.states == ["current", "trying"]
-        assert service.lanes.calls == ["canary 2"]
-
-        done = await service.end(await service.ask(Promote(by="me")))
-
-        assert (done.state, service.serving) == (DONE, ["two", "two"])
-        assert (await service.end(canary)).state is DONE
-        assert service.lanes.calls == ["canary 2", "merge 2"]
-        assert service.states == ["replaced", "current"]
-
-
-async def test_a_canary_that_is_rolled_back_leaves_the_service_as_it_was(tmp_path: Path) -> None:
-    async with serving(tmp_path) as service:
-        canary = await service.update(text=service.file(model_config="two"), shadow=0.5)
-        await service.until(lambda: service.now(canary).state is OperationState.TRYING)
-
-        await service.end(await service.ask(Rollback(by="me")))
-
-        assert (await service.end(canary)).reason == "dismissed: by me"
-        await service.until(lambda: service.serving == ["one"])
-        assert service.lanes.calls == ["shadow 2", "close 2"]
-        assert service.states == ["current", "failed"]
-
-
-async def test_a_canary_that_breaks_its_objective_goes_by_itself(tmp_path: Path) -> None:
-    async with serving(tmp_path) as service:
-        canary = await service.update(
-            text=service.file(model_config="two"), canary=0.1, objective="errors=1%"
-        )
-        await service.until(lambda: service.now(canary).state is OperationState.TRYING)
-
-        service.lanes.verdict = "errors are 3 %"
-
-        done = await service.end(canary)
-        assert (done.state, done.reason) == (FAILED, "dismissed: its objective is not met: errors are 3 %")
-        assert service.updates.tried(2) == {"kind": "canary", "share": 0.1, "objective": "errors=1%"}
-        assert service.updates.tried(1) == {}
-        assert service.states == ["current", "failed"]
-
-
-async def test_a_canary_that_never_starts_is_dismissed(tmp_path: Path) -> None:
-    async with serving(tmp_path) as service:
-        done = await service.end(await service.update(text=service.file(model_config="refuse"), canary=0.1))
-
-        assert done.state is FAILED
-        assert "told to refuse" in done.reason
-        assert service.serving == ["one"]
-        await service.update(text=service.file(model_config="two"))  # nothing is tried out any more
-
-
-async def test_while_something_is_tried_out_no_update_comes_in_between(tmp_path: Path) -> None:
-    async with serving(tmp_path) as service:
-        canary = await service.update(text=service.file(model_config="two"), canary=0.1)
-        await service.until(lambda: service.now(canary).state is OperationState.TRYING)
-
-        for asked in (Restart(by="me"), Rollback(by="me", version=1)):
-            with pytest.raises(RefusedError, match=r"version 2 is being tried out: eas-engine promote"):
-                await service.ask(asked)
-        with pytest.raises(RefusedError) as caught:
-            await service.update("token=x")
-        assert caught.value.conflict
-
-
-async def test_nothing_to_promote_says_so(tmp_path: Path) -> None:
-    async with serving(tmp_path) as service:
-        with pytest.raises(RefusedError, match="nothing is tried out"):
-            await service.ask(Promote(by="me"))
-
-
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ({"canary": 0.1}, "nothing that a canary could try out"),
-        ({"canary": 0.1, "shadow": 0.1}, "expected one of them"),
-        ({"objective": "errors=1%"}, "needs a canary"),
-        ({"canary": 0.1, "objective": "errors"}, "nothing that a canary could try out"),
-    ],
-)
-async def test_a_trial_that_makes_no_sense_is_refused(
-    tmp_path: Path, how: dict[str, Any], reason: str
-) -> None:
-    async with serving(tmp_path) as service:
-        with pytest.raises(RefusedError, match=reason):
-            await service.update("token=x", **how)
-
-
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ({"canary": 0.1, "objective": "errors"}, "--slo: 'errors' is no part of an objective"),
-        ({"canary": 1.0}, "a share of 1: expected more than 0% and less than 100%"),
-        ({"shadow": 0.0}, "a share of 0: expected"),
-    ],
-)
-async def test_shares_and_objectives_are_looked_at_before_anything_happens(
-    tmp_path: Path, how: dict[str, Any], reason: str
-) -> None:
-    async with serving(tmp_path) as service:
-        with pytest.raises(RefusedError, match=reason):
-            await service.update(text=service.file(model_config="two"), **how)
-        assert service.states == ["current"]
-
-
-async def test_a_release_whose_requests_go_another_way_gets_a_lane_until_it_is_done(tmp_path: Path) -> None:
-    async with serving(tmp_path) as service:
-        service.lanes.differs = True
-        await service.end(await service.update(text=service.file(model_config="two")))
-        await service.end(await service.update(text=service.file(model_config="refuse")))
-
-        assert service.lanes.calls == ["beside 2", "merge 2", "beside 3", "close 3"]
 
 
 # -- stop, start, drain, replace
