@@ -12,15 +12,26 @@ T = TypeVar("T")
 
 
 class AtOnce:
-    """Implements ``pools.placing.Thread``."""
+    """Implements ``pools.placing.Thread``. ``busy``: what is asked for waits for ``go_on``."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self._waiting: list[Callable[[], None]] = []
 
     def begin(self, work: Callable[[], T], /) -> asyncio.Future[T]:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        done.set_result(work())
+        self._waiting.append(lambda: done.set_result(work()))
+        if not self.busy:
+            self.go_on()
         return done
 
+    def go_on(self) -> None:
+        self.busy = False
+        while self._waiting:
+            self._waiting.pop(0)()
+
     def later(self, work: Callable[[], object], /) -> None:
-        work()
+        self.begin(work)
 
 
 class FakePlacer:

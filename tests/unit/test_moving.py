@@ -42,7 +42,8 @@ class World:
     def __init__(self, root: Path) -> None:
         self.clock, self.hosts = FakeClock(), FakeHosts()
         self.ledger = self.placer_of(root, "d")
-        self.placer = Placing(self.ledger, AtOnce())
+        self.thread = AtOnce()
+        self.placer = Placing(self.ledger, self.thread)
         self.other = self.placer_of(root, "other")
         self.other.place("other-0", Limits(cpu=3))
         self.supervisor = Supervisor(
@@ -274,3 +275,16 @@ async def test_a_trial_goes_where_it_wishes_and_nobody_else_with_it(tmp_path: Pa
         one.supervisor.scale(4)
         await settle()
         assert one.groups() == {"d-0": "slow", "d-1": "slow", "d-3": "fast", "d-2": "fast"}
+
+
+async def test_a_place_that_is_found_when_nobody_rebalances_any_more_is_given_back(tmp_path: Path) -> None:
+    async with world(tmp_path) as one:
+        one.other.leave("other-0")
+        one.thread.busy = True
+        await one.clock.advance(60.0)
+        one.supervisor.adjust(wishing(replace(FAST, rebalancing=False)), Strategy())
+        one.moving.configure(PATIENCE)
+        one.supervisor.adjust(wishing(FAST), Strategy())
+        one.thread.go_on()
+        await settle()
+        assert (one.groups(), one.probes()) == ({"d-0": "slow", "d-1": "slow"}, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -159,6 +160,24 @@ async def test_nothing_is_tried_during_an_update_but_probes_that_are_there_are_f
 async def test_who_is_in_a_group_that_is_none_of_the_services_is_worst_off() -> None:
     decision = decide(Progress(0.0), [Seat("d-0", "gold", ready=True)], RULES, 0.0, steady=True)
     assert decision == Decision((), (("fast", "slow", ""),), Progress(0.0))
+
+
+async def test_a_probe_is_known_as_soon_as_it_is_started() -> None:
+    """Whoever gives up while the next one is looked for must not leave it behind."""
+    known: list[list[str]] = []
+
+    class Looking(GroupedFleet):
+        async def start_in(self, group: str) -> str | None:
+            known.append([probe.name for probe in one.progress.probes])
+            return await super().start_in(group)
+
+    fleet = Looking({"fast": 4, "slow": 4}, ["slow", "slow"])
+    one, clock = rebalancer(fleet)
+    one.progress = replace(one.progress, size=2)
+    clock.jump(60)
+    await one.step()
+    assert known == [[], ["d-2"]]
+    assert [probe.name for probe in one.progress.probes] == ["d-2", "d-3"]
 
 
 async def test_it_runs_until_it_is_cancelled() -> None:
