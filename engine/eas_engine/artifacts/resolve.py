@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from eas_engine.artifacts.sources.stopping import Stop, ended_by_signals
 from eas_engine.artifacts.workspace.workspace import PROCESSOR, Content, make_workspace
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 from eas_engine.secrecy import is_secret, redacted
 from eas_engine.spec import ServiceSpec
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from eas_engine.records import dataclass
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at, shown
 

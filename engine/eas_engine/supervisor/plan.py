@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.actions import (
     Action,
     Block,

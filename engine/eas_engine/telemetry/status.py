@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 
+from eas_engine.records import dataclass
 from eas_engine.secrecy import is_secret, redacted, without_users
 from eas_engine.telemetry.batches import Batches
 from eas_engine.telemetry.processes import Figures, figures

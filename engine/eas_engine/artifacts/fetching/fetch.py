@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from eas_engine.artifacts.cache.cache import Cache, Use
@@ -18,6 +18,7 @@ from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.source import RemoteFile, RemoteFolder
 from eas_engine.artifacts.sources.web import WebFile
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 from eas_engine.spec import addresses
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from eas_engine.artifacts.fetching.part import boot_id, forget
 from eas_engine.artifacts.fetching.transfer import Bar, Means, receive
 from eas_engine.artifacts.sources.source import Member
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 
 AT_ONCE: Final = 4  # transfers
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from eas_engine.artifacts.sources.retry import QUICK, Attempts, Policy, Transfer
 from eas_engine.artifacts.sources.source import Opened, Outcome, RemoteFile
 from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.clock import Clock
+from eas_engine.records import dataclass
 
 T = TypeVar("T")
 CHUNK: Final = 256 << 10  # bytes read at once

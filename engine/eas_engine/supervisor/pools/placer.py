@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 from eas_engine.spec.engine.pools import Pool, Pools, pools_of
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.model import ServiceSpec
