@@ -6,9 +6,12 @@ what the engine needs anyway) and never rich, which only help, errors and tables
 
 from __future__ import annotations
 
+from eas_engine.cli.importing import importing
+
 
 def main() -> None:
     """The entry point; doesn't return."""
-    from eas_engine.cli.app import app
+    with importing():
+        from eas_engine.cli.app import app
 
     app(prog_name="eas-engine")

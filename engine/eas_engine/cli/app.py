@@ -19,6 +19,7 @@ import typer
 from eas_engine.cli import options as o
 from eas_engine.cli.autoscale.commands import autoscale
 from eas_engine.cli.command import App, ServeByDefault, chosen
+from eas_engine.cli.importing import importing
 from eas_engine.cli.target import Target
 from eas_engine.cli.told import told
 from eas_engine.cli.words import Service, service
@@ -85,7 +86,8 @@ def serve(
 
     path = chosen(ctx, file, config)
     with told(debug=debug):
-        from eas_engine import service as engine
+        with importing():
+            from eas_engine import service as engine
 
         status = engine.serve(
             ServeOptions(

@@ -60,7 +60,7 @@ def validate(canonical: dict[str, Any], origins: Mapping[str, Origin]) -> Checke
     unread: set[str] = set()
     for _ in range(_ROUNDS):
         try:
-            return Checked(ServiceSpec.model_validate(canonical), problems, frozenset(unread))
+            return Checked(ServiceSpec.built().model_validate(canonical), problems, frozenset(unread))
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=True)
             for detail in details[:_MOST]:

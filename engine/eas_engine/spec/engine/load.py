@@ -198,7 +198,7 @@ def _validate(reading: _Reading) -> Keys | None:
     """The keys; what can't be read is taken out, a group or type as a whole, so that the rest is checked."""
     for _ in range(_ROUNDS):
         try:
-            return Keys.model_validate(reading.tree)
+            return Keys.built().model_validate(reading.tree)
         except ValidationError as error:
             places: set[tuple[str, ...]] = set()
             for detail in error.errors(include_url=False, include_context=True):
