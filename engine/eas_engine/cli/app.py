@@ -17,8 +17,8 @@ import typer
 
 from eas_engine.cli import options as o
 from eas_engine.cli.command import App, ServeByDefault, chosen
-from eas_engine.cli.importing import importing
-from eas_engine.cli.told import told
+from eas_engine.cli.serving import serving
+from eas_engine.options import ServeOptions
 
 app = App(
     cls=ServeByDefault,
@@ -78,31 +78,22 @@ def serve(
     announce: o.Announce = True,
 ) -> None:
     """Serve the service until SIGTERM or SIGINT. The default command."""
-    from eas_engine.options import ServeOptions
-
-    path = chosen(ctx, file, config)
-    with told(debug=debug):
-        with importing():
-            from eas_engine import service as engine
-
-        status = engine.serve(
-            ServeOptions(
-                config=path,
-                host=host,
-                port=port,
-                admin_host=admin_host,
-                admin_port=admin_port,
-                state_dir=state_dir,
-                settings=settings,
-                overrides=tuple(define or ()),
-                fresh=fresh,
-                strict=strict,
-                log_format=log_format.value,
-                debug=debug,
-                any_path=any_path,
-                access_log=access_log,
-                announce=announce,
-                cache_size=cache_size,
-            )
-        )
-    raise typer.Exit(status)
+    options = ServeOptions(
+        config=chosen(ctx, file, config),
+        host=host,
+        port=port,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        state_dir=state_dir,
+        settings=settings,
+        overrides=tuple(define or ()),
+        fresh=fresh,
+        strict=strict,
+        log_format=log_format.value,
+        debug=debug,
+        any_path=any_path,
+        access_log=access_log,
+        announce=announce,
+        cache_size=cache_size,
+    )
+    raise typer.Exit(serving(options))
