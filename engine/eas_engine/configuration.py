@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eas_engine import spec
@@ -16,6 +15,7 @@ from eas_engine.artifacts.local import look
 from eas_engine.artifacts.resolve import provide
 from eas_engine.artifacts.workspace import variables
 from eas_engine.errors import ProcessorError
+from eas_engine.records import dataclass
 from eas_engine.spec import presets
 
 if TYPE_CHECKING:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from eas_engine.supervisor.autoscale.sample import Count, Sample, between
 from eas_engine.supervisor.lifecycle import State
 
@@ -87,6 +85,8 @@ class Gauge:
 
 
 def _cpu_seconds(pid: int) -> float:
+    import psutil  # noqa: PLC0415 - most services are not scaled by this
+
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.Error:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,6 +27,7 @@ from typing import Any, Final, Self
 from eas_engine import private_files
 from eas_engine.errors import ConfigurationError
 from eas_engine.operations import Version
+from eas_engine.records import dataclass
 
 KEPT: Final = 1000
 """Versions that are kept; of more the oldest go, never the current one."""

@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from eas_engine.records import dataclass
 
 if TYPE_CHECKING:
     from eas_engine.telemetry.comparison import Comparison, Side

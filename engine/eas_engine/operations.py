@@ -8,11 +8,12 @@ without secrets: texts of configurations are masked by whoever shows them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final, Literal
 
 from eas_engine.errors import StartError
+from eas_engine.records import dataclass
 
 OperationKind = Literal[
     "update", "scale", "restart", "rollback", "promote", "stop", "start", "drain", "replace"

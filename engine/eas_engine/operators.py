@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eas_engine import __version__, overview
 from eas_engine.configuration import read
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 from eas_engine.spec.loops import has_gil, loops
 from eas_engine.supervisor.autoscale.document import document
 from eas_engine.telemetry.batches import batches

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+
+from eas_engine.records import dataclass
 
 LogFormat = Literal["json", "console"]
 SETTINGS_FILE: Final = "eas-engine.toml"

@@ -74,6 +74,7 @@ def serve(options: ServeOptions) -> int:
     Raises:
         StartError: with its own exit status and a message for a person.
     """
+    gc.set_threshold(50_000, 50, 100)  # tickets die by their reference count, and so does most of a start
     clock = SystemClock()
     with (
         StderrLogs(clock, options.log_format, debug=options.debug) as logs,
@@ -336,7 +337,6 @@ class Engine:
             announce(self._record, self._parts.token, data=data, codec=codec or "")
         gc.collect()
         gc.freeze()  # what is here now stays; collections need not walk it again
-        gc.set_threshold(50_000, 50, 100)  # tickets die by their reference count
 
     # -- signals, and the end
 

@@ -24,13 +24,14 @@ import re
 import secrets
 import select
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from eas_engine import private_files
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 
 SYSTEM_ROOT = Path("/var/lib/eas-engine")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")

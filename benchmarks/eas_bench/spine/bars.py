@@ -64,8 +64,8 @@ OVERLOAD_P99 = Bar(
 OVERLOAD_REJECTIONS = Bar("overload-rejections", "overload: p99 of rejections", "at most", 10, "ms")
 OVERLOAD_BROKEN = Bar("overload-broken", "overload: connections reset, refused or cut", "at most", 0)
 HEALTH = Bar("health", "/healthz while echo is at full load: p99", "under", 50, "ms")
-IDLE = Bar("idle", "memory of the idle engine process (RssAnon + RssFile)", "under", 80, "MB")
-START = Bar("start", "exec to the first 200, echo", "under", 1.0, "s")
+IDLE = Bar("idle", "memory of the idle engine process (RssAnon + RssFile)", "under", 60, "MB")
+START = Bar("start", "exec to the first 200, echo", "under", 0.7, "s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

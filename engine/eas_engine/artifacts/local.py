@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from eas_engine.artifacts.sources.local_files import find, listing, what_is_wrong
 from eas_engine.artifacts.workspace.workspace import Workspace
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 from eas_engine.spec import ServiceSpec, addresses
 
 

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eas_engine.artifacts import local
 from eas_engine.artifacts.cache.cache import Cache
 from eas_engine.artifacts.cache.prune import Room, limit_of, trim
-from eas_engine.artifacts.fetching.fetch import Fetcher, Network
 from eas_engine.artifacts.fetching.fetched import Fetched
+from eas_engine.artifacts.fetching.here import Here
 from eas_engine.artifacts.fetching.progress import Progress
-from eas_engine.artifacts.fetching.transfer import Means
 from eas_engine.artifacts.local import Artifacts, Location
 from eas_engine.artifacts.sources.stopping import Stop, ended_by_signals
 from eas_engine.artifacts.workspace.workspace import PROCESSOR, Content, make_workspace
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 from eas_engine.secrecy import is_secret, redacted
 from eas_engine.spec import ServiceSpec
+
+if TYPE_CHECKING:
+    from eas_engine.artifacts.fetching.fetch import Fetcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,7 @@ def provide(
     ending = stop or Stop()
     signals = nullcontext() if stop else ended_by_signals(ending)
     cache = Cache.open(places.root / "cache")
-    means = Means(ending, clock, Room(cache).make)
-    fetcher = Fetcher(cache, Network(environ, spec.oss_endpoint), means, progress)
+    fetcher = _fetcher(spec, cache, ending, environ=environ, clock=clock, progress=progress)
     try:
         with signals:
             artifacts = _provided(spec, base, places, fetcher)
@@ -100,7 +101,26 @@ def provide(
         fetcher.release()
 
 
-def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher) -> Artifacts:
+def _fetcher(
+    spec: ServiceSpec,
+    cache: Cache,
+    stop: Stop,
+    *,
+    environ: Mapping[str, str],
+    clock: Clock,
+    progress: Progress,
+) -> Fetcher | Here:
+    """What brings the addresses of a service; the network's part is loaded where there is one to bring."""
+    if local.is_all_local(spec):
+        return Here(cache.root, stop)
+    from eas_engine.artifacts.fetching.fetch import Fetcher, Network  # noqa: PLC0415 - a service may need none
+    from eas_engine.artifacts.fetching.transfer import Means  # noqa: PLC0415 - as above
+
+    means = Means(stop, clock, Room(cache).make)
+    return Fetcher(cache, Network(environ, spec.oss_endpoint), means, progress)
+
+
+def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher | Here) -> Artifacts:
     def fetched(parameter: str) -> Fetched | None:
         address = "" if spec.processor and parameter == "processor_path" else getattr(spec, parameter)
         return fetcher.fetch(parameter, address, base) if address else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from eas_engine.cli.engines import Query, change, get
 from eas_engine.cli.target import Target
 from eas_engine.cli.told import complain
 from eas_engine.cli.watching import Operation, again, of, settled, watch
+from eas_engine.records import dataclass
 from eas_engine.state import Found
 
 _DONE: Mapping[str, str] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from eas_engine import spec
 from eas_engine.artifacts.local import look
 from eas_engine.errors import StartError
 from eas_engine.options import settings_file
+from eas_engine.records import dataclass
 from eas_engine.spec.check import as_data, failure, report
 from eas_engine.spec.engine.load import Read
 from eas_engine.spec.engine.load import load as load_settings

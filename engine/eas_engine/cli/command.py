@@ -75,9 +75,10 @@ class ServeByDefault(Group):
     def _add_others(self) -> None:
         from eas_engine.cli.eascmd import aliases
         from eas_engine.cli.looking import looking
+        from eas_engine.cli.machine import machine
         from eas_engine.cli.running import running
 
-        for more in (running, looking, aliases):
+        for more in (machine, running, looking, aliases):
             for name, command in typer.main.get_group(more).commands.items():
                 self.commands.setdefault(name, command)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eas_engine.cli.engines import find, tell
 from eas_engine.cli.target import Target
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 from eas_engine.state import Found, default_root
 from eas_engine.supervisor.scene import Scene, remove, scenes
 

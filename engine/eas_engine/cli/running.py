@@ -73,7 +73,7 @@ def update(
     )
     with told(debug=debug):
         if dry_run:
-            raise typer.Exit(0 if updating.run_plan(target, wanted, as_json=json) else 2)
+            raise SystemExit(0 if updating.run_plan(target, wanted, as_json=json) else 2)
         good = updating.run_update(target, wanted, Manner(wait, json))
     raise typer.Exit(0 if good else 1)
 

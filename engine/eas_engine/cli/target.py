@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 from eas_engine.state import Found
 
 

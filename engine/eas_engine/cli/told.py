@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
-
 from eas_engine.errors import StartError
 
 
@@ -21,23 +19,21 @@ def told(*, debug: bool = False) -> Iterator[None]:
         if debug:
             raise
         complain(str(error))
-        raise typer.Exit(error.exit_status) from None
+        raise SystemExit(error.exit_status) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
     except BrokenPipeError:  # ``eas-engine list | head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except (typer.Exit, typer.Abort):
-        raise
+        raise SystemExit(1) from None
     except Exception as error:
         if debug:
             raise
         if isinstance(error, ExceptionGroup) and (reason := error.subgroup(StartError)) is not None:
             first = next(_leaves(reason))
             complain(str(first))
-            raise typer.Exit(first.exit_status) from None
+            raise SystemExit(first.exit_status) from None
         complain(f"{type(error).__name__}: {error} (a bug of eas-engine's; --debug shows the trace)")
-        raise typer.Exit(1) from None
+        raise SystemExit(1) from None
 
 
 def _leaves(group: ExceptionGroup[StartError]) -> Iterator[StartError]:

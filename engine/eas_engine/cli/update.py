@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from eas_engine.cli.changing import Manner, run
 from eas_engine.cli.engines import change
 from eas_engine.cli.target import Target
 from eas_engine.cli.told import complain
+from eas_engine.records import dataclass
 
 _EFFECTS: Mapping[str, str] = {
     "nothing": "nothing to do: it is so already",

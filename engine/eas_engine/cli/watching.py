@@ -12,8 +12,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-import typer
-
 from eas_engine.cli.engines import BusyError, get
 from eas_engine.cli.told import complain
 from eas_engine.state import Found, default_root
@@ -48,7 +46,7 @@ def watch(engine: Found, operation: Operation) -> Operation:
 
     Raises:
         NoAnswerError: the engine has ended before.
-        typer.Exit: 130, after Ctrl-C.
+        SystemExit: 130, after Ctrl-C.
     """
     if settled(operation):
         return operation
@@ -59,7 +57,7 @@ def watch(engine: Found, operation: Operation) -> Operation:
                 view.show(now, instances)
     except KeyboardInterrupt:
         complain(f"operation {operation['number']} ({operation['kind']}) goes on; {again(engine, operation)}")
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
     return now
 
 

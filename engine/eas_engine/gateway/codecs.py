@@ -28,11 +28,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import cramjam
+
+from eas_engine.records import dataclass
 
 Data = bytes | bytearray | memoryview
 

@@ -30,9 +30,10 @@ def listen(host: str, port: int, *, option: str = "", instead: str = "") -> sock
     """
     if not 0 <= port <= 65535:  # getaddrinfo would wrap it round
         raise ConfigurationError(f"--{option}port {port}: not a port (0 to 65535)")
+    name = host.encode() if host.isascii() else host  # of text Python asks IDNA, whose tables take 300 KB
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f"--{option}host {host}: not an address of this machine ({error})") from None

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+from eas_engine.records import dataclass
 
 CONTROLLERS: Final = ("memory", "cpu", "cpuacct", "pids")
 """Those that instances are limited, measured and counted by. Version 2 has no ``cpuacct``: ``cpu.stat``."""

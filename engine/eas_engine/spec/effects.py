@@ -12,10 +12,11 @@ mentioned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final, Literal
 
+from eas_engine.records import dataclass
 from eas_engine.spec import fit
 from eas_engine.spec.load import Loaded
 from eas_engine.spec.model import ServiceSpec

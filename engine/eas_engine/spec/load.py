@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from eas_engine.records import dataclass
 from eas_engine.spec import rules, sizing
 from eas_engine.spec.locate import Duplicate, Node, NotJson, parse
 from eas_engine.spec.machine import Machine, this_machine

@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
 from typing import Any, Final
+
+from eas_engine.records import dataclass
 
 DEEPEST: Final = 64
 _SPACE: Final = re.compile(r"[ \t\n\r]*")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from eas_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ CPUs, memory (GiB), whole GPUs, memory of one GPU (GB). Public figures of the ve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Final
+
+from eas_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from eas_engine.records import dataclass
 from eas_engine.spec.problems import shown
 
 _MOST_SUGGESTIONS: Final = 30

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from eas_engine.records import dataclass
 from eas_engine.spec import cpu_list
 
 DIRECTORY: Final = Path("/sys/devices/system/node")

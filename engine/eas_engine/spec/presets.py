@@ -8,9 +8,9 @@ itself imports neither.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from eas_engine.records import dataclass
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from eas_engine import errors
+from eas_engine.records import dataclass
 from eas_engine.secrecy import is_secret
 
 LONGEST_SHOWN: Final = 60

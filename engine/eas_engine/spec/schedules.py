@@ -17,11 +17,12 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from types import MappingProxyType
 from typing import Final
 
+from eas_engine.records import dataclass
 from eas_engine.spec.problems import shown
 
 EXPECTED: Final = (

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from eas_engine.records import dataclass
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.problems import Origin, Problem, problem_at, shown
 
@@ -60,7 +60,7 @@ def validate(canonical: dict[str, Any], origins: Mapping[str, Origin]) -> Checke
     unread: set[str] = set()
     for _ in range(_ROUNDS):
         try:
-            return Checked(ServiceSpec.model_validate(canonical), problems, frozenset(unread))
+            return Checked(ServiceSpec.built().model_validate(canonical), problems, frozenset(unread))
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=True)
             for detail in details[:_MOST]:

@@ -10,11 +10,13 @@ Every coercion raises ``ValueError`` with the words "expected ..."; ``load`` add
 from __future__ import annotations
 
 import json
+import os
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+_PLUGINS: Final = "PYDANTIC_DISABLE_PLUGINS"
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][+-]?[0-9]{1,2})?")
 _SIZE: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([KMGT]?)(i?)B?", re.IGNORECASE)
@@ -31,6 +33,24 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, populate_by_name=True, extra="ignore", hide_input_in_errors=True, defer_build=True
     )
+
+    @classmethod
+    def built(cls) -> type[Self]:
+        """The class, ready to validate: without pydantic's plugins, which a file's values have no use for.
+
+        To find them pydantic reads the metadata of every package that is installed beside the engine.
+        """
+        if not cls.__pydantic_complete__:
+            before = os.environ.get(_PLUGINS)
+            os.environ[_PLUGINS] = "__all__"
+            try:
+                cls.model_rebuild()
+            finally:
+                if before is None:
+                    os.environ.pop(_PLUGINS, None)
+                else:
+                    os.environ[_PLUGINS] = before
+        return cls
 
 
 def parameter(

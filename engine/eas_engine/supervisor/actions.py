@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from eas_engine.records import dataclass
 from eas_engine.supervisor.observe import Seat
 
 

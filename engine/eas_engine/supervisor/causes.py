@@ -31,10 +31,10 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from eas_engine import errors
+from eas_engine.records import dataclass
 from eas_engine.supervisor.control import Failed
 from eas_engine.supervisor.limits.report import oom_text
 

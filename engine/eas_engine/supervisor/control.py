@@ -12,8 +12,10 @@ import json
 import math
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from eas_engine.records import dataclass
 
 MAX_MESSAGE = 1 << 20
 """Bytes of one message of a host. A traceback is the longest thing it has to say."""

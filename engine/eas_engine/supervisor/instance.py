@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from eas_engine.clock import Clock
 from eas_engine.errors import InstanceCrashed
+from eas_engine.records import dataclass
 from eas_engine.request import Held
 from eas_engine.supervisor.launch import Execute
 from eas_engine.supervisor.observe import FleetSnapshot

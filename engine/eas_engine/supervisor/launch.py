@@ -22,11 +22,12 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor import core
 from eas_engine.supervisor.causes import DUMP_SIGNAL, Condemned
 from eas_engine.supervisor.control import Conversation, Message

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import NamedTuple
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.causes import ORDERLY
 from eas_engine.supervisor.lifecycle import HOPEFUL, LIVE, State, aggregate
 from eas_engine.supervisor.limits.report import Enforcement

@@ -7,9 +7,10 @@ one is dead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+from eas_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ is needed only when processes must be replaced, so many versions may share one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.settings import Settings
 
 

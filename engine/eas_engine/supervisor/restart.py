@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from eas_engine.records import dataclass
 
 BACK_OFF = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 60.0)
 """Seconds from a death to the next start, by the number of deaths in a row; the last one for all further."""

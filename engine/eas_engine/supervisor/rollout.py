@@ -10,8 +10,8 @@ Scaling is the same decision with one release: there are no old instances then, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.lifecycle import State, badness
 from eas_engine.supervisor.release import ONE_MORE, Bounds
 

@@ -24,13 +24,14 @@ import re
 import shutil
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from eas_engine import private_files
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 from eas_engine.request import Held
 from eas_engine.supervisor import core
 from eas_engine.supervisor.causes import Cause, Evidence

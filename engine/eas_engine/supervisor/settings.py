@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Final
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.control import Hello
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.place import Limits, Wishes

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 
 import psutil
+
+from eas_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

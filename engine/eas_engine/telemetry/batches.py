@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from eas_engine.records import dataclass
 from eas_engine.telemetry.counters import Counters
 
 REASONS = ("full", "age", "deadline", "idle", "drain")

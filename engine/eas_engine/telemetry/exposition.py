@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -29,6 +28,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from eas_engine import errors
+from eas_engine.records import dataclass
 from eas_engine.telemetry.batches import Sizes, by_reason
 from eas_engine.telemetry.counters import BUCKETS, Counters
 from eas_engine.telemetry.processes import figures, of_one, open_files

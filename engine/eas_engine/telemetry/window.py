@@ -9,9 +9,9 @@ GIL or without: what is read there is never changed, only replaced.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from eas_engine.clock import Clock
+from eas_engine.records import dataclass
 from eas_engine.telemetry.counters import Counters
 
 PERIOD = 0.1  # seconds between two heartbeats

@@ -6,13 +6,14 @@ Nothing here changes anything but the history, which ``keep`` adds a version to.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eas_engine.configuration import Checked, Configured, read
 from eas_engine.objective import parse
 from eas_engine.operations import Effect, Plan, RefusedError, Update, Version
+from eas_engine.records import dataclass
 from eas_engine.spec import ConfigurationError, Machine
 
 if TYPE_CHECKING:

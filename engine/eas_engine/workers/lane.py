@@ -6,12 +6,12 @@ one's, gets another (``lanes``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from eas_engine.admission.backlog import Backlog
 from eas_engine.batching.batcher import Batcher
+from eas_engine.records import dataclass
 from eas_engine.workers.batch_link import BatchLink
 from eas_engine.workers.batch_pool import BatchPool
 from eas_engine.workers.link import Link

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from eas_engine.telemetry.batches import Batches
 from eas_engine.telemetry.processes import Figures, figures
+from eas_engine.telemetry.report import document
 from eas_engine.telemetry.status import (
     MASK,
     InstanceStatus,
     Load,
     Readiness,
     ServiceStatus,
-    document,
     without_secrets,
 )
 from eas_engine.telemetry.window import Rates

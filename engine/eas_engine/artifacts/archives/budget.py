@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 
 _LOOK_AT_DISK: Final = 1 << 26  # bytes written between two looks at what is free
 

@@ -24,7 +24,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -33,6 +33,7 @@ from eas_engine.artifacts.cache.locks import Lock
 from eas_engine.artifacts.sources.checks import NO_VERSION, Version
 from eas_engine.artifacts.workspace.survey import fingerprint
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 
 Kind = Literal["file", "directory"]
 FOLDERS: Final = ("objects", "records", "scratch", "locks")

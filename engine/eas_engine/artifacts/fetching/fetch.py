@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from eas_engine.artifacts.cache.cache import Cache, Use
 from eas_engine.artifacts.fetching.fetched import Fetched
+from eas_engine.artifacts.fetching.here import here, named
 from eas_engine.artifacts.fetching.job import Job
 from eas_engine.artifacts.fetching.progress import Progress
 from eas_engine.artifacts.fetching.transfer import Means
-from eas_engine.artifacts.sources import local_files, oss, oss_account, schemes
+from eas_engine.artifacts.sources import oss, oss_account, schemes
 from eas_engine.artifacts.sources.http import Session, Settings
 from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.source import RemoteFile, RemoteFolder
 from eas_engine.artifacts.sources.web import WebFile
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 from eas_engine.spec import addresses
 
 
@@ -48,16 +50,14 @@ class Fetcher:
 
         Errors: ArtifactError and ConfigurationError, saying which parameter; StoppedError.
         """
-        try:
+        with named(parameter, self._cache.root):
             if not addresses.scheme(address):
                 return self._local(parameter, address, base)
-            locate = self._locate(address)
-            return self._job(parameter, address).bring(locate)
-        except (TransferError, ArtifactError) as error:
-            raise ArtifactError(f"{parameter}: {str(error).removeprefix(f'{parameter}: ')}") from None
-        except OSError as error:
-            place = error.filename or self._cache.root
-            raise ArtifactError(f"{parameter}: {place}: {error.strerror or error}") from None
+            try:
+                locate = self._locate(address)
+                return self._job(parameter, address).bring(locate)
+            except TransferError as error:
+                raise ArtifactError(str(error)) from None
 
     # -- where it lies
 
@@ -85,15 +85,10 @@ class Fetcher:
     # -- on this machine already
 
     def _local(self, parameter: str, address: str, base: Path) -> Fetched:
-        path = local_files.find(parameter, address, base)
-        pin, name = addresses.pin(address), path.name
-        if pin and (got := local_files.digest(path, self._means.stop)) != pin:
-            raise ArtifactError(f"{parameter}: {path}: its SHA-256 is {got}, the address says {pin}")
-        if path.is_dir():
-            return Fetched(path, "directory", name, cached=False)
-        if not addresses.is_archive(name):
-            return Fetched(path, "file", name, cached=False)
-        return self._job(parameter, str(path)).unpack(path)
+        found = here(parameter, address, base, self._means.stop)
+        if found.kind == "directory" or not addresses.is_archive(found.name):
+            return found
+        return self._job(parameter, str(found.path)).unpack(found.path)
 
     def _job(self, parameter: str, address: str) -> Job:
         return Job(self._cache, self._means, self._progress, self._uses, (parameter, address))

@@ -13,16 +13,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from eas_engine.artifacts.cache.cache import delete
 from eas_engine.artifacts.fetching.crew import run_all
 from eas_engine.artifacts.fetching.part import boot_id, forget
-from eas_engine.artifacts.fetching.transfer import Bar, Means, receive
+from eas_engine.artifacts.fetching.progress import Bar
+from eas_engine.artifacts.fetching.transfer import Means, receive
 from eas_engine.artifacts.sources.source import Member
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 
 AT_ONCE: Final = 4  # transfers
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from eas_engine import private_files
 from eas_engine.artifacts.sources.checks import Expected, Version
+from eas_engine.records import dataclass
 
 SYNC_EVERY: Final = 64 << 20  # bytes
 _LIMIT: Final = 64 << 10  # bytes of the description

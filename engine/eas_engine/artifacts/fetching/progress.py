@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final, Protocol
 
-from eas_engine.artifacts.fetching.transfer import Bar
 from eas_engine.clock import Clock
 from eas_engine.telemetry.logs import printable
 
@@ -36,6 +35,22 @@ class Progress(Protocol):
 
     def end(self) -> None:
         """Nothing more is fetched."""
+        ...
+
+
+class Bar(Protocol):
+    """Who is told how a transfer goes."""
+
+    def moved(self, count: int) -> None:
+        """So many more bytes are there; negative: they have to come again."""
+        ...
+
+    def expects(self, total: int | None) -> None:
+        """How many there will be, None when nobody knows."""
+        ...
+
+    def retries(self, reason: str, seconds: float) -> None:
+        """An attempt failed, and the next one comes after so many seconds."""
         ...
 
 
@@ -89,7 +104,7 @@ class _Lines:
         self._began = self._told = clock.now()
 
     def moved(self, count: int) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
         with self._lock:
             self._done += count
             self._came += max(0, count)
@@ -101,11 +116,11 @@ class _Lines:
         self._info("fetching", **self._fields, **fields)
 
     def expects(self, total: int | None) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
         self._total = total
 
     def retries(self, reason: str, seconds: float) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
         self._warning("fetching failed, trying again", reason=reason, seconds=round(seconds, 1))
 
     def finished(self, *, fetched: bool) -> None:
@@ -186,15 +201,15 @@ class _RichBar:
         self._id = bars.add_task(name, total=None)
 
     def moved(self, count: int) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
         self._bars.advance(self._id, count)
 
     def expects(self, total: int | None) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
         self._bars.update(self._id, total=total)
 
     def retries(self, reason: str, seconds: float) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
         self._bars.console.print(f"{reason}; trying again in {seconds:.1f} s", style="yellow")
 
     def finished(self, *, fetched: bool) -> None:
@@ -232,13 +247,13 @@ class SilentProgress:
 
 class _Nothing:
     def moved(self, count: int) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
 
     def expects(self, total: int | None) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
 
     def retries(self, reason: str, seconds: float) -> None:
-        """See ``transfer.Bar``."""
+        """See ``Bar``."""
 
     def finished(self, *, fetched: bool) -> None:
         """See ``Task``."""

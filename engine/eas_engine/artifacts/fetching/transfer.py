@@ -11,37 +11,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from eas_engine.artifacts.fetching.part import Begun, Part
+from eas_engine.artifacts.fetching.progress import Bar
 from eas_engine.artifacts.sources.checks import Digests, Expected, Version
 from eas_engine.artifacts.sources.retry import QUICK, Attempts, Policy, TransferError
 from eas_engine.artifacts.sources.source import Opened, Outcome, RemoteFile
 from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.clock import Clock
+from eas_engine.records import dataclass
 
 T = TypeVar("T")
 CHUNK: Final = 256 << 10  # bytes read at once
 _PACE_WINDOW: Final = 30.0  # seconds
 _PACE_BYTES: Final = 30 << 10  # a transfer that brings less in a window is as good as dead
-
-
-class Bar(Protocol):
-    """Who is told how a transfer goes (see ``progress``)."""
-
-    def moved(self, count: int) -> None:
-        """So many more bytes are there; negative: they have to come again."""
-        ...
-
-    def expects(self, total: int | None) -> None:
-        """How many there will be, None when nobody knows."""
-        ...
-
-    def retries(self, reason: str, seconds: float) -> None:
-        """An attempt failed, and the next one comes after so many seconds."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

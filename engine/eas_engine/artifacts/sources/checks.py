@@ -16,11 +16,11 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from eas_engine.artifacts.sources.crc64 import Crc64
+from eas_engine.records import dataclass
 
 _MD5_TAG: Final = re.compile(r'"?([0-9A-Fa-f]{32})"?')
 

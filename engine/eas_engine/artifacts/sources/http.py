@@ -20,13 +20,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from eas_engine.artifacts.sources.retry import TransferError
 from eas_engine.artifacts.sources.stopping import Stop
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 from eas_engine.secrecy import redacted
 from eas_engine.telemetry.logs import printable
 

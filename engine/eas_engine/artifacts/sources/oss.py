@@ -6,7 +6,6 @@ import re
 import urllib.parse
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from eas_engine.artifacts.sources import oss_signing
@@ -18,6 +17,7 @@ from eas_engine.artifacts.sources.source import Member
 from eas_engine.artifacts.sources.web import WebFile
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError, ConfigurationError
+from eas_engine.records import dataclass
 
 _PAGE: Final = 1000  # objects in one answer to a listing, OSS's most
 _LARGEST_LISTING: Final = 16 << 20  # bytes of one such answer

@@ -18,12 +18,12 @@ import ipaddress
 import re
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from eas_engine.artifacts.sources.oss_signing import Credentials
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 
 _REGION: Final = re.compile(
     r"oss-(?P<region>(?!accelerate)[a-z0-9-]+?)(?:-internal)?\.(?:oss-[a-z-]+\.)?aliyuncs\.com"

@@ -11,10 +11,12 @@ import hashlib
 import hmac
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Final
+
+from eas_engine.records import dataclass
 
 _V1_SUBRESOURCES: Final = frozenset(
     {

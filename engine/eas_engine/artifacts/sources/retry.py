@@ -8,8 +8,9 @@ for itself, because it brings any number of bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from eas_engine.records import dataclass
 
 PROGRESS: Final = 1 << 20  # bytes since the last failure that count as real progress
 LONGEST_WAIT: Final = 300.0  # seconds that a server may ask to wait by Retry-After

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
 from eas_engine.artifacts.sources.checks import NO_DIGESTS, Expected, Version
+from eas_engine.records import dataclass
 
 
 class Outcome(Enum):

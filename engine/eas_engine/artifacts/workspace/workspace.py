@@ -24,7 +24,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +38,7 @@ from eas_engine.artifacts.workspace.survey import (
     survey,
 )
 from eas_engine.errors import ArtifactError
+from eas_engine.records import dataclass
 
 MODEL: Final = "model"
 PROCESSOR: Final = "predictor/processor"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 from eas_engine import spec
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 from eas_engine.spec.schedules import zone
 from eas_engine.supervisor.autoscale import trace as traces
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings

@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeVar
 
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from eas_engine.gateway.admin_source import AdminSource
 from eas_engine.gateway.api.answers import ApiError, needs_token
 from eas_engine.gateway.api.parameters import LARGEST, Parameter, Query, text
+from eas_engine.records import dataclass
 
 T = TypeVar("T")
 

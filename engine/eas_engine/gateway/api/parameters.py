@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from eas_engine.gateway.api.answers import ApiError
+from eas_engine.records import dataclass
 
 T = TypeVar("T")
 

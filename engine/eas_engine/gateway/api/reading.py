@@ -14,7 +14,7 @@ from eas_engine.gateway.api.answers import Answer, ApiError
 from eas_engine.gateway.api.page import Call, Content, Gateway, Page
 from eas_engine.gateway.api.parameters import seconds
 from eas_engine.operations import Operation, OperationState
-from eas_engine.telemetry.status import document
+from eas_engine.telemetry.report import document
 
 LONGEST_WAIT = 60.0
 """Seconds that an answer may be held back until there is news."""

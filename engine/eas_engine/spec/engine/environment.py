@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from eas_engine.records import dataclass
 from eas_engine.spec.engine.keys import OPTIONS, TABLES
 
 PREFIX: Final = "EAS_"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from eas_engine.options import settings_file
+from eas_engine.records import dataclass
 from eas_engine.spec.engine import rules
 from eas_engine.spec.engine.environment import Variable, option_variable, variables
 from eas_engine.spec.engine.keys import NAME, OPTIONS, TABLES, Keys
@@ -197,7 +198,7 @@ def _validate(reading: _Reading) -> Keys | None:
     """The keys; what can't be read is taken out, a group or type as a whole, so that the rest is checked."""
     for _ in range(_ROUNDS):
         try:
-            return Keys.model_validate(reading.tree)
+            return Keys.built().model_validate(reading.tree)
         except ValidationError as error:
             places: set[tuple[str, ...]] = set()
             for detail in error.errors(include_url=False, include_context=True):

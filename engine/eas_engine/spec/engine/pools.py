@@ -7,8 +7,7 @@ is a pool of it; all others share the rest of the machine's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from eas_engine.records import dataclass
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.numa import NumaNode

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
+from eas_engine.records import dataclass
 from eas_engine.spec.machine_types import MachineType
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from eas_engine.records import dataclass
 from eas_engine.spec.autoscaler import Autoscaler
 from eas_engine.spec.scaling import job_name
 from eas_engine.spec.schedules import Cron, Days, cron, days

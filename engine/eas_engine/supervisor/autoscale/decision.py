@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, NamedTuple
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.autoscale.cron import Due
 from eas_engine.supervisor.autoscale.metrics import Figure
 from eas_engine.supervisor.autoscale.window import Window

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from eas_engine.clock import Clock, wait_until
+from eas_engine.records import dataclass
 from eas_engine.supervisor.autoscale.decide import decide
 from eas_engine.supervisor.autoscale.decision import Decision, Moment, State
 from eas_engine.supervisor.autoscale.sample import SPAN, Sample

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.autoscale.sample import Load, Sample
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
 

@@ -7,7 +7,9 @@ them lies a ``Sample``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from eas_engine.records import dataclass
 
 SPAN = 15.0
 """Seconds that metrics are averaged over.

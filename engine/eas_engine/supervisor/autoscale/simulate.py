@@ -17,8 +17,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.autoscale.decide import decide
 from eas_engine.supervisor.autoscale.decision import Decision, Moment, State
 from eas_engine.supervisor.autoscale.sample import SPAN, Sample

@@ -19,11 +19,12 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from eas_engine.errors import ConfigurationError
+from eas_engine.records import dataclass
 
 LARGEST: Final = 256 * 2**20
 LONGEST: Final = 31 * 24 * 3600

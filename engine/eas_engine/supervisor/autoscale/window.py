@@ -6,8 +6,9 @@ answer first, and as short as there are different numbers. Immutable: ``add`` gi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Self
+
+from eas_engine.records import dataclass
 
 
 class _Entry(NamedTuple):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from eas_engine.records import dataclass
 from eas_engine.supervisor.place import Limits
 
 _PERIOD: Final = 100_000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from eas_engine.records import dataclass
 
 NOTHING: Final = "nothing: "
 """What an enforcement begins with that isn't one; the reason follows."""

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from eas_engine.records import dataclass
 from eas_engine.spec.engine.pools import Pool, Pools
 from eas_engine.supervisor.place import NoPlace, Spread
 from eas_engine.supervisor.pools.claims import WHOLE, Claim

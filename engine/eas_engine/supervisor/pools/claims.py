@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from eas_engine.records import dataclass
 from eas_engine.spec import cpu_list
 
 WHOLE: Final = 1000

@@ -11,10 +11,11 @@ instances that are ready.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from eas_engine.clock import Clock
+from eas_engine.records import dataclass
 
 PERIOD: Final = 60.0
 """Seconds between the end of one attempt and the next."""
