@@ -48,10 +48,9 @@ def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
 
 
 class Live:
-    """What is seen of a run while it goes on::
+    """What is seen of a run while it goes on.
 
-    with Live(title, load, console) as live:
-        measure(..., on_interval=live.show)
+    ``with Live(title, load, console) as live: measure(..., on_interval=live.show)``
     """
 
     def __init__(
