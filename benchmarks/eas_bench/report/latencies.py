@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from hdrh.histogram import HdrHistogram
@@ -17,10 +17,12 @@ from eas_bench.report.plot import (
     SERIES,
     Plot,
     Table,
+    colours,
     figure,
     line,
-    over_time,
-    seconds_up,
+    logarithmic,
+    of_statuses,
+    timed,
 )
 from eas_bench.report.stretches import merged
 
@@ -34,11 +36,12 @@ def through_the_run(run: Run) -> Plot | None:
     shown = merged(run.intervals, POINTS)
     if not any(interval.latency for interval in shown):
         return None
-    plot = seconds_up(over_time("latency"))
+    plot = figure("", "latency")
     middles = [interval.start + interval.seconds / 2 for interval in shown]
     for name, (colour, dash) in PERCENTILES.items():
         values = [_seconds(interval, name) for interval in shown]
         plot.add_trace(line(name, middles, values, colour, dash=dash))
+    logarithmic(timed(plot, run.seconds))
     each = shown[0].seconds
     coarse = len(shown) < len(run.intervals)
     return Plot(
@@ -55,38 +58,35 @@ def through_the_run(run: Run) -> Plot | None:
 
 def curve(run: Run) -> Plot | None:
     """Percentiles of one run, of each status for itself; None where nothing was answered."""
-    decoded = {key: latency.decoded(text) for key, text in run.latency.items()}
-    several = len(decoded) > 2
-    named = [("all answers" if key == "all" else key, decoded[key]) for key in sorted(decoded, reverse=True)]
-    return curves(named if several else named[:1])
+    decoded = {key: latency.decoded(text) for key, text in sorted(run.latency.items()) if key != "all"}
+    if "all" in run.latency and len(decoded) != 1:
+        decoded = {"all answers": latency.decoded(run.latency["all"]), **decoded}
+    return curves(list(decoded.items()), {"all answers": SERIES[0], **of_statuses(decoded)})
 
 
-def curves(histograms: Sequence[tuple[str, HdrHistogram]]) -> Plot | None:
+def curves(histograms: Sequence[tuple[str, HdrHistogram]], known: Mapping[str, str]) -> Plot | None:
     """One line for each that has a value: how much time a share of the answers took at most."""
     filled = [(name, one) for name, one in histograms if one.get_total_count()]
     if not filled:
         return None
-    plot = seconds_up(
-        figure("share of the answers that were at most so late", "latency", hovermode="closest")
-    )
-    for number, (name, histogram) in enumerate(filled):
-        plot.add_trace(_curve(name, histogram, SERIES[number % len(SERIES)]))
+    plot = figure("share of the answers that took at most so long", "latency", hovermode="closest")
+    given = colours([name for name, _ in filled], known)
+    for name, histogram in filled:
+        plot.add_trace(_curve(name, histogram, given[name]))
+    logarithmic(plot)
     nines = math.log10(max(one.get_total_count() for _, one in filled))
     at = [1, 2, 4, *(10**nine for nine in range(1, math.ceil(nines) + 1))]
     plot.update_xaxes(type="log", tickvals=at, ticktext=[_percent(1 - 1 / value) for value in at])
+    rows = (
+        (_percent(at / 100), *(units.micros(latency.percentile(one, at)) for _, one in filled)) for at in _AT
+    )
     return Plot(
         "percentiles",
         "Percentile curve",
         "Each step to the right is one nine more: a line that stays flat has no tail. "
         "The last point is the slowest answer.",
         plot,
-        Table(
-            ("percentile", *(name for name, _ in filled)),
-            tuple(
-                (_percent(at / 100), *(units.micros(latency.percentile(one, at)) for _, one in filled))
-                for at in _AT
-            ),
-        ),
+        Table(("percentile", *(name for name, _ in filled)), tuple(rows)),
     )
 
 
@@ -130,8 +130,11 @@ def _table(shown: Sequence[Interval]) -> Table:
 
 
 def span(interval: Interval) -> str:
-    """``3 s to 4 s``."""
-    return f"{interval.start:,.0f} to {interval.start + interval.seconds:,.0f} s"
+    """``3 to 4 s``."""
+    end = interval.start + interval.seconds
+    if end < 120:
+        return f"{units.short(round(interval.start, 1))} to {units.short(round(end, 1))} s"
+    return f"{units.seconds(interval.start)} to {units.seconds(end)}"
 
 
 def _stretch(seconds: float) -> str:

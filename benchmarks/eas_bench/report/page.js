@@ -6,7 +6,7 @@
   const config = {
     responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+    modeBarButtons: [["toImage", "resetScale2d"]],
     toImageButtonOptions: { format: "svg", filename: "eas-bench" },
   };
   const paper = { ink: "#111111", soft: "#444444", grid: "#e3e3e3", card: "#ffffff", rule: "#cccccc" };
@@ -20,6 +20,9 @@
   function coloured(layout, look) {
     const changed = {
       "font.color": look.soft,
+      "modebar.bgcolor": "rgba(0,0,0,0)",
+      "modebar.color": look.soft,
+      "modebar.activecolor": look.ink,
       "hoverlabel.bgcolor": look.card,
       "hoverlabel.bordercolor": look.rule,
       "hoverlabel.font.color": look.ink,

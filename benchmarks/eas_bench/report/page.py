@@ -147,9 +147,7 @@ def _cards(run: Run, prefix: str, plots: dict[str, Plot]) -> Markup:
     if not run.answers:
         missing.append("Nothing was answered, so there are no latencies.")
     if not run.readings:
-        missing.append(
-            "Nothing was read off the server: it has no metrics that could be reached, and runs elsewhere."
-        )
+        missing.append("Nothing was read off the server during this run.")
     return together((_grid(made, prefix, plots), *(element("p", text, class_="missing") for text in missing)))
 
 

@@ -8,7 +8,8 @@ plot: plotly reads HTML in names.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +29,14 @@ SERIES: Final = (
     "#a8792f",
     "#7d8794",
 )
+GREY: Final = "#7d8794"
+_CLASSES: Final = {  # of statuses, by their first digit
+    "1": (GREY,),
+    "2": ("#2f9e77", "#6fb89c"),
+    "3": ("#3b82c4", "#7fb0dd"),
+    "4": ("#d9a127", "#b9770e", "#e3c170", "#8f5d0a"),
+    "5": ("#c93f36", "#8f2a3f", "#e07a6f", "#6b1f1f"),
+}
 PERCENTILES: Final = {
     "p50": ("#2a9d8f", "solid"),
     "p90": ("#4a86e8", "solid"),
@@ -35,6 +44,7 @@ PERCENTILES: Final = {
     "p99.9": ("#d6483f", "solid"),
     "max": ("#8a8f98", "dot"),
 }
+_UNITS: Final = (("s", 1, 300), ("min", 60, 3 * 3600), ("h", 3600, 4 * 86_400), ("d", 86_400, math.inf))
 ROWS: Final = 20  # of a table
 POINTS: Final = 600  # of a line: as many as there are pixels
 
@@ -73,22 +83,36 @@ def figure(x: str, y: str, **layout: Any) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         showlegend=True,
     )
-    shown.update_xaxes(title=x, zeroline=False, ticks="outside", automargin=True)
-    shown.update_yaxes(title=y, zeroline=False, rangemode="tozero", automargin=True)
+    title = {"font": {"size": 12}, "standoff": 8}
+    shown.update_xaxes(title={"text": x, **title}, zeroline=False, ticks="outside", automargin=True)
+    shown.update_yaxes(title={"text": y, **title}, zeroline=False, rangemode="tozero", automargin=True)
     shown.update_layout(**layout)
     return shown
 
 
-def over_time(y: str, **layout: Any) -> go.Figure:
-    """Its x axis: seconds since the start of the measured part."""
-    shown = figure("seconds since the start", y, **layout)
-    shown.update_xaxes(hoverformat=",.1f", ticksuffix=" s")
+def timed(shown: go.Figure, end: float) -> go.Figure:
+    """Its x axis, where there are seconds until now: the time from 0 to ``end``, in the unit that fits."""
+    unit, scale = next((name, scale) for name, scale, most in _UNITS if end <= most)
+    for trace in shown.data:
+        trace.x = [at / scale for at in trace.x]
+    shown.update_xaxes(title="", ticksuffix=f" {unit}", hoverformat=",.4~g", range=[0, end / scale])
     return shown
 
 
-def seconds_up(shown: go.Figure) -> go.Figure:
-    """Its y axis: seconds on a logarithmic scale, written as ``2ms``."""
-    shown.update_yaxes(type="log", tickformat="~s", hoverformat=".3s", ticksuffix="s", rangemode="normal")
+def logarithmic(shown: go.Figure) -> go.Figure:
+    """Its y axis, where there are seconds: logarithmic, and marked in the units that people use."""
+    values = [value for trace in shown.data for value in trace.y if value is not None]
+    decades = math.log10(max(values) / min(values))
+    digits = (1,) if decades > 4 else (1, 2, 5) if decades > 0.8 else (1, 1.5, 2, 3, 4, 5, 7)
+    at = [digit * 10.0**power for power in range(-6, 4) for digit in digits]
+    shown.update_yaxes(
+        type="log",
+        rangemode="normal",
+        tickvals=at,
+        ticktext=[units.micros(round(value * 1e6, 1)) for value in at],
+        hoverformat=".3s",
+        ticksuffix="s",
+    )
     return shown
 
 
@@ -141,6 +165,17 @@ def faded(colour: str) -> str:
     """The same, mostly see-through, for areas."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.55)"
+
+
+def of_statuses(statuses: Iterable[str]) -> dict[str, str]:
+    """A colour for each: good is green wherever it stands."""
+    seen: dict[str, int] = {}
+    given = {}
+    for status in sorted(statuses):
+        shades = _CLASSES.get(status[:1], (GREY,))
+        given[status] = shades[seen.get(status[:1], 0) % len(shades)]
+        seen[status[:1]] = seen.get(status[:1], 0) + 1
+    return given
 
 
 def colours(names: Sequence[str], known: Mapping[str, str] | None = None) -> dict[str, str]:

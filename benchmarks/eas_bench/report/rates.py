@@ -8,16 +8,9 @@ from typing import Final
 from eas_bench import units
 from eas_bench.record import Interval, Run, Tally
 from eas_bench.report.latencies import span
-from eas_bench.report.plot import POINTS, ROWS, Plot, Table, layer, line, over_time, stepped
+from eas_bench.report.plot import POINTS, ROWS, Plot, Table, figure, layer, line, of_statuses, stepped, timed
 from eas_bench.report.stretches import merged
 
-_CLASSES: Final = {
-    "1": ("#7d8794",),
-    "2": ("#2f9e77", "#6fb89c"),
-    "3": ("#3b82c4", "#7fb0dd"),
-    "4": ("#d9a127", "#b9770e", "#e3c170", "#8f5d0a"),
-    "5": ("#c93f36", "#8f2a3f", "#e07a6f", "#6b1f1f"),
-}
 _FAILURES: Final = ("#8a5cc4", "#5b6bb5", "#b58ad6", "#6d7480")
 
 
@@ -26,7 +19,7 @@ def throughput(run: Run) -> Plot | None:
     shown = merged(run.intervals, POINTS)
     if not shown:
         return None
-    plot = over_time("requests a second")
+    plot = figure("", "requests a second")
     starts, end = [one.start for one in shown], _end(shown)
     if run.load.rate is not None:
         plot.add_trace(line("offered", [starts[0], end], [run.load.rate] * 2, "#8a8f98", dash="dash"))
@@ -35,10 +28,11 @@ def throughput(run: Run) -> Plot | None:
         x, y = stepped(starts, end, [count(one.tally) / one.seconds for one in shown])
         plot.add_trace(line(name, x, list(y), colour))
         plot.data[-1].update(mode="lines", line={"shape": "hv"})
+    timed(plot, end)
     return Plot(
         "throughput",
         "Throughput over time",
-        "Answers are counted in the second in which they came."
+        "Answers are counted when they came."
         + (" The dashed line is the rate at which requests were due." if run.load.rate else ""),
         plot,
         _rates(merged(run.intervals, ROWS)),
@@ -51,12 +45,13 @@ def ends(run: Run) -> Plot | None:
     shown = merged(run.intervals, POINTS)
     if not names or not shown:
         return None
-    plot = over_time("requests a second")
+    plot = figure("", "requests a second")
     starts, end = [one.start for one in shown], _end(shown)
     for name, colour, failed in names:
         x, y = stepped(starts, end, [_count(one.tally, name, failed=failed) / one.seconds for one in shown])
         text = f"no answer: {name}" if failed else name
         plot.add_trace(layer(text, x, y, colour, pattern="/" if failed else "", line_shape="hv"))
+    timed(plot, end)
     return Plot(
         "ends",
         "How requests ended",
@@ -68,13 +63,7 @@ def ends(run: Run) -> Plot | None:
 
 def names_of_ends(tally: Tally) -> list[tuple[str, str, bool]]:
     """Name, colour, and whether it is a failure, of each; statuses come first."""
-    seen: dict[str, int] = {}
-    named = []
-    for status in sorted(tally.statuses):
-        kind = status[:1]
-        shades = _CLASSES.get(kind, _CLASSES["1"])
-        named.append((status, shades[seen.get(kind, 0) % len(shades)], False))
-        seen[kind] = seen.get(kind, 0) + 1
+    named = [(status, colour, False) for status, colour in of_statuses(tally.statuses).items()]
     failures = enumerate(sorted(tally.failures))
     return named + [(kind, _FAILURES[at % len(_FAILURES)], True) for at, kind in failures]
 

@@ -8,17 +8,16 @@ from typing import Final
 
 from eas_bench import units
 from eas_bench.record import Process, Reading, Run
-from eas_bench.report.plot import POINTS, ROWS, Plot, Table, colours, layer, line, over_time
+from eas_bench.report.plot import GREY, POINTS, ROWS, Plot, Table, colours, figure, layer, line, timed
 from eas_bench.report.stretches import thinned
 
 MOST_PROCESSES: Final = 9  # with a line of their own
 OTHERS: Final = "others"
-_MILLI: Final = 1e3
 _PARTS: Final = {
     "waits for a batch": "#7f74d9",
     "waits for a thread": "#d07a1f",
     "in the processor": "#2f9e77",
-    "reading, writing, hand-over": "#7d8794",
+    "reading, writing, hand-over": GREY,
 }
 _GAUGES: Final = {
     "queue_depth": ("waiting", "#d07a1f"),
@@ -33,9 +32,10 @@ def split(run: Run) -> Plot | None:
     times, parts = _parts(thinned(run.readings, POINTS))
     if not times:
         return None
-    plot = over_time("mean time of a request")
+    plot = figure("", "mean time of a request")
     for name, colour in _PARTS.items():
         plot.add_trace(layer(name, times, [part[name] for part in parts], colour))
+    timed(plot, run.seconds)
     plot.update_yaxes(tickformat="~s", hoverformat=".3s", ticksuffix="s")
     rows_at, rows = _parts(thinned(run.readings, ROWS + 1))
     table = tuple(
@@ -58,12 +58,13 @@ def queue(run: Run) -> Plot | None:
     if not told:
         return None
     names = [name for name in _GAUGES if any(name in reading.gauges for reading in told)]
-    plot = over_time("count")
+    plot = figure("", "count")
     shown = thinned(told, POINTS)
     for name in names:
         text, colour = _GAUGES[name]
         values = [reading.gauges.get(name) for reading in shown]
         plot.add_trace(line(text, [reading.at for reading in shown], values, colour))
+    timed(plot, run.seconds)
     rows = tuple(
         (_at(reading.at), *(_whole(reading.gauges.get(name)) for name in names))
         for reading in thinned(told, ROWS)
@@ -86,10 +87,10 @@ def cpu(run: Run) -> Plot | None:
     times = [reading.at for reading in shown[1:]]
     used = [_used(before, after) for before, after in pairwise(shown)]
     names = _largest(used)
-    plot = over_time("cores")
-    for name, colour in colours(names, {OTHERS: "#7d8794"}).items():
+    plot = figure("", "cores")
+    for name, colour in colours(names, {OTHERS: GREY}).items():
         plot.add_trace(layer(name, times, [_of(one, name, names) for one in used], colour))
-    plot.update_yaxes(hoverformat=".2f")
+    timed(plot, run.seconds).update_yaxes(hoverformat=".2f")
     rows_at = thinned(shown, ROWS + 1)
     rows = tuple(
         (_at(after.at), *(f"{_of(_used(before, after), name, names):.2f}" for name in names))
@@ -140,11 +141,12 @@ def _levels(
     shown = thinned(seen, POINTS)
     levels = [_summed(reading, value) for reading in shown]
     series = _largest(levels)
-    plot = over_time(axis)
-    for name, colour in colours(series, {OTHERS: "#7d8794"}).items():
+    plot = figure("", axis)
+    for name, colour in colours(series, {OTHERS: GREY}).items():
         values = [_of(one, name, series) if name == OTHERS or name in one else None for one in levels]
         plot.add_trace(line(name, [reading.at for reading in shown], values, colour))
-    plot.update_yaxes(tickformat="~s", hoverformat=".4s")
+    suffix = "B" if axis.endswith("bytes") else ""
+    timed(plot, run.seconds).update_yaxes(tickformat="~s", hoverformat=".4s", ticksuffix=suffix)
     rows = tuple(
         (_at(reading.at), *(words(_of(_summed(reading, value), name, series)) for name in series))
         for reading in thinned(seen, ROWS)

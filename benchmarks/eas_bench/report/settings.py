@@ -20,7 +20,7 @@ def of(run: Run) -> Settings:
         "Target": _target(run.asked),
         "Load": _load(run),
         "Generator": _generator(run),
-        "Machine": {_words(key): value for key, value in run.machine.items()},
+        "Machine": dict(_fact(key, value) for key, value in run.machine.items()),
         "Versions": dict(run.versions),
     }
 
@@ -96,5 +96,8 @@ def _generator(run: Run) -> dict[str, str]:
     return told
 
 
-def _words(key: str) -> str:
-    return key.replace("_", " ")
+def _fact(key: str, value: str) -> tuple[str, str]:
+    """``memory_mb`` as ``memory``, in the unit that fits."""
+    if key.endswith("_mb") and value.isdecimal():
+        key, value = key.removesuffix("_mb"), units.size(int(value) * 1e6)
+    return key.replace("_", " "), value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import plotly.graph_objects as go
 
 from eas_bench import latency, units
 from eas_bench.record import Percentiles, Run
 from eas_bench.report import latencies
-from eas_bench.report.plot import PERCENTILES, SERIES, Plot, Table, figure, label, seconds_up
+from eas_bench.report.plot import PERCENTILES, SERIES, Plot, Table, figure, label, logarithmic
 
 
 def names(runs: Sequence[Run]) -> list[str]:
@@ -28,12 +29,13 @@ def throughput_latency(runs: Sequence[Run]) -> Plot | None:
     points = [(name, run, told) for name, run in zip(names(runs), runs, strict=True) if (told := whole(run))]
     if len(points) < 2:
         return None
-    plot = seconds_up(figure("answers with 2xx, a second", "latency", hovermode="closest"))
+    plot = figure("answers with 2xx, a second", "latency", hovermode="closest")
     plot.update_xaxes(rangemode="tozero")
     targets = _by_target(points)
     for number, (url, group) in enumerate(targets.items()):
         for trace in _lines(url, group, SERIES[number % len(SERIES)] if len(targets) > 1 else None):
             plot.add_trace(trace)
+    logarithmic(plot)
     rows = tuple(
         (
             name,
@@ -47,8 +49,8 @@ def throughput_latency(runs: Sequence[Run]) -> Plot | None:
     return Plot(
         "throughput-latency",
         "Latency against throughput",
-        "One point for each run, joined in the order of their load: where a line turns upwards, the server is "
-        "full; where it turns back, more load gives fewer good answers. An open mark is an invalid run.",
+        "One point for each run, joined in the order of their load: where a line turns upwards, the server "
+        "is full; where it turns back, more load gives fewer good answers. An open mark is an invalid run.",
         plot,
         Table(("run", "with 2xx", "p50", "p99", "p99.9"), rows),
         wide=True,
@@ -62,7 +64,8 @@ def percentiles(runs: Sequence[Run]) -> Plot | None:
         for name, run in zip(names(runs), runs, strict=True)
         if "all" in run.latency
     ]
-    return latencies.curves(histograms)
+    plot = latencies.curves(histograms, {})
+    return plot and replace(plot, wide=True)
 
 
 _Point = tuple[str, Run, Percentiles]
