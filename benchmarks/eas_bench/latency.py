@@ -41,15 +41,6 @@ def summary(histogram: HdrHistogram) -> Percentiles | None:
     return Percentiles(p50=p50, p90=p90, p99=p99, p999=p999, max=int(histogram.get_max_value()))
 
 
-def values(
-    percentiles: Percentiles | None,
-) -> tuple[int | None, int | None, int | None, int | None, int | None]:
-    """``p50``, ``p90``, ``p99``, ``p99.9`` and the largest; None five times without a value."""
-    if percentiles is None:
-        return None, None, None, None, None
-    return percentiles.p50, percentiles.p90, percentiles.p99, percentiles.p999, percentiles.max
-
-
 def merged(histograms: Mapping[str, HdrHistogram]) -> HdrHistogram:
     """All of them in one."""
     whole = empty()

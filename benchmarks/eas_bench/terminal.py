@@ -179,10 +179,8 @@ def _line(interval: Interval, load: Load) -> str:
 
 
 def _told(percentiles: Percentiles | None) -> str:
-    values = latency.values(percentiles)
-    return ", ".join(
-        f"{name} {units.micros(value)}" for name, value in zip(_PERCENTILES[:4], values, strict=False)
-    )
+    values = units.latencies(percentiles)
+    return ", ".join(f"{name} {value}" for name, value in zip(_PERCENTILES[:4], values, strict=False))
 
 
 def _figures(run: Run) -> Text:
@@ -211,9 +209,9 @@ def _latencies(run: Run) -> Table:
         rows.append(("2xx", latency.merged(good)))
     rows += [(key, decoded[key]) for key in sorted(decoded) if key != "all" and key not in good]
     for name, histogram in rows:
-        values = latency.values(latency.summary(histogram))
+        values = units.latencies(latency.summary(histogram))
         count = units.count(histogram.get_total_count())
-        table.add_row(Text(units.plain(name), _colour(name)), count, *map(units.micros, values))
+        table.add_row(Text(units.plain(name), _colour(name)), count, *values)
     return table
 
 

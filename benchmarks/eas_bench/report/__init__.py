@@ -6,10 +6,35 @@ The plots are pure functions of a run, one module for a family: ``latencies``, `
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from eas_bench.record import Run
+from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLengthException
+
+from eas_bench import latency, record
+from eas_bench.record import NoRecord, Run
+
+_BROKEN: Final = (
+    HdrCookieException,
+    HdrHistogramSettingsException,
+    HdrLengthException,
+    LookupError,
+    ValueError,
+    zlib.error,
+)
+
+
+def read(path: Path) -> Run:
+    """A record, with histograms that are some; raises NoRecord."""
+    run = record.read(path)
+    for key, text in run.latency.items():
+        try:
+            latency.decoded(text)
+        except _BROKEN:
+            raise NoRecord(f"{path}: is no record of a run: latency.{key}: is no HDR histogram") from None
+    return run
 
 
 def write(runs: Sequence[Run], path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from plotly.offline import get_plotlyjs
 
-from eas_bench import latency, units
+from eas_bench import units
 from eas_bench.record import Run
 from eas_bench.report import latencies, rates, server, settings, several
 from eas_bench.report.markup import Markup, element, table, together
@@ -123,15 +123,15 @@ def _doubts(run: Run) -> Markup:
 
 
 def _tiles(run: Run) -> Markup:
-    p50, _, p99, p999, slowest = latency.values(several.whole(run))
+    p50, _, p99, p999, slowest = units.latencies(several.whole(run))
     ended = run.answers + sum(run.tally.failures.values())
     figures = [
         ("answered", units.rate(run.answers / run.seconds), ""),
         ("with 2xx", units.rate(run.good / run.seconds), ""),
-        ("p50", units.micros(p50), ""),
-        ("p99", units.micros(p99), ""),
-        ("p99.9", units.micros(p999), ""),
-        ("slowest", units.micros(slowest), ""),
+        ("p50", p50, ""),
+        ("p99", p99, ""),
+        ("p99.9", p999, ""),
+        ("slowest", slowest, ""),
         ("not 2xx", units.share(run.errors, ended), "bad" if run.errors else "good"),
     ]
     tiles = (
@@ -205,7 +205,7 @@ def _row(name: str, run: Run) -> list[str]:
         units.rate(run.answers / run.seconds),
         units.rate(run.good / run.seconds),
         units.share(run.errors, run.answers + sum(run.tally.failures.values())),
-        *map(units.micros, latency.values(several.whole(run))),
+        *units.latencies(several.whole(run)),
         element("span", "INVALID", class_="invalid-run") if run.generator.invalid else "yes",
     ]
 
