@@ -29,13 +29,14 @@ _PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 def summary(run: Run, console: Console) -> None:
     """What a run has shown, on one screen."""
     console.print(Text.assemble((units.plain(run.title or run.asked.url), "bold"), f"  {_load(run.load)}"))
-    console.print(_figures(run))
+    console.print(_figures(run), soft_wrap=not console.is_terminal)
     console.print(_latencies(run))
     console.print(_ends(run.tally))
     for note in run.notes:
-        console.print(Text(f"note: {units.plain(note)}", "dim"))
+        console.print(Text(f"note: {units.plain(note)}", "dim"), soft_wrap=not console.is_terminal)
     for reason in run.generator.invalid:
-        console.print(Text.assemble(("INVALID: ", "bold red"), (units.plain(reason), "red")))
+        told = Text.assemble(("INVALID: ", "bold red"), (units.plain(reason), "red"))
+        console.print(told, soft_wrap=not console.is_terminal)
 
 
 def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:

@@ -60,7 +60,7 @@ def page(runs: Sequence[Run]) -> str:
 def _one(run: Run, plots: dict[str, Plot]) -> Markup:
     return together(
         (
-            _heading(several.names([run])[0], run.taken, run.asked.url),
+            _heading(several.names([run])[0], settings.moment(run.taken), run.asked.url),
             _doubts(run),
             _tiles(run),
             _cards(run, "", plots),
@@ -72,35 +72,43 @@ def _one(run: Run, plots: dict[str, Plot]) -> Markup:
 def _many(runs: Sequence[Run], plots: dict[str, Plot]) -> Markup:
     told = [settings.of(run) for run in runs]
     shared = settings.common(told)
-    together_plots = (several.throughput_latency(runs), several.percentiles(runs))
-    first, last = min(run.taken for run in runs), max(run.taken for run in runs)
-    urls = {run.asked.url for run in runs}
-    sections = [
-        _section(number, run, name, _settings(settings.without(own, shared), "What is this run's own"), plots)
-        for number, (run, name, own) in enumerate(zip(runs, several.names(runs), told, strict=True))
-    ]
+    of_all = (several.throughput_latency(runs), several.percentiles(runs))
+    sections = []
+    for number, (name, run, own) in enumerate(zip(several.names(runs), runs, told, strict=True)):
+        rest = _settings(settings.without(own, shared), "What is this run's own")
+        content = (_doubts(run), _tiles(run), _cards(run, f"run{number}-", plots), rest)
+        sections.append(_section(name, run, content, folded=len(runs) > OPEN_AT_MOST))
     return together(
         (
-            _heading(
-                f"{len(runs)} runs", f"{first} to {last}", urls.pop() if len(urls) == 1 else "several targets"
-            ),
+            _heading(f"{len(runs)} runs", _moments(runs), _targets(runs)),
             _overview(runs),
-            _grid([plot for plot in together_plots if plot is not None], "all-", plots),
+            _grid([plot for plot in of_all if plot is not None], "all-", plots),
             _settings(shared, "How they were measured"),
-            *(_folded(section, name, folded=len(runs) > OPEN_AT_MOST) for section, name in sections),
+            *sections,
         )
     )
 
 
-def _section(number: int, run: Run, name: str, own: Markup, plots: dict[str, Plot]) -> tuple[Markup, str]:
-    content = (_doubts(run), _tiles(run), _cards(run, f"run{number}-", plots), own)
-    return together(content), name
+def _moments(runs: Sequence[Run]) -> str:
+    moments = sorted(run.taken for run in runs)
+    first, last = settings.moment(moments[0]), settings.moment(moments[-1])
+    return first if first == last else f"{first} to {last}"
 
 
-def _folded(content: Markup, name: str, *, folded: bool) -> Markup:
-    if folded:
-        return element("details", element("summary", name), content, class_="run")
-    return element("section", element("h2", name), content)
+def _targets(runs: Sequence[Run]) -> str:
+    urls = {run.asked.url for run in runs}
+    return urls.pop() if len(urls) == 1 else "several targets"
+
+
+def _section(name: str, run: Run, content: Sequence[str], *, folded: bool) -> Markup:
+    """Of one of several runs."""
+    if not folded:
+        return element("section", element("h2", name), *content)
+    p99 = units.latencies(several.whole(run))[2]
+    told = f"{units.rate(run.good / run.seconds)} with 2xx, p99 {p99}"
+    invalid = element("span", "INVALID ", class_="invalid-run") if run.generator.invalid else ""
+    summary = element("summary", name, " ", element("small", invalid, told))
+    return element("details", summary, *content, class_="run")
 
 
 def _heading(title: str, taken: str, url: str) -> Markup:

@@ -75,7 +75,7 @@ def figure(x: str, y: str, **layout: Any) -> go.Figure:
     shown.update_layout(
         template=go.layout.Template(),
         height=340,
-        margin={"l": 64, "r": 18, "t": 44, "b": 48},
+        margin={"l": 64, "r": 30, "t": 44, "b": 48},
         hovermode="x unified",
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
         font={"family": "system-ui, sans-serif", "size": 13},
@@ -102,9 +102,7 @@ def timed(shown: go.Figure, end: float) -> go.Figure:
 def logarithmic(shown: go.Figure) -> go.Figure:
     """Its y axis, where there are seconds: logarithmic, and marked in the units that people use."""
     values = [value for trace in shown.data for value in trace.y if value is not None]
-    decades = math.log10(max(values) / min(values))
-    digits = (1,) if decades > 4 else (1, 2, 5) if decades > 0.8 else (1, 1.5, 2, 3, 4, 5, 7)
-    at = [digit * 10.0**power for power in range(-6, 4) for digit in digits]
+    at = marks(min(values), max(values))
     shown.update_yaxes(
         type="log",
         rangemode="normal",
@@ -114,6 +112,17 @@ def logarithmic(shown: go.Figure) -> go.Figure:
         ticksuffix="s",
     )
     return shown
+
+
+def marks(low: float, high: float) -> list[float]:
+    """Where a logarithmic axis from ``low`` to ``high`` is marked: at round values, some four to twelve."""
+    if 0.05 * high < high - low < high / 2:  # nearly as on a linear one
+        step = 10.0 ** math.floor(math.log10((high - low) / 4))
+        step *= next(digit for digit in (1, 2, 5, 10) if digit * step >= (high - low) / 6)
+        return [count * step for count in range(max(1, int(low / step) - 4), int(high / step) + 6)]
+    decades = math.log10(high / low)
+    digits = (1,) if decades > 4 else (1, 2, 5) if decades > 0.8 else (1, 1.5, 2, 3, 4, 5, 7)
+    return [digit * 10.0**power for power in range(-6, 4) for digit in digits]
 
 
 def line(

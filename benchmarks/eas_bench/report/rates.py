@@ -16,7 +16,7 @@ _FAILURES: Final = ("#8a5cc4", "#5b6bb5", "#b58ad6", "#6d7480")
 
 def throughput(run: Run) -> Plot | None:
     """Answers a second; None where no time was recorded."""
-    shown = merged(run.intervals, POINTS)
+    shown = merged(_full(run.intervals), POINTS)
     if not shown:
         return None
     plot = figure("", "requests a second")
@@ -42,7 +42,7 @@ def throughput(run: Run) -> Plot | None:
 def ends(run: Run) -> Plot | None:
     """How requests ended, a second, stacked; None where no request ended."""
     names = names_of_ends(run.tally)
-    shown = merged(run.intervals, POINTS)
+    shown = merged(_full(run.intervals), POINTS)
     if not names or not shown:
         return None
     plot = figure("", "requests a second")
@@ -103,6 +103,12 @@ def _answers(tally: Tally) -> int:
 
 def _good(tally: Tally) -> int:
     return sum(count for status, count in tally.statuses.items() if status.startswith("2"))
+
+
+def _full(intervals: Sequence[Interval]) -> Sequence[Interval]:
+    """Without a short one at the end, in which the last answers came when nothing was sent any more."""
+    cut = len(intervals) > 1 and intervals[-1].seconds < intervals[0].seconds / 2
+    return intervals[:-1] if cut else intervals
 
 
 def _end(shown: Sequence[Interval]) -> float:

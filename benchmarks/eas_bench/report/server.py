@@ -33,13 +33,14 @@ def split(run: Run) -> Plot | None:
     if not times:
         return None
     plot = figure("", "mean time of a request")
-    for name, colour in _PARTS.items():
-        plot.add_trace(layer(name, times, [part[name] for part in parts], colour))
+    names = [name for name in _PARTS if any(part[name] for part in parts)]
+    for name in names:
+        plot.add_trace(layer(name, times, [part[name] for part in parts], _PARTS[name]))
     timed(plot, run.seconds)
     plot.update_yaxes(tickformat="~s", hoverformat=".3s", ticksuffix="s")
     rows_at, rows = _parts(thinned(run.readings, ROWS + 1))
     table = tuple(
-        (_at(at), *(units.micros(part[name] * 1e6) for name in _PARTS))
+        (_at(at), *(units.micros(part[name] * 1e6) for name in names))
         for at, part in zip(rows_at, rows, strict=True)
     )
     return Plot(
@@ -48,7 +49,7 @@ def split(run: Run) -> Plot | None:
         "From its own metrics: means of the requests that ended between two looks. Waiting and the processor "
         "are of those that got so far; a refused request has neither.",
         plot,
-        Table(("time", *_PARTS), table),
+        Table(("time", *names), table),
     )
 
 

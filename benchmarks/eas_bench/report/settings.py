@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -46,6 +47,12 @@ def without(settings: Settings, shared: Settings) -> Settings:
     }
 
 
+def moment(taken: str) -> str:
+    """``2026-11-29 02:05:00 UTC``; what is no time in UTC stays as it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", taken)
+    return f"{found[1]} {found[2]} UTC" if found else taken
+
+
 def _target(asked: Asked) -> dict[str, str]:
     least, most = min(asked.body_bytes), max(asked.body_bytes)
     several = f" to {units.size(most)}, {len(asked.body_bytes)} in turns" if len(asked.body_bytes) > 1 else ""
@@ -65,7 +72,7 @@ def _load(run: Run) -> dict[str, str]:
         "measured": units.seconds(run.seconds),
         "warm-up": units.seconds(load.warm_up),
         "timeout": units.seconds(load.timeout),
-        "taken": run.taken,
+        "taken": moment(run.taken),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -73,14 +74,37 @@ _Point = tuple[str, Run, Percentiles]
 
 def _by_target(points: Sequence[_Point]) -> Mapping[str, list[_Point]]:
     """Groups that a line may join: the same target, asked in the same way, by rising load."""
+    url = _target if _is_told_by_path(points) else _address
     groups: dict[tuple[str, str], list[_Point]] = {}
     for point in points:
-        groups.setdefault((point[1].asked.url, point[1].load.kind), []).append(point)
+        groups.setdefault((url(point), point[1].load.kind), []).append(point)
     urls = [url for url, _ in groups]
     return {
         (url if urls.count(url) == 1 else f"{url}, {kind} loop"): sorted(group, key=_load)
         for (url, kind), group in groups.items()
     }
+
+
+def _is_told_by_path(points: Sequence[_Point]) -> bool:
+    """Are servers of this machine that differ in nothing but the port one and the same, started anew?
+
+    They aren't where two of them had the same load: then somebody compares them.
+    """
+    addresses: dict[tuple[str, str, float], set[str]] = {}
+    for point in points:
+        key = (_target(point), point[1].load.kind, _load(point))
+        addresses.setdefault(key, set()).add(_address(point))
+    return all(len(several) == 1 for several in addresses.values())
+
+
+def _address(point: _Point) -> str:
+    return point[1].asked.url
+
+
+def _target(point: _Point) -> str:
+    """The address, of a loopback one without the port."""
+    url = _address(point)
+    return re.sub(r"^(\w+://(?:127\.0\.0\.1|localhost|\[::1\])):\d+", r"\1", url)
 
 
 def _load(point: _Point) -> float:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from eas_bench import record, report, units
 from eas_bench.cli import app
 from eas_bench.record import Asked, Generator, Run
+from eas_bench.report import settings
 from eas_bench.report.markup import Markup, element, table
 from eas_bench.report.page import page
 from support.bench_runs import a_curve, a_run, without_answers
@@ -146,6 +147,17 @@ def test_several_runs_have_their_own_plots_each() -> None:
     figures = json.loads(made.scripts[0])
     assert set(figures) >= {"all-throughput-latency", "all-percentiles", "run0-latency", "run1-cpu"}
     assert {value for name, value in made.attributes if name == "id"} >= set(figures)
+
+
+def test_a_moment_is_told_as_people_do() -> None:
+    assert settings.moment("2026-11-29T02:05:00.123+00:00") == "2026-11-29 02:05:00 UTC"
+    assert settings.moment("2026-11-29T02:05:00Z") == "2026-11-29 02:05:00 UTC"
+    assert settings.moment("2026-11-29T02:05:00+01:00") == "2026-11-29T02:05:00+01:00"
+
+
+def test_runs_that_are_folded_up_say_the_most_important_thing() -> None:
+    text = of(a_curve((50, 100, 200))).text
+    assert "49.9/s with 2xx, p99 4.3 ms" in text
 
 
 def test_what_is_missing_is_said() -> None:

@@ -10,7 +10,7 @@ from eas_bench import latency
 from eas_bench.record import Generator, Interval, Process, Reading, Run
 from eas_bench.report import latencies, rates, server, several
 from eas_bench.report.page import OF_A_RUN
-from eas_bench.report.plot import POINTS, ROWS, Plot, of_statuses
+from eas_bench.report.plot import POINTS, ROWS, Plot, marks, of_statuses
 from support.bench_runs import a_curve, a_run, added, without_answers
 
 OF_THE_SERVER = (server.split, server.queue, server.cpu, server.memory, server.descriptors)
@@ -239,6 +239,54 @@ def test_no_line_joins_different_targets() -> None:
     assert [len(trace.x) for trace in plot.figure.data] == [2, 2, 2, 3, 3, 3]
     assert plot.figure.data[3].name == "p50 http://peer:8000/x"
     assert plot.figure.data[0].line.color != plot.figure.data[3].line.color
+
+
+def on_ports(runs: list[Run], first: int, step: int = 1) -> list[Run]:
+    """As if a server had been started for each of them."""
+    return [
+        run.model_copy(
+            update={"asked": run.asked.model_copy(update={"url": f"http://127.0.0.1:{first + at * step}/x"})}
+        )
+        for at, run in enumerate(runs)
+    ]
+
+
+def test_a_server_that_is_started_anew_for_each_run_has_one_line() -> None:
+    plot = drawn(several.throughput_latency(on_ports(a_curve((50, 100, 200)), 40_000)))
+    assert [(trace.name, len(trace.x)) for trace in plot.figure.data] == [
+        ("p50", 3),
+        ("p99", 3),
+        ("p99.9", 3),
+    ]
+
+
+def test_two_servers_under_the_same_load_have_lines_of_their_own() -> None:
+    ours, theirs = (on_ports(a_curve((50, 100)), port, step=0) for port in (8001, 8002))
+    plot = drawn(several.throughput_latency([*ours, *theirs]))
+    assert [trace.name for trace in plot.figure.data][::3] == [
+        "p50 http://127.0.0.1:8001/x",
+        "p50 http://127.0.0.1:8002/x",
+    ]
+
+
+def test_a_short_end_in_which_nothing_is_sent_any_more_is_no_drop() -> None:
+    run = a_run(seconds=3)
+    tail = run.intervals[2].model_copy(update={"start": 3.0, "seconds": 0.1, "tally": added([])})
+    run = run.model_copy(update={"intervals": [*run.intervals, tail], "seconds": 3.1})
+    assert list(series(rates.throughput(run))["answered"]) == [0, 1, 2, 3]
+    assert series(rates.throughput(run))["answered"][3] > 0
+    assert 3.1 not in series(rates.ends(run))["200"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1e-6, 3600), (1e-4, 1), (0.002, 0.009), (0.14, 0.21), (0.0101, 0.0109), (0.5, 0.5), (5, 5.01)],
+)
+def test_an_axis_has_marks_enough_to_read_it_and_not_too_many(low: float, high: float) -> None:
+    seen = [at for at in marks(low, high) if low * 0.7 <= at <= high * 1.4]
+    assert 2 <= len(seen) <= 18
+    assert all(round(at * 1e6) >= 1 for at in seen)
+    assert seen == sorted(seen)
 
 
 def test_one_run_has_no_curve_of_throughput() -> None:
