@@ -6,6 +6,7 @@ wants for itself (updates, the time) isn't noted.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -47,6 +48,7 @@ class Shown(HTMLParser):
     root: dict[str, str] = field(default_factory=dict)  # attributes of <html>
     traces: dict[str, int] = field(default_factory=dict)  # of each plot, those that were drawn
     texts: dict[str, str] = field(default_factory=dict)  # of each plot, everything that is written in it
+    inks: set[str] = field(default_factory=set)  # colours of the names beside the lines
     links: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -59,6 +61,8 @@ class Shown(HTMLParser):
         classes = given.get("class", "").split()
         if tag == "html":
             self.root = given
+        if "legendtext" in classes:
+            self.inks.update(re.findall(r"[^-]fill: ([^;]+);", given["style"]))
         if tag == "a":
             self.links.append(given.get("href", ""))
         if "plot" in classes and "id" in given:

@@ -105,4 +105,4 @@ def test_a_run_without_answers_is_shown_for_what_it_is(tmp_path: Path) -> None:
 )
 def test_plots_have_the_colours_of_the_page(tmp_path: Path, flags: tuple[str, ...], ink: str) -> None:
     shown = browser.show(page(tmp_path, a_run(seconds=1, readings=[])), *flags)
-    assert f"fill: {ink}" in shown.dom
+    assert shown.inks == {ink}

@@ -42,7 +42,7 @@ def page(runs: Sequence[Run]) -> str:
         "body",
         element("main", content, _footer()),
         element("noscript", element("p", "The plots need JavaScript; the tables below them say the same.")),
-        _data(plots),
+        figures_of(plots),
         Markup(f"<script>{get_plotlyjs()}</script>"),
         Markup(f"<script>{_file('page.js')}</script>"),
     )
@@ -243,7 +243,7 @@ def _footer() -> Markup:
     )
 
 
-def _data(plots: dict[str, Plot]) -> Markup:
+def figures_of(plots: dict[str, Plot]) -> Markup:
     """All figures as one JSON; no ``<`` in it, so that it can't end its element."""
     figures = {key: json.loads(plot.figure.to_json()) for key, plot in plots.items()}
     text = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from eas_bench import record, report, units
 from eas_bench.cli import app
 from eas_bench.record import Asked, Generator, Run
-from eas_bench.report import settings
+from eas_bench.report import rates, settings
 from eas_bench.report.markup import Markup, element, table
-from eas_bench.report.page import page
+from eas_bench.report.page import figures_of, page
 from support.bench_runs import a_curve, a_run, without_answers
 
 HOSTILE = """</script><script>alert(1)</script>"'><img src=x onerror=alert(2)>&lt;"""
@@ -133,6 +133,14 @@ def test_the_figures_are_json_that_cant_end_its_element() -> None:
         HOSTILE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
         "x",
     ]
+
+
+def test_not_even_a_plot_that_forgot_to_escape_ends_it() -> None:
+    plot = rates.throughput(a_run(seconds=1))
+    assert plot is not None
+    plot.figure.update_layout(title={"text": HOSTILE})
+    (script,) = Document(figures_of({"x": plot})).scripts
+    assert json.loads(script)["x"]["layout"]["title"]["text"] == HOSTILE
 
 
 def test_what_all_runs_share_is_told_once() -> None:

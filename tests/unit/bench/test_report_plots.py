@@ -125,6 +125,13 @@ def test_a_server_that_starts_anew_costs_one_point_of_the_split() -> None:
     assert all(value >= 0 for line in lines.values() for value in line.values())
 
 
+def test_so_does_one_that_has_already_done_more_than_before() -> None:
+    run = a_run(seconds=3)
+    busier = {**run.readings[2].requests, "queue_seconds_sum": 0.001, "process_seconds_count": 10_000.0}
+    anew = [*run.readings[:2], run.readings[2].model_copy(update={"requests": busier})]
+    assert list(series(server.split(run.model_copy(update={"readings": anew})))["in the processor"]) == [1]
+
+
 def test_the_queue_is_what_the_gauges_said() -> None:
     run = a_run(seconds=4)
     lines = series(server.queue(run))
