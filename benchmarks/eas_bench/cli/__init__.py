@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import typer
 
+from eas_bench.cli.report import report
+
 app = typer.Typer(name="eas-bench", no_args_is_help=True, rich_markup_mode="rich")
 
 
 @app.callback()
 def _about() -> None:
     """Find out what a model server holds: open-loop load, percentiles that are right, reports to look at."""
+
+
+app.command()(report)
 
 
 def main() -> None:
