@@ -7,8 +7,8 @@ What the interval comes from
 * *runs*: two or more a side, otherwise. Welch's interval of the two means of logarithms; what drifted on the
   machine counts as a difference.
 * *seconds*: one run a side. Nothing can be said of what another run would give, and two runs of one and the
-  same server differ by more than their own seconds tell. What can be said is how steady the two were: a
-  bootstrap of blocks of their seconds.
+  same server differ by more than their own seconds tell. What can be said is how steady the two were
+  (``seconds``).
 
 Rates and latencies differ by a factor, so their logarithms are compared and the change is a share of A's
 figure. Errors may be none: their shares are subtracted.
@@ -22,9 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from eas_bench import latency, slo, student
+from eas_bench import latency, seconds, slo, student
 from eas_bench.record import Run
-from eas_bench.seconds import bootstrap
 from eas_bench.student import Range
 
 FORMAT: Final = "eas-bench.comparison/1"
@@ -209,7 +208,8 @@ def _change(name: str, sides: Sequence[Sequence[Run]], basis: Basis, confidence:
     logs = [math.log(value) for value in a], [math.log(value) for value in b]
     by = _range(name, logs, sides, basis, confidence)
     middle_a, middle_b = (math.exp(statistics.fmean(side)) for side in logs)
-    return Change(name, middle_a, middle_b, Range(*(math.expm1(end) for end in (by.figure, by.low, by.high))))
+    low, high = (math.expm1(end) if math.isfinite(end) else end for end in (by.low, by.high))
+    return Change(name, middle_a, middle_b, Range(math.expm1(by.figure), low, high))
 
 
 def _range(
@@ -225,10 +225,10 @@ def _range(
         return student.mean([after - before for before, after in zip(a, b, strict=True)], confidence)
     if basis == "runs":
         return student.difference(a, b, confidence)
-    spread = bootstrap(sides[0][0], sides[1][0], name, confidence)
-    figure = b[0] - a[0]
-    low, high = spread or UNKNOWN
-    return Range(figure, figure + low, figure + high)
+    figure, steady = b[0] - a[0], seconds.difference(sides[0][0], sides[1][0], name, confidence)
+    if steady is None:
+        return Range(figure, *UNKNOWN)
+    return Range(figure, figure + steady.low - steady.figure, figure + steady.high - steady.figure)
 
 
 def _rate(run: Run) -> float:

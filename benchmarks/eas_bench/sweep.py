@@ -1,12 +1,16 @@
-"""The highest rate that meets an objective: what to try next, and when it is found. Pure functions of trials.
+"""The highest rate that meets an objective: what to try next, and when it is found.
+
+:func:`following` decides, from the trials alone; :func:`find` has them made.
 
 The search
 ----------
 Double the rate until it misses, then halve the gap (as a factor) until it is narrower than ``precision``.
 
-A machine has bad moments, so one trial decides nothing that matters: a miss counts when most of three trials
-missed, and the rate that is found at last has met the objective in two trials. One that meets it but once on
-the way up is taken at its word, for it costs nothing when it turns out wrong: the search then goes on below.
+A machine has bad moments, so one trial decides nothing that matters. A rate's *lead* is by how many its trials
+that met the objective outnumber those that didn't. A lead of one is good enough on the way up, for it costs
+nothing when it turns out wrong: the search then goes on below. The rate that is found at last has a lead of
+two; one that bounds it from above lags by two, and at last by three: two bad moments in a row, far below what the
+server holds, would otherwise be the end of the search.
 
 A trial in which the generator itself couldn't keep up says nothing about the server. Two of a rate bound the
 search from above like a miss, but the answer then says that the generator was the limit. A rate above
@@ -16,13 +20,17 @@ search from above like a miss, but the answer then says that the generator was t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
+from eas_bench import slo
+from eas_bench.record import Run
+
+FORMAT: Final = "eas-bench.sweep/1"
 _PROOF: Final = 2
-"""Trials that must say the same."""
+"""The lead that proves a rate, and that makes another a bound when it lags by so much."""
 _LEAST: Final = 1.0
 """Requests a second; below that there is nothing to find."""
 
@@ -94,16 +102,10 @@ def following(trials: Sequence[Trial], search: Search) -> Try | Done:
         return Done(ladder.proved, End.TRIALS, ladder.bound)
     if ladder.open is not None:
         return Try(ladder.open)
-    if ladder.held is None:
-        return _downwards(ladder, search)
-    if ladder.bound is not None and ladder.bound / ladder.held > 1 + search.precision:
-        return Try(_rounded(math.sqrt(ladder.held * ladder.bound), ladder.held, ladder.bound))
-    higher = _higher(ladder.held, search)
-    if ladder.bound is None and higher is not None:
-        return Try(higher)
-    if ladder.proved != ladder.held:
-        return Try(ladder.held)
-    return Done(ladder.held, _end(ladder), ladder.bound)
+    step = _downwards(ladder, search) if ladder.held is None else _upwards(ladder, ladder.held, search)
+    if isinstance(step, Done) and ladder.bound is not None and not ladder.certain:
+        return Try(ladder.bound)
+    return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +114,16 @@ class _Ladder:
 
     Attributes:
         held: the highest below ``bound`` that met the objective, as far as known.
-        proved: the highest below ``bound`` that met it twice.
-        bound: the lowest that doesn't do; ``by_generator``: because of the generator.
-        open: one whose trials contradict each other, or bear a repetition.
+        proved: the highest below ``bound`` that surely met it.
+        bound: the lowest that doesn't do; ``by_generator``: because of the generator; ``certain``: surely.
+        open: one below it whose trials contradict each other, or bear a repetition.
     """
 
     held: float | None
     proved: float | None
     bound: float | None
     by_generator: bool
+    certain: bool
     open: float | None
 
     @classmethod
@@ -129,26 +132,32 @@ class _Ladder:
         counts = {trial.rate: dict.fromkeys(Result, 0) for trial in trials}
         for trial in trials:
             counts[trial.rate][trial.result] += 1
-        missed = [rate for rate, count in counts.items() if count[Result.MISSED] >= _PROOF]
-        limited = [
-            rate
+        leads = {
+            rate: count[Result.MET] - count[Result.MISSED] - count[Result.GENERATOR]
             for rate, count in counts.items()
-            if count[Result.GENERATOR] >= _PROOF and count[Result.MET] < _PROOF
-        ]
-        bound = min(missed + limited, default=None)
-        below = {rate: count for rate, count in counts.items() if bound is None or rate < bound}
+        }
+        bound = min((rate for rate, lead in leads.items() if lead <= -_PROOF), default=None)
+        below = {rate: lead for rate, lead in leads.items() if bound is None or rate < bound}
         return cls(
-            held=max((rate for rate, count in below.items() if count[Result.MET]), default=None),
-            proved=max((rate for rate, count in below.items() if count[Result.MET] >= _PROOF), default=None),
+            held=max((rate for rate, lead in below.items() if lead > 0), default=None),
+            proved=max((rate for rate, lead in below.items() if lead >= _PROOF), default=None),
             bound=bound,
-            by_generator=bound in limited and bound not in missed,
-            open=next((rate for rate in sorted(below) if _undecided(below[rate])), None),
+            by_generator=bound is not None and counts[bound][Result.GENERATOR] > counts[bound][Result.MISSED],
+            certain=bound is not None and leads[bound] < -_PROOF,
+            open=min((rate for rate, lead in below.items() if lead <= 0), default=None),
         )
 
 
-def _undecided(count: dict[Result, int]) -> bool:
-    """Whether a rate that isn't ruled out had a trial that went wrong and no two that met the objective."""
-    return count[Result.MET] < _PROOF and count[Result.MISSED] + count[Result.GENERATOR] > 0
+def _upwards(ladder: _Ladder, held: float, search: Search) -> Try | Done:
+    """From a rate that met the objective: higher, into the gap, or to its proof."""
+    if ladder.bound is not None and ladder.bound / held > 1 + search.precision:
+        return Try(_rounded(math.sqrt(held * ladder.bound), held, ladder.bound))
+    higher = _higher(held, search)
+    if ladder.bound is None and higher is not None:
+        return Try(higher)
+    if ladder.proved != held:
+        return Try(held)
+    return Done(held, _end(ladder), ladder.bound)
 
 
 def _downwards(ladder: _Ladder, search: Search) -> Try | Done:
@@ -177,3 +186,71 @@ def _rounded(rate: float, low: float, high: float) -> float:
     """Three digits, when that is still between the two."""
     short = float(f"{rate:.3g}")
     return short if low < short < high else rate
+
+
+# -- and its runs
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One trial with its run."""
+
+    trial: Trial
+    verdict: slo.Verdict
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a whole search gave; ``points`` in the order in which they were tried."""
+
+    objective: slo.Objective
+    done: Done
+    points: tuple[Point, ...]
+
+    @property
+    def curve(self) -> list[Point]:
+        """One point a rate, the lowest first: the last of those whose result is the rate's."""
+        kept: dict[float, Point] = {}
+        for point in self.points:
+            results = [one.trial.result for one in self.points if one.trial.rate == point.trial.rate]
+            if point.trial.rate not in kept or results.count(point.trial.result) * 2 >= len(results):
+                kept[point.trial.rate] = point
+        return [kept[rate] for rate in sorted(kept)]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, with every run whole."""
+        return {
+            "format": FORMAT,
+            "objective": str(self.objective),
+            "rate": self.done.rate,
+            "end": self.done.end.name.lower(),
+            "above": self.done.above,
+            "trials": [
+                {"rate": point.trial.rate, "result": point.trial.result.value, "verdict": str(point.verdict)}
+                for point in self.points
+            ],
+            "runs": [point.run.model_dump(mode="json") for point in self.points],
+        }
+
+
+def find(
+    measure: Callable[[float], Run],
+    objective: slo.Objective,
+    search: Search,
+    told: Callable[[Point], None] = lambda _point: None,
+) -> Found:
+    """Have runs made at one rate after the other, until the search is over. Errors: those of ``measure``."""
+    points: list[Point] = []
+    while isinstance(step := following([point.trial for point in points], search), Try):
+        run = measure(step.rate)
+        verdict = slo.judge(run, objective)
+        points.append(Point(Trial(step.rate, _result(run, verdict)), verdict, run))
+        told(points[-1])
+    return Found(objective, step, tuple(points))
+
+
+def _result(run: Run, verdict: slo.Verdict) -> Result:
+    if run.generator.invalid:
+        return Result.GENERATOR
+    return Result.MET if verdict.met else Result.MISSED
