@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(name="eas-bench", no_args_is_help=True, rich_markup_mode="rich")
+from eas_bench.cli.run import run
+
+app = typer.Typer(
+    name="eas-bench", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
+)
+app.command()(run)
 
 
 @app.callback()
