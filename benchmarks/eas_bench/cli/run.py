@@ -123,8 +123,8 @@ def run(
         fields = o.fields_of(
             body=body, text=text, rows=rows, headers=header, method=method, sign=sign, grpc=grpc, seed=seed
         )
-        with _asked(url, config, secret, fields) as asked:
-            made = _measured(asked, load, title=title, metrics=metrics, own_limit=own_limit)
+        with asking(url, config, secret, fields) as asked:
+            made = measured(asked, load, title=title, metrics=metrics, own_limit=own_limit)
     except (NotMeasured, NotServing, target.NotWanted) as error:
         typer.echo(f"eas-bench run: {error}", err=True)
         raise typer.Exit(2) from None
@@ -136,14 +136,16 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
+    """Who is asked, and what of it can be watched."""
+
     wanted: Wanted
     admin_url: str = ""
     pid: int | None = None
 
 
 @contextlib.contextmanager
-def _asked(url: str | None, config: Path | None, token: str, fields: dict[str, Any]) -> Iterator[_Asked]:
+def asking(url: str | None, config: Path | None, token: str, fields: dict[str, Any]) -> Iterator[Asked]:
     """Whom to ask: an address, or an engine that is started for it."""
     from eas_bench.served import running
     from eas_bench.target import Wanted
@@ -153,11 +155,11 @@ def _asked(url: str | None, config: Path | None, token: str, fields: dict[str, A
             "give the URL of a server, or --config FILE to have one started: one of the two"
         )
     if url is not None:
-        yield _Asked(Wanted(url, token=token, **fields))
+        yield Asked(Wanted(url, token=token, **fields))
         return
     assert config is not None  # noqa: S101 - for the type checker
     with running(config) as served:
-        yield _Asked(Wanted(served.url, token=token or served.token, **fields), served.admin_url, served.pid)
+        yield Asked(Wanted(served.url, token=token or served.token, **fields), served.admin_url, served.pid)
 
 
 def _load(
@@ -193,7 +195,8 @@ def _load(
     return make(kind="closed", connections=connections, **rest)
 
 
-def _measured(asked: _Asked, load: record.Load, *, title: str, metrics: str, own_limit: bool) -> record.Run:
+def measured(asked: Asked, load: record.Load, *, title: str, metrics: str, own_limit: bool) -> record.Run:
+    """One run, seen on the terminal while it goes on. Raises NotMeasured, and NotWanted."""
     from rich.console import Console
 
     from eas_bench import client, terminal
