@@ -21,7 +21,7 @@ from typing import Final
 from hdrh.histogram import HdrHistogram
 
 from eas_bench import latency
-from eas_bench.record import Run
+from eas_bench.record import Percentiles, Run
 
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 _OTHER_NAMES: Final = {"p999": "p99.9"}
@@ -146,6 +146,11 @@ def good_latencies(run: Run) -> HdrHistogram:
     """Microseconds of all answers of 2xx."""
     kept = {status: text for status, text in run.latency.items() if status.startswith("2")}
     return latency.merged({status: latency.decoded(text) for status, text in kept.items()})
+
+
+def figures(run: Run) -> Percentiles | None:
+    """The usual percentiles of good answers; None: there was none."""
+    return latency.summary(good_latencies(run))
 
 
 def shown(figure: str, value: float) -> str:

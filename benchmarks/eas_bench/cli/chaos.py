@@ -108,6 +108,8 @@ def show(outcome: Outcome, console: Console) -> None:
     """What clients saw, and how the engine fared."""
     from rich.table import Table
 
+    from eas_bench.cli.telling import tell_faults
+
     plan = outcome.plan
     console.print(f"[bold]{plan.name}[/], {outcome.seconds:.0f} s, {plan.instances} instances")
     table = Table(show_header=False, box=None, padding=(0, 2))
@@ -132,13 +134,3 @@ def show(outcome: Outcome, console: Console) -> None:
             table.add_row(name, trend.told(unit, outcome.seconds))
     console.print(table)
     tell_faults(outcome.faults, console)
-
-
-def tell_faults(faults: list[str], console: Console) -> None:
-    """Each in red; one line in green when there is none."""
-    from rich.text import Text
-
-    for fault in faults:
-        console.print(Text.assemble(("fault: ", "red"), fault))
-    if not faults:
-        console.print("[green]nothing happened that must not[/]")

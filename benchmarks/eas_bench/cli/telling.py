@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 LINE_EVERY = 30.0  # seconds, in a pipe
 
@@ -54,3 +55,11 @@ class Telling:
         elif self._clock() - self._said >= LINE_EVERY:
             self._said = self._clock()
             self._console.print(f"{seconds:.0f} s: {text}", markup=False)
+
+
+def tell_faults(faults: Sequence[str], console: Console) -> None:
+    """Each in red; one line in green when there is none."""
+    for fault in faults:
+        console.print(Text.assemble(("fault: ", "red"), fault), soft_wrap=True)
+    if not faults:
+        console.print("[green]nothing happened that must not[/]")
