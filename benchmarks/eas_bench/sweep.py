@@ -6,14 +6,14 @@ The search
 ----------
 Double the rate until it misses, then halve the gap (as a factor) until it is narrower than ``precision``.
 
-A machine has bad moments, so one trial decides nothing that matters. A rate's *lead* is by how many its trials
-that met the objective outnumber those that didn't. A lead of one is good enough on the way up, for it costs
+A machine has bad moments, so one trial decides nothing that matters. A rate's *lead* is by how many its
+trials that met the objective outnumber those that didn't. A lead of one is good enough on the way up, for it costs
 nothing when it turns out wrong: the search then goes on below. The rate that is found at last has a lead of
-two; one that bounds it from above lags by two, and at last by three: two bad moments in a row, far below what the
-server holds, would otherwise be the end of the search.
+two; one that bounds it from above lags by two, and at last by three: two bad moments in a row, far below what
+the server holds, would otherwise be the end of the search.
 
 A trial in which the generator itself couldn't keep up says nothing about the server. Two of a rate bound the
-search from above like a miss, but the answer then says that the generator was the limit. A rate above
+search from above like misses, but the answer then says that the generator was the limit. A rate above
 ``ceiling``, what the generator can do, is never tried.
 """
 

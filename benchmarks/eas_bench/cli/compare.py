@@ -45,7 +45,7 @@ def compare(
     The interval needs several runs a side; taken in turns (A B A B) they are compared pair by pair, and what
     changes on the machine meanwhile does no harm:
 
-    [b]for n in 1 2 3 4 5; do eas-bench run URL_A --json a/$n.json; eas-bench run URL_B --json b/$n.json; done[/b]
+    [b]for n in 1 2 3; do eas-bench run URL_A --json a/$n.json; eas-bench run URL_B --json b/$n.json; done[/b]
 
     [b]eas-bench compare a b[/b]
 
@@ -79,7 +79,8 @@ def _sides(files: list[Path], a: list[Path], b: list[Path]) -> tuple[list[Path],
     if a and b and not files:
         return a, b
     raise typer.BadParameter(
-        "give two records or folders (A B), or each side's with --a and --b: `eas-bench compare A.json B.json`, "
+        "give two records or folders, or those of each side with --a and --b: "
+        "`eas-bench compare A.json B.json`, "
         "`eas-bench compare --a A1.json --a A2.json --b B1.json --b B2.json`"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ def soak(
             "--rate",
             "-r",
             min=0.01,
-            help=f"Requests a second. [default: {steady.RATE:g}]",
+            help=f"Requests a second. Default: {steady.RATE:g}.",
             rich_help_panel=_SERVER,
         ),
     ] = None,
@@ -45,17 +46,17 @@ def soak(
         typer.Option(
             min=0,
             metavar="MB",
-            help="By so much a process may grow in an hour. [default: 16]",
+            help="By so much a process may grow in an hour. Default: 16.",
             rich_help_panel=_SERVER,
         ),
     ] = None,
     descriptors: Annotated[
         float | None,
-        typer.Option(min=0, help="... by so many descriptors. [default: 16]", rich_help_panel=_SERVER),
+        typer.Option(min=0, help="... by so many descriptors. Default: 16.", rich_help_panel=_SERVER),
     ] = None,
     threads: Annotated[
         float | None,
-        typer.Option(min=0, help="... by so many threads. [default: 4]", rich_help_panel=_SERVER),
+        typer.Option(min=0, help="... by so many threads. Default: 4.", rich_help_panel=_SERVER),
     ] = None,
     pid: Annotated[
         int | None,
@@ -83,15 +84,13 @@ def soak(
         int | None,
         typer.Option(
             min=1,
-            help=f"Connections, a request at a time on each. [default: {life.CLIENTS}]",
+            help=f"Connections, a request at a time on each. Default: {life.CLIENTS}.",
             rich_help_panel=_ENGINE,
         ),
     ] = None,
     only: Annotated[
         str,
-        typer.Option(
-            metavar="DEED,...", help="Of what operators do. [default: all]", rich_help_panel=_ENGINE
-        ),
+        typer.Option(metavar="DEED,...", help="Of what operators do. Default: all.", rich_help_panel=_ENGINE),
     ] = "",
     most: Annotated[
         int | None, typer.Option(min=1, help="So many deeds, and no more.", rich_help_panel=_ENGINE)
@@ -118,10 +117,11 @@ def soak(
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
     request = {
-        "body": body, "text": text, "rows": rows, "headers": header, "method": method, "sign": sign, "grpc": grpc,
-    }  # fmt: skip
+        **{"body": body, "text": text, "rows": rows, "headers": header},
+        **{"method": method, "sign": sign, "grpc": grpc},
+    }
     limits = {"memory": memory, "descriptors": descriptors, "threads": threads}
-    watched = {
+    order = {
         "rate": rate,
         "connections": connections,
         "slo": slo,
@@ -129,11 +129,10 @@ def soak(
         "metrics": metrics,
         "html": html,
     }
+    lived = {"clients": clients, "only": only, "most": most, "engine": engine}
     if url is None and config is None:
-        _refuse(
-            {**request, **limits, **watched, "token_file": token_file},
-            "is for the soak of a server: give its URL or --config",
-        )
+        given = {**request, **limits, **order, "token_file": token_file}
+        _refuse(given, "only go with the soak of a server: give its URL, or --config")
         status = life.soak(
             3600 * hours,
             clients=clients,
@@ -144,29 +143,30 @@ def soak(
             json_file=json_file,
         )
     else:
-        _refuse(
-            {"clients": clients, "only": only, "most": most, "engine": engine},
-            "is for the soak without URL and --config",
-        )
-        asked = steady.Order(
+        _refuse(lived, "only go with the soak without URL and --config")
+        told = steady.Order(
             url=url,
             config=config,
             token=o.token_of(token, token_file),
             request={**request, "seed": seed},
             limits={name: value for name, value in limits.items() if value is not None},
-            **watched,
+            rate=rate,
+            connections=connections,
+            slo=slo,
+            pid=pid,
+            metrics=metrics,
+            html=html,
         )
-        status = steady.soak(3600 * hours, asked, seed=seed, json_file=json_file)
+        status = steady.soak(3600 * hours, told, seed=seed, json_file=json_file)
     raise typer.Exit(status)
 
 
-def _refuse(options: dict[str, object], why: str) -> None:
+def _refuse(options: Mapping[str, object], why: str) -> None:
     """Nothing is taken and ignored."""
-    names = {"headers": "--header"}
-    given = [
-        names.get(name, f"--{name.replace('_', '-')}")
+    names = [
+        "--header" if name == "headers" else f"--{name.replace('_', '-')}"
         for name, value in options.items()
-        if value not in {None, "", False}
+        if value not in (None, "", False, [])
     ]
-    if given:
-        raise typer.BadParameter(f"{', '.join(given)} {why}")
+    if names:
+        raise typer.BadParameter(f"{', '.join(names)} {why}")

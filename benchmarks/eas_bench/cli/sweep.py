@@ -43,7 +43,8 @@ def sweep(
     ],
     first: Annotated[float, typer.Option("--from", min=1, help="Requests a second to begin with.")] = 100.0,
     most: Annotated[
-        float | None, typer.Option("--to", min=1, help="Never more. [default: what the generator can do]")
+        float | None,
+        typer.Option("--to", min=1, help="Never more; what the generator can do is the most anyway."),
     ] = None,
     precision: Annotated[
         str, typer.Option(metavar="SHARE", help="How near the answer comes to what isn't held.")
@@ -87,9 +88,9 @@ def sweep(
 ) -> None:
     """Find the highest rate at which a server meets an objective.
 
-    The rate is doubled until it misses, then the gap is halved. Latencies are those of good answers; an objective
-    without [b]errors[/b] counts what had none as endlessly late. A miss is tried again before it counts, and the
-    answer is proved by a second run.
+    The rate is doubled until it misses, then the gap is halved. Latencies are those of good answers; an
+    objective without [b]errors[/b] counts what had none as endlessly late. A miss is tried again before it
+    counts, and the answer is proved by a second run.
 
     Exit status 1: no rate meets it. 2: it couldn't be measured.
     """

@@ -1,4 +1,4 @@
-"""Hours of one steady load on somebody's server: does it hold, and does it grow? Judged from the run's record."""
+"""Hours of one steady load on a server: does it hold, does it grow? Judged from the record of the run."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Steady:
         reasons = list(self.run.generator.invalid)
         if not self.growths:
             reasons.append(
-                "no process of the server was watched for long enough: give --pid, or --metrics of an engine on "
-                "this machine, and time for six readings or more"
+                "no process of the server was watched for long enough: give --pid, or --metrics of an engine "
+                "on this machine, and time for six readings or more"
             )
         return reasons
 
@@ -79,7 +79,7 @@ def judge(run: Run, limits: Limits, objective: slo.Objective | None) -> Steady:
 
 
 def rows(steady: Steady) -> list[tuple[str, str, str, str, str, str, bool]]:
-    """For people: process, figure, middle and last third, growth in an hour, what is allowed, whether it grew."""
+    """For people: process, figure, middle and last third, by the hour, the limit, and whether it grew."""
     found = []
     for one in steady.growths:
         unit, name = (1e6, "memory, MB") if one.figure == "memory" else (1.0, one.figure)
