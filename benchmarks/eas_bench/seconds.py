@@ -1,8 +1,8 @@
 """How steady two runs were within themselves: their seconds, in batches.
 
 Seconds that follow each other are alike, so single ones would promise too much. A run is cut into a few
-batches of seconds, which are nearly independent when they are longer than what makes neighbours alike; a batch
-gives one figure, and the interval is Student's (Welch's) of those ("batch means").
+batches of seconds, which are nearly independent when they are longer than what makes neighbours alike; a
+batch gives one figure, and the interval is Student's (Welch's) of those ("batch means").
 
 A bootstrap of blocks was tried: with so few of them its intervals held the truth 85 to 90 times of a hundred,
 these 92 to 95 times.

@@ -7,13 +7,13 @@ The search
 Double the rate until it misses, then halve the gap (as a factor) until it is narrower than ``precision``.
 
 A machine has bad moments, so one trial decides nothing that matters. A rate's *lead* is by how many its
-trials that met the objective outnumber those that didn't. A lead of one is good enough on the way up, for it costs
-nothing when it turns out wrong: the search then goes on below. The rate that is found at last has a lead of
-two; one that bounds it from above lags by two, and at last by three: two bad moments in a row, far below what
-the server holds, would otherwise be the end of the search.
+trials that met the objective outnumber those that didn't. A lead of one is good enough on the way up, for it
+costs nothing when it turns out wrong: the search then goes on below. The rate that is found at last has a
+lead of two; one that bounds it from above lags by two, and at last by three: two bad moments in a row, far
+below what the server holds, would otherwise be the end of the search.
 
-A trial in which the generator itself couldn't keep up says nothing about the server. Two of a rate bound the
-search from above like misses, but the answer then says that the generator was the limit. A rate above
+A miss in which the generator itself couldn't keep up says nothing about the server. Two of a rate bound the
+search from above like other misses, but the answer then says that the generator was the limit. A rate above
 ``ceiling``, what the generator can do, is never tried.
 """
 
@@ -251,6 +251,10 @@ def find(
 
 
 def _result(run: Run, verdict: slo.Verdict) -> Result:
-    if run.generator.invalid:
-        return Result.GENERATOR
-    return Result.MET if verdict.met else Result.MISSED
+    """Latencies count from the intended moment, so a generator that was late has only made them longer.
+
+    What met the objective all the same has met it; whose fault a miss was isn't known then.
+    """
+    if verdict.met:
+        return Result.MET
+    return Result.GENERATOR if run.generator.invalid else Result.MISSED

@@ -117,8 +117,13 @@ def soak(
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
     request = {
-        **{"body": body, "text": text, "rows": rows, "headers": header},
-        **{"method": method, "sign": sign, "grpc": grpc},
+        "body": body,
+        "text": text,
+        "rows": rows,
+        "headers": header,
+        "method": method,
+        "sign": sign,
+        "grpc": grpc,
     }
     limits = {"memory": memory, "descriptors": descriptors, "threads": threads}
     order = {

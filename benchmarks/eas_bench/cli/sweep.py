@@ -197,10 +197,9 @@ def _tell_point(point: Point, console: Console) -> None:
 
     result = point.trial.result.value
     style = {"met": "green", "missed": "red"}.get(result, "yellow")
-    why = "; ".join(point.run.generator.invalid) or str(point.verdict)
-    console.print(
-        Text.assemble((f"{result:<9}", style), f"{units.rate(point.trial.rate):>12}  ", (why, "dim"))
-    )
+    why = "; ".join(point.run.generator.invalid) if result == "generator" else str(point.verdict)
+    rate = units.rate(point.trial.rate)
+    console.print(Text.assemble((f"{result:<9}", style), f"{rate:>12}  ", (why, "dim")), soft_wrap=True)
 
 
 def _keep(found: Found, json_file: Path | None, html: Path | None) -> None:

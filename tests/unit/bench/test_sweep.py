@@ -150,7 +150,7 @@ def a_run_at(rate: float, *, capacity: float, limit: float = 1e9) -> Run:
         seconds=1,
         refused=0,
         lost=0,
-        median_us=1000 if rate <= capacity else 100_000,
+        median_us=1000 if rate <= min(capacity, limit) else 100_000,
         generator=Generator(limit=limit, late_p99=0, cpu_seconds=1, invalid=reasons),
     )
 
@@ -170,11 +170,21 @@ def test_runs_are_judged_and_kept() -> None:
     assert [Run.model_validate(run) for run in document["runs"]] == [point.run for point in told]
 
 
-def test_an_invalid_run_says_nothing_of_the_server() -> None:
+def test_a_miss_of_an_invalid_run_says_nothing_of_the_server() -> None:
     found = find(
         lambda rate: a_run_at(rate, capacity=1e9, limit=300), slo.parse("p90=20ms"), Search(first=100)
     )
     assert found.done.end is End.GENERATOR
+
+
+def test_what_met_the_objective_although_the_generator_was_late_has_met_it() -> None:
+    late = Generator(limit=1e9, late_p99=9_000, cpu_seconds=1, invalid=["requests were sent late"])
+    found = find(
+        lambda rate: a_run_at(rate, capacity=1e9).model_copy(update={"generator": late}),
+        slo.parse("p90=20ms"),
+        Search(first=100, ceiling=150),
+    )
+    assert found.done == Done(150, End.CEILING, None)
 
 
 def test_of_several_trials_of_a_rate_the_curve_shows_one_that_agrees_with_the_rest() -> None:
