@@ -29,7 +29,7 @@ class Steady:
 
     @property
     def unknown(self) -> list[str]:
-        """Why not all can be said. A late generator changes nothing about growth, only whose fault a miss is."""
+        """Why not all can be said. A late generator leaves open whose fault a miss is, not what grew."""
         reasons = []
         if self.run.generator.invalid and self._missed:
             reasons.append(f"{'; '.join(self._missed)}: but {'; '.join(self.run.generator.invalid)}")
