@@ -7,16 +7,15 @@ arguments or its environment. stdout: JSON lines; ``{"ready": true}``, a page ea
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import resource
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, BinaryIO, Final
+from dataclasses import asdict
+from typing import Any, BinaryIO
 
 from eas_bench import record, schedule
 from eas_bench.client.book import Page
@@ -24,8 +23,6 @@ from eas_bench.client.loop import Checking, Closed, Loop, Open, Settings
 from eas_bench.client.wire import Sockets
 from eas_bench.target import Wanted
 
-_PRECEDENCE: Final = -10
-"""Nice, where requests must be sent at their moments, whoever else wants the core."""
 _FIELDS = ("url", "method", "headers", "token", "signed")
 
 
@@ -65,7 +62,6 @@ def loop_for(
     _more_descriptors()
     settings = Settings(
         connections=_part(load.connections, share, load.processes),
-        warm_up=round(load.warm_up * schedule.SECOND),
         duration=round(load.duration * schedule.SECOND),
         timeout=round(load.timeout * schedule.SECOND),
         bodiless=wanted.method == "HEAD",
@@ -89,13 +85,10 @@ def main() -> None:
     start = sys.stdin.buffer.readline()
     if not start:
         return
-    if load.kind == "open":
-        with contextlib.suppress(OSError):  # not everybody may
-            os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
     loop = loop_for(wanted, load, share, int(start), deliver=lambda page: _tell({"page": page.told()}))
     threading.Thread(target=_stop_at_the_end_of_stdin, args=(loop,), daemon=True).start()
     loop.run()
-    _tell({"end": {"seconds": loop.seconds}})
+    _tell({"end": asdict(loop.ending)})
 
 
 def _stop_at_the_end_of_stdin(loop: Loop) -> None:
