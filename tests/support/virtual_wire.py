@@ -41,7 +41,10 @@ class _Line:
 
 
 class VirtualWire:
-    """``refuses``: connects that fail, by number. ``takes``: bytes that one send takes at most."""
+    """``refuses``: connects that fail, by number. ``takes``: bytes that one send takes at most.
+
+    ``lag``: nanoseconds by which every wait is too long, as on a core that others use, too.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class VirtualWire:
         now: int = 0,
         refuses: Callable[[int], bool] = lambda _: False,
         takes: int = 1 << 30,
+        lag: int = 0,
     ) -> None:
         self.now = now
         self.buffer = bytearray(BUFFER)
@@ -60,10 +64,17 @@ class VirtualWire:
         self._server = server
         self._refuses = refuses
         self._takes = takes
+        self._lag = lag
         self._blocked: set[int] = set()
         self._lines: dict[int, _Line] = {}
         self._coming: list[tuple[int, int, int, bytes | OSError | None]] = []  # None: it may be written to
         self._order = itertools.count()
+
+    @property
+    def all_closed(self) -> bool:
+        """Whether the client has ended every connection that it opened, once."""
+        refused = [number for number in range(self.opened) if self._refuses(number)]
+        return sorted([*self.left, *refused]) == list(range(self.opened))
 
     def clock(self) -> int:
         return self.now
@@ -123,9 +134,9 @@ class VirtualWire:
 
     def wait(self, until: int) -> list[tuple[int, int]]:
         if not self._coming or self._coming[0][0] > until:
-            self.now = max(self.now, until)
+            self.now = max(self.now, until + self._lag)
             return []
-        self.now = max(self.now, self._coming[0][0])
+        self.now = max(self.now, self._coming[0][0] + self._lag)
         events: dict[int, int] = {}
         while self._coming and self._coming[0][0] <= self.now:
             _, _, descriptor, what = heapq.heappop(self._coming)

@@ -375,6 +375,7 @@ class Loop(ABC):
         self.book.settle()
         self._give_up(now)
         if now >= self._end:
+            self._due(now)  # whoever looks late at the clock must still make those of before the end
             self.going = False
             if not self._outstanding():
                 self._turn_page(now)

@@ -221,8 +221,13 @@ def test_a_page_is_a_second_and_counts_what_ended_in_it() -> None:
     assert outcome.pages[1].cpu == pytest.approx(0.5)
 
 
-@given(rate=st.floats(1, 300), seed=st.integers(0, 9), stall=st.integers(0, 1500))
-def test_what_is_sent_has_one_end_whatever_happens(rate: float, seed: int, stall: int) -> None:
+@given(
+    rate=st.floats(1, 300),
+    seed=st.integers(0, 9),
+    stall=st.integers(0, 1500),
+    lag=st.sampled_from([0, 30_000, 7 * MS, 300 * MS]),
+)
+def test_what_is_sent_has_one_end_whatever_happens(rate: float, seed: int, stall: int, lag: int) -> None:
     kinds: list[Server] = [
         after(MS, OK),
         after(stall * MS, CLOSES, END),
@@ -242,14 +247,28 @@ def test_what_is_sent_has_one_end_whatever_happens(rate: float, seed: int, stall
         kind="open", rate=rate, arrivals="poisson", connections=5, duration=2, timeout=1, seed=seed
     )
     moments = [moment for chunk in send_times(load) for moment in chunk]
-    wire = VirtualWire(any_of_them, refuses=lambda number: number % 7 == 3)
+    wire = VirtualWire(any_of_them, refuses=lambda number: number % 7 == 3, lag=lag)
     outcome = opened(any_of_them, moments, connections=5, wire=wire)
     assert outcome.tally.sent == outcome.ends == len(moments)
-    outcome = closed(any_of_them, connections=4, wire=VirtualWire(any_of_them, refuses=lambda n: n % 7 == 3))
+    assert wire.all_closed
+    wire = VirtualWire(any_of_them, refuses=lambda number: number % 7 == 3, lag=lag)
+    outcome = closed(any_of_them, connections=4, wire=wire)
     assert outcome.tally.sent == outcome.ends
-    assert len(outcome.wire.left) + sum(outcome.wire._refuses(n) for n in range(outcome.wire.opened)) == (
-        outcome.wire.opened
-    )
+    assert wire.all_closed
+
+
+@given(lag=st.integers(0, 50 * MS), gap=st.integers(1 * MS, 100 * MS))
+def test_the_generators_own_lateness_is_told_apart_and_is_part_of_the_latency(lag: int, gap: int) -> None:
+    moments = list(range(-SECOND, 2 * SECOND, gap))
+    wire = VirtualWire(after(0, OK), now=-SECOND, lag=lag)
+    outcome = opened(after(0, OK), moments, wire=wire)
+    counted_ones = sum(moment >= 0 for moment in moments)
+    assert outcome.tally.sent == outcome.ends == counted_ones
+    late, whole = latency.summary_of(outcome.whole.late), outcome.whole.percentiles
+    assert late is not None
+    assert whole is not None
+    assert late.max <= lag // 1000 * 1.001 + 1
+    assert whole.max >= late.p50
 
 
 # --- ends -----------------------------------------------------------------------------------------------
