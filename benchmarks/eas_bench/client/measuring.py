@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from eas_bench import machine, record
 from eas_bench.client.book import Page
+from eas_bench.client.calls import metadata_of, package
 from eas_bench.client.loop import Checking, Ending
 from eas_bench.client.process import loop_for, told
 from eas_bench.client.verdict import seconds_of, verdict
@@ -56,6 +57,9 @@ def measure(
     Ctrl-C ends a run early; its record says so. Raises NotMeasured; NotWanted: the host has no address.
     """
     wanted.address()
+    if wanted.grpc:
+        package()
+        metadata_of(wanted)
     if checking is not None:
         load = load.model_copy(update={"processes": 1})
     began = datetime.now(UTC)

@@ -19,11 +19,12 @@ from typing import Any, BinaryIO
 
 from eas_bench import record, schedule
 from eas_bench.client.book import Page
+from eas_bench.client.calls import Calls
 from eas_bench.client.loop import Checking, Closed, Loop, Open, Settings
 from eas_bench.client.wire import Sockets
 from eas_bench.target import Wanted
 
-_FIELDS = ("url", "method", "headers", "token", "signed")
+_FIELDS = ("url", "method", "headers", "token", "signed", "grpc")
 
 
 def told(wanted: Wanted, load: record.Load, share: int) -> bytes:
@@ -57,11 +58,23 @@ def loop_for(
     *,
     deliver: Callable[[Page], None],
     checking: Checking | None = None,
-) -> Loop:
+) -> Loop | Calls:
     """One process's part of a load. ``start``: when the measured part begins. Raises NotWanted."""
     _more_descriptors()
+    connections = _part(load.connections, share, load.processes)
+    moments = schedule.send_times(load, share, load.processes) if load.kind == "open" else None
+    if wanted.grpc:
+        return Calls(
+            wanted,
+            load,
+            start=start,
+            connections=connections,
+            moments=moments,
+            deliver=deliver,
+            checking=checking,
+        )
     settings = Settings(
-        connections=_part(load.connections, share, load.processes),
+        connections=connections,
         duration=round(load.duration * schedule.SECOND),
         timeout=round(load.timeout * schedule.SECOND),
         bodiless=wanted.method == "HEAD",
@@ -72,9 +85,9 @@ def loop_for(
     family, address = wanted.address()
     wire = Sockets(family, address, start)
     requests = wanted.requests(time.time())
-    if load.kind == "closed":
+    if moments is None:
         return Closed(wire, requests, settings, deliver)
-    return Open(wire, requests, settings, deliver, schedule.send_times(load, share, load.processes))
+    return Open(wire, requests, settings, deliver, moments)
 
 
 def main() -> None:
@@ -91,7 +104,7 @@ def main() -> None:
     _tell({"end": asdict(loop.ending)})
 
 
-def _stop_at_the_end_of_stdin(loop: Loop) -> None:
+def _stop_at_the_end_of_stdin(loop: Loop | Calls) -> None:
     sys.stdin.buffer.read()
     loop.stop()
 
