@@ -171,7 +171,7 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
     names = [
         "--header" if name == "headers" else f"--{name.replace('_', '-')}"
         for name, value in options.items()
-        if value not in (None, "", False, [])
+        if value is not None and value is not False and value not in ("", [])
     ]
     if names:
         raise typer.BadParameter(f"{', '.join(names)}: {why}")
