@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-import numpy as np
 
 from eas_bench import places, record, schedule
 from eas_bench.servers import NotServing, get
@@ -55,9 +54,9 @@ def serving(plan: dict[str, Any]) -> Iterator[Server]:
 
 
 def implied(log: Sequence[tuple[int, int]], load: record.Load) -> list[int]:
-    """The latencies of an open load's requests, in microseconds, from the moments at which they were due.
+    """The latencies of an open load's requests, in microseconds from when each was due.
 
-    Requests come in the order in which they are due. The moment at which the load began is that of the request
+    Requests come in the order in which they are due. The load began at the moment that follows from the request
     that was on its way for the shortest time.
     """
     moments = [moment for chunk in schedule.send_times(load) for moment in chunk]
@@ -69,7 +68,9 @@ def implied(log: Sequence[tuple[int, int]], load: record.Load) -> list[int]:
 
 def percentiles(values: Sequence[int]) -> list[int]:
     """Those of ``PERCENTS``: the smallest value that so many don't exceed."""
-    return [int(np.percentile(values, percent, method="inverted_cdf")) for percent in PERCENTS]
+    ascending = sorted(values)
+    ranks = [math.ceil(percent * len(ascending) / 100 - 1e-9) for percent in PERCENTS]  # 999, not 999.0000001
+    return [ascending[max(rank, 1) - 1] for rank in ranks]
 
 
 def apart(found: Sequence[float], true: Sequence[float]) -> list[float]:

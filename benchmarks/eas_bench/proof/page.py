@@ -86,11 +86,8 @@ def _known(name: str, found: dict[str, Any]) -> list[str]:
     worst = max(apart(found["open"], found["true"]))
     lines[-1] = lines[-1].replace("open loop", f"open loop ({worst:.1%} off at most)")
     for tester, key in (("eas-bench, closed loop, 8 connections", "closed"), ("wrk, 8 connections", "wrk")):
-        one = found[key]
-        p99 = units.micros(one["p99"])
-        lines.append(
-            f"| | {tester} | {units.micros(one['p50'])} | | {p99} | (max {units.micros(one['max'])}) |"
-        )
+        one = {name: units.micros(found[key][name]) for name in ("p50", "p99", "max")}
+        lines.append(f"| | {tester} | {one['p50']} | | {one['p99']} | (max {one['max']}) |")
     return lines
 
 
@@ -98,10 +95,9 @@ def _pairs(connections: str, pairs: list[list[dict[str, Any]]]) -> str:
     wrk, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     rates = [f"{statistics.median(one['rate'] for one in side):,.0f}" for side in (wrk, ours)]
     p50s = [units.micros(statistics.median(one["p50"] for one in side)) for side in (wrk, ours)]
-    return (
-        f"| {connections} connection{'s' * (connections != '1')} | {rates[0]} | {rates[1]} | {_spread(_ratios(pairs), '.3f')} "
-        f"| {p50s[0]}, {p50s[1]} |"
-    )
+    who = "1 connection" if connections == "1" else f"{connections} connections"
+    ratios = _spread(_ratios(pairs), ".3f")
+    return f"| {who} | {rates[0]} | {rates[1]} | {ratios} | {p50s[0]}, {p50s[1]} |"
 
 
 def _ratios(pairs: list[list[dict[str, Any]]]) -> list[float]:
