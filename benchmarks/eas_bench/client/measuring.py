@@ -201,7 +201,7 @@ def _listen(number: int, child: subprocess.Popen[bytes], heard: SimpleQueue[Any]
 
 @contextlib.contextmanager
 def _started(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    command = [sys.executable, "-m", "eas_bench.client.process"]
+    command = [sys.executable, "-c", "from eas_bench.client.process import main; main()"]
     pipe = subprocess.PIPE
     children: list[subprocess.Popen[bytes]] = []
     try:

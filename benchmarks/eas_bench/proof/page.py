@@ -18,7 +18,7 @@ LIMIT: Final = 40_000.0
 
 _WHAT: Final = {
     "bimodal": "7 of 8 requests take 20 ms, one 200 ms",
-    "stalls": "5 ms, but in the fifth second it stops for 1.5 s",
+    "stalls": "20 ms, but in the fifth second it stops for 1.5 s",
 }
 
 
