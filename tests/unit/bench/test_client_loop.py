@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eas_bench import latency, record
@@ -128,6 +128,7 @@ def test_open_loop_latency_is_what_the_servers_own_schedule_implies(
     assert not outcome.whole.late[1:].any()  # time stands still while we send
 
 
+@settings(max_examples=40)
 @given(
     services=st.lists(st.integers(1 * MS, 300 * MS), min_size=1, max_size=30),
     connections=st.integers(1, 5),
@@ -222,6 +223,7 @@ def test_a_page_is_a_second_and_counts_what_ended_in_it() -> None:
     assert outcome.pages[1].cpu == pytest.approx(0.5)
 
 
+@settings(max_examples=40)
 @given(
     rate=st.floats(1, 300),
     seed=st.integers(0, 9),
@@ -258,6 +260,7 @@ def test_what_is_sent_has_one_end_whatever_happens(rate: float, seed: int, stall
     assert wire.all_closed
 
 
+@settings(max_examples=40)
 @given(lag=st.integers(0, 50 * MS), gap=st.integers(1 * MS, 100 * MS))
 def test_the_generators_own_lateness_is_told_apart_and_is_part_of_the_latency(lag: int, gap: int) -> None:
     moments = list(range(-SECOND, 2 * SECOND, gap))
