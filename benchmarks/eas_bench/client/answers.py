@@ -1,17 +1,19 @@
 """HTTP/1.1 answers, from bytes: no socket here, and any cut of the bytes gives the same answer.
 
-Most answers come whole, in one piece, and are told apart by their head alone (:func:`head_of`). An
+Most answers come whole, in one piece, and are told apart by their head alone (:func:`head_of`), most of them
+as the same as the last one (:class:`Usual`). An
 :class:`Answer` is for the others: bodies that come in pieces, chunks, bodies that end with the connection.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 UNTIL_END: Final = -1
 CHUNKED: Final = -2
 HEAD_LIMIT: Final = 64 * 1024  # bytes
 
+_TELLING: Final = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 _END: Final = b"\r\n\r\n"
 _BODILESS: Final = frozenset({204, 304})
 
@@ -55,6 +57,37 @@ def _field(lower: bytes | bytearray, name: bytes) -> bytes | bytearray:
         return b""
     end = lower.find(b"\r", at + 2)
     return lower[at + len(name) : end if end >= 0 else None].strip()
+
+
+class Usual(NamedTuple):
+    """How a server's usual answer begins: the same head again and again, but for the value of one field.
+
+    It saves understanding the head of each: what is ``whole`` bytes long, begins with ``before`` and has
+    ``after`` at ``at``, without a line's end between them, says the same as the one that this was made of.
+    """
+
+    whole: int = -1
+    before: bytes = b""
+    after: bytes = b""
+    at: int = 0
+    start: int = 0  # where the value begins: the length of ``before``
+
+    @classmethod
+    def of(cls, whole: int, head: bytes, last: bytes) -> Self:
+        """Of an answer of ``whole`` bytes, given its head (with the empty line) and the last one's."""
+        lines, others = head.split(b"\r\n"), last.split(b"\r\n")
+        changed = (
+            [place for place, line in enumerate(lines) if line != others[place]]
+            if (len(lines) == len(others))
+            else []
+        )
+        if len(changed) == 1 and changed[0] > 0:
+            name, colon, _ = lines[changed[0]].partition(b":")
+            if colon and name.lower() not in _TELLING and others[changed[0]].startswith(name + colon):
+                before = b"\r\n".join((*lines[: changed[0]], name + colon))
+                after = b"\r\n".join((b"", *lines[changed[0] + 1 :]))
+                return cls(whole, before, after, len(head) - len(after), len(before))
+        return cls(whole, head, b"", len(head), len(head))
 
 
 class Answer:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from eas_bench.client.answers import Answer, Head, Malformed, head_of
+from eas_bench.client.answers import Answer, Head, Malformed, Usual, head_of
 from eas_bench.client.book import UNCOUNTED, Book, Page
 from eas_bench.client.wire import BUFFER, ENDED, READABLE, READY, WRITABLE, Wire
 from eas_bench.schedule import SECOND
@@ -97,8 +97,8 @@ class Loop(ABC):
         self._leaving: dict[int, int] = {}  # the server announced its end: since when we wait for it
         self._ended: set[int] = set()  # the server sends no more
         # The last usual answer:
+        self._usual = Usual()
         self._head = b""
-        self._whole = -1
         self._append: Callable[[int], None] = self.book.of(200).append
 
     @property
@@ -148,6 +148,7 @@ class Loop(ABC):
     def _serve(self, events: list[tuple[int, int]]) -> None:
         wire, since, plain = self._wire, self._since, self._plain
         receive, into, buffer, clock, again = wire.receive, wire.into, wire.buffer, wire.clock, self._again
+        whole, before, after, at, start = self._usual
         received = 0
         for descriptor, mask in events:
             if mask != READY or not plain[descriptor]:
@@ -160,11 +161,17 @@ class Loop(ABC):
                 continue
             now = clock()
             received += size
-            if size == self._whole and buffer.startswith(self._head):
+            if (
+                size == whole
+                and buffer.startswith(before)
+                and buffer.startswith(after, at)
+                and buffer.find(b"\n", start, at) < 0
+            ):
                 self._append(now - since[descriptor])
                 again(descriptor, now)
             else:
                 self._came(descriptor, size, now)
+                whole, before, after, at, start = self._usual
         self.book.bytes_received += received
 
     def _came(self, descriptor: int, size: int, now: int) -> None:
@@ -184,7 +191,8 @@ class Loop(ABC):
             self._piece(descriptor, size, now)
             return
         if not head.closes:
-            self._whole, self._head = size, bytes(buffer[: gap + 4])
+            last, self._head = self._head, bytes(buffer[: gap + 4])
+            self._usual = Usual.of(size, self._head, last)
             self._append = self.book.of(head.status).append
         self._answered(descriptor, head, now)
 
@@ -442,10 +450,12 @@ class Closed(Loop):
 
     def _due(self, now: int) -> int:
         missing = self._missing
-        while missing and missing[-1] <= now and self.going:
+        if now >= self._end:
+            return _NEVER
+        while missing and missing[-1] <= now:
             missing.pop()
             self._connect(now, now)
-        return missing[-1] if missing and self.going else _NEVER
+        return missing[-1] if missing else _NEVER
 
     def _again(self, descriptor: int, now: int) -> None:
         if self.going:

@@ -54,14 +54,16 @@ def measure(
             is called here and not in another process, so one process then makes the load, slower.
         limit: requests/s that the generator can do by itself (:func:`own_limit`).
 
-    Ctrl-C ends a run early; its record says so. Raises NotMeasured; NotWanted: the host has no address.
+    Ctrl-C ends a run early, and its record says so; another one ends it without a record.
+
+    Raises NotMeasured; NotWanted: the host has no address.
     """
     wanted.address()
     if wanted.grpc:
         package()
         metadata_of(wanted)
-    if checking is not None:
-        load = load.model_copy(update={"processes": 1})
+    processes = 1 if checking is not None else min(load.processes, load.connections)
+    load = load.model_copy(update={"processes": processes})
     began = datetime.now(UTC)
     sheets = Sheets(load.processes, on_interval)
     if checking is None:
@@ -167,10 +169,14 @@ def _gather(
     children: list[subprocess.Popen[bytes]], heard: SimpleQueue[tuple[int, dict[str, Any]]], sheets: Sheets
 ) -> list[Ending]:
     ended: dict[int, Ending] = {}
+    stopped = False
     while len(ended) < len(children):
         try:
             number, told_ = heard.get()
         except KeyboardInterrupt:
+            if stopped:
+                raise
+            stopped = True
             for child in children:
                 _close(child)
             continue
@@ -201,7 +207,7 @@ def _listen(number: int, child: subprocess.Popen[bytes], heard: SimpleQueue[Any]
 
 @contextlib.contextmanager
 def _started(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    command = [sys.executable, "-m", "eas_bench.client.process"]
+    command = [sys.executable, "-c", "from eas_bench.client.process import main; main()"]
     pipe = subprocess.PIPE
     children: list[subprocess.Popen[bytes]] = []
     try:

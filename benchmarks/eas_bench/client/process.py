@@ -1,4 +1,4 @@
-"""One generator process: ``python -m eas_bench.client.process``; told on stdin, tells on stdout.
+"""One generator process: ``process.main()``; told on stdin, tells on stdout.
 
 stdin: one line of JSON, the bodies, then one line with the moment at which the measured part begins
 (nanoseconds of time.monotonic_ns()). The end of stdin means: no more requests. Nothing secret is in its
@@ -8,6 +8,7 @@ arguments or its environment. stdout: JSON lines; ``{"ready": true}``, a page ea
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -105,7 +106,8 @@ def main() -> None:
 
 
 def _stop_at_the_end_of_stdin(loop: Loop | Calls) -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1):  # not the buffer, whose lock would be held at the exit
+        pass
     loop.stop()
 
 
@@ -121,7 +123,3 @@ def _more_descriptors() -> None:
 def _tell(what: dict[str, Any]) -> None:
     sys.stdout.buffer.write(json.dumps(what).encode() + b"\n")
     sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -102,13 +102,11 @@ class Sockets:
 
     def wait(self, until: int) -> list[tuple[int, int]]:
         """Microseconds matter in open loop, and epoll knows only milliseconds: so the last ones by select."""
-        events = self._poll.poll(0, _EVENTS)
-        if events:
-            return events
         left = until - self.clock()
-        if left <= 0:
-            return events
         if left > _COARSE:
             return self._poll.poll((left - _COARSE // 2) // 1_000_000 / 1000, _EVENTS)
+        events = self._poll.poll(0, _EVENTS)
+        if events or left <= 0:
+            return events
         select.select([self._poll], [], [], left / 1e9)
         return self._poll.poll(0, _EVENTS)

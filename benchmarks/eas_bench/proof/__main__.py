@@ -20,7 +20,7 @@ BODY: Final = b"x" * 64
 LARGE: Final = bytes(602_112)
 PLANS: Final = {
     "bimodal": {"fast": 0.02, "slow": 0.2, "every": 8, "stall": [0, 0]},
-    "stalls": {"fast": 0.005, "slow": 0.005, "every": 8, "stall": [4, 1.5]},
+    "stalls": {"fast": 0.02, "slow": 0.02, "every": 8, "stall": [4, 1.5]},
 }
 _RATE: Final = 200
 _SECONDS: Final = 10

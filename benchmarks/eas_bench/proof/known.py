@@ -56,8 +56,8 @@ def serving(plan: dict[str, Any]) -> Iterator[Server]:
 def implied(log: Sequence[tuple[int, int]], load: record.Load) -> list[int]:
     """The latencies of an open load's requests, in microseconds from when each was due.
 
-    Requests come in the order in which they are due. The load began at the moment that follows from the request
-    that was on its way for the shortest time.
+    Requests come in the order in which they are due. When the load began follows from the request that was on
+    its way for the shortest time.
     """
     moments = [moment for chunk in schedule.send_times(load) for moment in chunk]
     if len(moments) != len(log):

@@ -14,11 +14,13 @@ PAGE: Final = places.BENCHMARKS.parent / "docs" / "eas-bench.md"
 
 RIGHT: Final = 0.02
 AS_WRK: Final = 0.05
+COMPARED: Final = 16
+"""Connections: with fewer the time from an answer to the next request, Python's, is part of every round."""
 LIMIT: Final = 40_000.0
 
 _WHAT: Final = {
     "bimodal": "7 of 8 requests take 20 ms, one 200 ms",
-    "stalls": "5 ms, but in the fifth second it stops for 1.5 s",
+    "stalls": "20 ms, but in the fifth second it stops for 1.5 s",
 }
 
 
@@ -62,7 +64,7 @@ def missed(figures: dict[str, Any]) -> list[str]:
             )
     for connections, pairs in figures["wrk"].items():
         ratio = statistics.median(_ratios(pairs))
-        if abs(ratio - 1) > AS_WRK:
+        if int(connections) >= COMPARED and abs(ratio - 1) > AS_WRK:
             words.append(
                 f"{connections} connections: {ratio:.3f} of wrk's rate, within {AS_WRK:.0%} is asked"
             )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eas_bench import latency, record
@@ -127,6 +128,7 @@ def test_open_loop_latency_is_what_the_servers_own_schedule_implies(
     assert not outcome.whole.late[1:].any()  # time stands still while we send
 
 
+@settings(max_examples=40)
 @given(
     services=st.lists(st.integers(1 * MS, 300 * MS), min_size=1, max_size=30),
     connections=st.integers(1, 5),
@@ -221,6 +223,7 @@ def test_a_page_is_a_second_and_counts_what_ended_in_it() -> None:
     assert outcome.pages[1].cpu == pytest.approx(0.5)
 
 
+@settings(max_examples=40)
 @given(
     rate=st.floats(1, 300),
     seed=st.integers(0, 9),
@@ -257,6 +260,7 @@ def test_what_is_sent_has_one_end_whatever_happens(rate: float, seed: int, stall
     assert wire.all_closed
 
 
+@settings(max_examples=40)
 @given(lag=st.integers(0, 50 * MS), gap=st.integers(1 * MS, 100 * MS))
 def test_the_generators_own_lateness_is_told_apart_and_is_part_of_the_latency(lag: int, gap: int) -> None:
     moments = list(range(-SECOND, 2 * SECOND, gap))
@@ -388,6 +392,44 @@ def test_answers_of_several_kinds_are_told_apart() -> None:
         lambda at, _request, _number: [Coming(at + MS, next(turn))], [at * 10 * MS for at in range(60)]
     )
     assert outcome.tally.statuses == {"200": 40, "500": 20}
+
+
+SAME_LENGTH = [
+    (200, b"HTTP/1.1 200 OK\r\nX-Id: 00001\r\nContent-Length: 2\r\n\r\nok"),
+    (200, b"HTTP/1.1 200 OK\r\nX-Id: 00002\r\nContent-Length: 2\r\n\r\nok"),
+    (200, b"HTTP/1.1 200 OK\r\nX-Id: 00302\r\nContent-Length: 2\r\n\r\nno"),
+    (200, b"HTTP/1.1 200 OK\r\nX-Io: 00001\r\nContent-Length: 2\r\n\r\nok"),
+    (500, b"HTTP/1.1 500 OK\r\nX-Id: 00001\r\nContent-Length: 2\r\n\r\nok"),
+]
+
+
+@given(order=st.lists(st.integers(0, 4), min_size=1, max_size=60))
+def test_heads_that_look_like_the_last_one_say_what_they_say(order: list[int]) -> None:
+    """All have the same length; only the value of a field that tells nothing may be taken for the same."""
+    assert len({len(answer) for _, answer in SAME_LENGTH}) == 1
+    turn = iter(order)
+    moments = [at * 10 * MS for at in range(len(order))]
+    outcome = opened(lambda at, _request, _number: [Coming(at + MS, SAME_LENGTH[next(turn)][1])], moments)
+    expected = Counter(str(SAME_LENGTH[each][0]) for each in order)
+    assert (outcome.tally.statuses, outcome.tally.failures) == (dict(sorted(expected.items())), {})
+
+
+@pytest.mark.parametrize(
+    ("other", "end"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Id: 00009\r\nContent-Length: 9\r\n\r\nok", "timeout"),
+        (b"HTTP/1.1 200 OK\r\nX-Id: 00009\r\nContent-Length: 1\r\n\r\nok", "malformed"),
+        (b"HTTP/1.1 200 OK\r\nX-Id: 1\r\n\r\n\r\nContent-Length: 2\r\n\r\nok", "timeout"),
+        (b"HTTP/1.1 200 OK\r\nX-Id: 1\n\n\n2\r\nContent-Length: 1\r\n\r\nok", "malformed"),
+    ],
+)
+def test_heads_that_only_look_like_the_last_one_are_understood(other: bytes, end: str) -> None:
+    usual = [SAME_LENGTH[0][1], SAME_LENGTH[1][1], SAME_LENGTH[0][1]]
+    assert len(other) == len(usual[0]) or end == "timeout"
+    turn = iter([*usual, other])
+    moments = [at * 10 * MS for at in range(4)]
+    outcome = opened(lambda at, _request, _number: [Coming(at + MS, next(turn))], moments)
+    assert (outcome.tally.statuses, outcome.tally.failures) == ({"200": 3}, {end: 1})
 
 
 def test_answers_to_head_have_no_body() -> None:

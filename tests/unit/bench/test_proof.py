@@ -58,6 +58,7 @@ def test_the_bars_are_held_against_medians() -> None:
     assert "less than 40,000" in page.missed(figures(limit={"64": [39_000.0]}))[0]
     slow = {"16": [[{"rate": 100.0, "p50": 1, "p99": 2}, {"rate": 94.0, "p50": 1, "p99": 2}]]}
     assert "0.940 of wrk's rate" in page.missed(figures(wrk=slow))[0]
+    assert page.missed(figures(wrk={"1": slow["16"]})) == []
     wrong = figures()
     wrong["known"]["stalls"] = {**wrong["known"]["stalls"], "open": [20_000, 200_000, 206_000, 202_000]}
     assert "stalls: a percentile of the open loop is 2.5% off" in page.missed(wrong)[0]
