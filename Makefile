@@ -116,12 +116,18 @@ bench: $(COMPILED)/.stamp $(VENV)/.bench ## the speed of the engine against a ba
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
 	@$(BIN)/python -m eas_bench.spine $(ARGS)
 
-chaos: $(COMPILED)/.stamp ## kill an instance every second under load; ARGS="--minutes 10" are its own
-	@$(BIN)/python -m eas_bench.chaos $(ARGS)
+.PHONY: bench-tester
+bench-tester: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench-tester: $(COMPILED)/.stamp ## test the load tester: known latencies, wrk beside it, its own limit; ARGS="--json FILE" are its own
+	@scripts/debian-packages wrk=wrk
+	@$(BIN)/python -m eas_bench.proof $(ARGS)
+
+chaos: $(COMPILED)/.stamp ## kill instances, hang up, send nonsense, and check every answer; ARGS="--minutes 10" are its own
+	@$(BIN)/eas-bench chaos $(ARGS)
 
 HOURS ?= 1
 soak: $(COMPILED)/.stamp ## updates, canaries, scaling and kills without a pause, for HOURS=1; ARGS="--json FILE" are its own
-	@$(BIN)/python -m eas_bench.soak --hours $(HOURS) $(ARGS)
+	@$(BIN)/eas-bench soak --hours $(HOURS) $(ARGS)
 
 # --- the rest -------------------------------------------------------------------------------------------
 

@@ -24,3 +24,25 @@ def test_kills_under_load_cost_no_more_than_what_was_begun(retry: bool) -> None:
     assert outcome.answers["200"] > 0
     ours = {told for told in outcome.answers if told != "200"}
     assert ours <= ({"408 deadline_exceeded"} if retry else {"500 instance_killed", "408 deadline_exceeded"})
+
+
+@pytest.mark.parametrize("every", [0.0, 1.0], ids=["", "kills"])
+def test_clients_that_behave_badly_cost_the_others_nothing(every: float) -> None:
+    """They leave at any moment, send nonsense and dawdle; with kills, each innocent is tried again."""
+    plan = Plan(
+        seconds=SECONDS,
+        every=every,
+        retry=bool(every),
+        instances=4,
+        clients=8,
+        rogues=12,
+        memory=16 << 20,
+        descriptors=32,
+        pace=False,
+    )
+    outcome = run(plan)
+    assert outcome.faults == []
+    assert outcome.answers["200"] > 0
+    assert set(outcome.answers) <= ({"200", "408 deadline_exceeded"} if every else {"200"})
+    assert outcome.misdeeds.total() > 0
+    assert outcome.refusals.total() == outcome.misdeeds["bad input"]

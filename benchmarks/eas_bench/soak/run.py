@@ -8,22 +8,21 @@ import random
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eas_bench import places
 from eas_bench.chaos.clients import Crowd
-from eas_bench.chaos.run import COMMAND, Victims
-from eas_bench.chaos.trend import Sample, Trend, trend
+from eas_bench.chaos.run import COMMAND, Progress
+from eas_bench.chaos.victims import Victims
 from eas_bench.machine import Cores
 from eas_bench.servers import Launch, engine
 from eas_bench.soak.deeds import WEIGHTS, Deeds
+from eas_bench.trend import LEAST, LONG, Sample, Trend, trend
 
 PROCESSOR = "soak"
 _SAMPLE = 5.0
-_TOLD = 60.0
 _THREADS = 4
 _MEMORY = 16 << 20
 _DESCRIPTORS = 8
@@ -70,12 +69,13 @@ def run(
     seed: int = 0,
     only: frozenset[str] = frozenset(WEIGHTS),
     most: int = 0,
-    progress: Callable[[str], None] = lambda _line: None,
+    progress: Progress = lambda _seconds, _text: None,
 ) -> Outcome:
-    """Start an engine, live with it, and end it. Errors: NotServing, OSError.
+    """Start an engine, live with it, and end it. Errors: Missing, NotServing, OSError.
 
     ``only``: the deeds that are done; ``most``: how many, 0: as many as there is time for.
     """
+    places.check()
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="eas-soak-") as name:
         directory = Path(name)
@@ -99,22 +99,17 @@ def _service(directory: Path) -> dict[str, Any]:
     return service
 
 
-async def _live(
-    seconds: float, most: int, crowd: Crowd, deeds: Deeds, progress: Callable[[str], None]
-) -> Outcome:
+async def _live(seconds: float, most: int, crowd: Crowd, deeds: Deeds, progress: Progress) -> Outcome:
     loop = asyncio.get_running_loop()
     began = loop.time()
     load = asyncio.create_task(crowd.run())
     samples: list[Sample] = []
     watch = asyncio.create_task(_watch(deeds.victims, samples, began))
-    told = began
     while loop.time() < began + seconds and not load.done() and not (most and deeds.done.total() >= most):
-        await deeds.one()
-        if loop.time() - told >= _TOLD:
-            told = loop.time()
-            answered = crowd.tally.answers.total()
-            faults = len(deeds.faults) + crowd.tally.faulty
-            progress(f"{told - began:.0f} s: {answered} answers, {deeds.done.total()} deeds, {faults} faults")
+        last = await deeds.one()
+        answered, faults = crowd.tally.answers.total(), len(deeds.faults) + crowd.tally.faulty
+        done = f"{deeds.done.total()} deeds (last: {last.replace('_', ' ')})"
+        progress(loop.time() - began, f"{answered} answers, {done}, {faults} faults")
     crowd.stop()
     await load
     watch.cancel()
@@ -141,14 +136,11 @@ def _judged(seconds: float, crowd: Crowd, deeds: Deeds, samples: list[Sample]) -
         deeds.stops,
         tally.longest,
     )
-    if len(samples) >= 6:
+    if len(samples) >= LEAST:
         times = [one.seconds for one in samples]
         outcome.memory = trend(times, [float(one.memory) for one in samples])
         outcome.descriptors = trend(times, [float(one.descriptors) for one in samples])
-        if outcome.memory.growth > _MEMORY:
-            outcome.faults.append(f"memory grew by {outcome.memory.growth / 1e6:.1f} MB")
-        if outcome.descriptors.growth > _DESCRIPTORS:
-            outcome.faults.append(f"descriptors grew by {outcome.descriptors.growth:.0f}")
+        outcome.faults += _grown(seconds, outcome.memory, outcome.descriptors)
     killed = sum(count for told, count in tally.answers.items() if told.startswith("500 instance_"))
     if killed > deeds.kills * _THREADS:
         outcome.faults.append(f"{killed} requests failed with {deeds.kills} kills of {_THREADS} threads")
@@ -157,6 +149,16 @@ def _judged(seconds: float, crowd: Crowd, deeds: Deeds, samples: list[Sample]) -
         if told != "200" and not told.startswith("500 instance_") and not stopped:
             outcome.faults.append(f"{count} times {told}")
     return outcome
+
+
+def _grown(seconds: float, memory: Trend, descriptors: Trend) -> list[str]:
+    """What has; in a short time it is the number of instances that goes up and down with the deeds."""
+    found = []
+    if seconds >= LONG and memory.growth > _MEMORY:
+        found.append(f"memory grew by {memory.growth / 1e6:.1f} MB")
+    if seconds >= LONG and descriptors.growth > _DESCRIPTORS:
+        found.append(f"descriptors grew by {descriptors.growth:.0f}")
+    return found
 
 
 def _left(pid: int) -> list[str]:
