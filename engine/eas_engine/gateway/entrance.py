@@ -104,7 +104,7 @@ class Entrance:
             return False
         try:
             count = client.recv_into(front.head_buffer, 0, _PEEK)
-            answer = front.turn_away(front.head_buffer[:count].tobytes(), address)
+            answer = front.turn_away(front.received[:count], address)
             if answer is None:
                 return False
             client.recv_into(front.head_buffer, count)  # closing a socket with unread bytes would reset it

@@ -77,16 +77,16 @@ class Connection(Answering):
         """`nbytes` bytes have come."""
         state = self._state
         if state == HEAD:
-            data = self._front.buffer[:nbytes].tobytes()
+            data = self._front.received[:nbytes]
             if self._tail:  # taken up once and for all: whoever still wants to take it up finds nothing
                 data, self._tail = self._tail + data, b""
             self._take_head(data)
         elif state == BODY:
             self._take_body(nbytes)
         elif state == BUSY:
-            self._keep(self._front.buffer[:nbytes].tobytes())
+            self._keep(self._front.received[:nbytes])
         elif state == SKIP:
-            self._drop(self._front.buffer[:nbytes].tobytes())
+            self._drop(self._front.received[:nbytes])
 
     def eof_received(self) -> bool:
         """The client will send no more: it is gone (a half-close is taken as going, too)."""
