@@ -2,8 +2,9 @@
 
 mypyc (part of mypy) makes C extensions of annotated Python modules, which stay ordinary modules otherwise.
 What is compiled is what every request passes through: ``COMPILED``, and what derives from it (canary and
-shadow have clients of their own: a class that isn't compiled can't derive from one that is). The host isn't:
-it runs in the processor's own interpreter, whatever that is.
+shadow have clients of their own: a class that isn't compiled can't derive from one that is); and, apart from
+it, ``HOST``, which must be whole without the engine. A host runs in the processor's own interpreter: one of
+another kind doesn't see what was compiled, whose names say what it is for, and runs the sources beside it.
 
 ``EAS_ENGINE_COMPILE``: ``1`` the build fails when it can't compile, ``0`` it doesn't try. Unset, it tries,
 says why when it can't (no C compiler, no headers of Python), and the wheel is pure Python. An editable
@@ -18,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,14 @@ COMPILED = (
     "eas_engine/workers/slots.py",
     "eas_engine/workers/suspects.py",
 )
-_SOURCES = ("engine/eas_engine", "sdk/python/eas_host")
+HOST = (
+    "eas_host/batches.py",
+    "eas_host/outbox.py",
+    "eas_host/role.py",
+    "eas_host/wire.py",
+    "eas_host/worker.py",
+)
+_SOURCES = ("engine/eas_engine", "sdk/python/eas_host", "sdk/python/eas_sdk")
 _LAST_LINES = 12
 
 
@@ -102,6 +111,10 @@ def compile_into(root: Path, into: Path) -> None:
         # `make types` checks the types with everything installed; here only what is compiled is looked at.
         options = ["--config-file=", python, "--ignore-missing-imports", "--follow-imports=silent"]
         extensions = mypycify([*options, *COMPILED], opt_level="3", group_name="eas_engine_compiled")
+        if not sysconfig.get_config_var(
+            "Py_GIL_DISABLED"
+        ):  # a host's threads count on lists that lock themselves
+            extensions += mypycify([*options, *HOST], opt_level="3", group_name="eas_host.compiled")
         command = ["build_ext", f"--build-lib={into}", f"--build-temp={scratch}/build"]
         setup(name="eas-engine", ext_modules=extensions, packages=[], py_modules=[], script_args=command)
 

@@ -63,6 +63,13 @@ class Answer:
         return self.headers.get("connection") == "close"
 
 
+class NoSocket:
+    """As a transport that has closed its socket shows it: so everything is written to the transport."""
+
+    def fileno(self) -> int:
+        return -1
+
+
 class Browser:
     """A client of ``parts.front``, and its transport."""
 
@@ -73,6 +80,7 @@ class Browser:
         self.sending = b""  # sent by the client, not read by the connection
         self.paused = self.closing = self.lost = self.half_closed = False
         self.calls: list[str] = []
+        self.socket: Any = NoSocket()
         self._high = HIGH
         self._told_to_pause = False
         self.connection: Connection = parts.front.connection()
@@ -162,7 +170,7 @@ class Browser:
             self._lose()
 
     def get_extra_info(self, name: str) -> Any:
-        return self.peer if name == "peername" else None
+        return self.peer if name == "peername" else self.socket
 
     def get_write_buffer_size(self) -> int:
         return len(self.unsent)

@@ -32,7 +32,7 @@ class Answering(Ending):
             self.answered(ticket, 200, b"", body, now, None)
             return
         self._ticket = None
-        self._write(self._front.replies.usual(ticket.number, body, size))
+        self._send(self._front.replies.usual(ticket.number, body, size))
         self._state = HEAD
         self.active = now
         if self._tail:

@@ -28,6 +28,7 @@ CROWD: Final = 100
 """So many refusals between two looks are a crowd."""
 LOOK_EVERY: Final = 0.5
 """Seconds."""
+_DEFERRED: Final = 1  # a second; the kernel rounds it up to when it would send its SYN-ACK again
 _AT_ONCE: Final = 4
 """Connections accepted in one turn of the loop. A host with a free thread waits for its end: with 32, a
 processor of 10 ms lost a tenth of its successes, with 4 two of a hundred, and refusals were no slower."""
@@ -77,10 +78,16 @@ class Entrance:
         if crowd:
             self.close()
             self._server = None
+            self._defer(_DEFERRED)
             self._loop.add_reader(self._listener.fileno(), self._accept)
         elif self._server is None:
             self._loop.remove_reader(self._listener.fileno())
+            self._defer(0)
             await self.open()
+
+    def _defer(self, seconds: int) -> None:
+        """Let the kernel keep back for so long who has sent nothing yet: such a client can't be answered."""
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, seconds)
 
     def _accept(self) -> None:
         # Each is a descriptor before `Room` can count it, so where those are few they are taken one by one.
@@ -104,7 +111,7 @@ class Entrance:
             return False
         try:
             count = client.recv_into(front.head_buffer, 0, _PEEK)
-            answer = front.turn_away(front.head_buffer[:count].tobytes(), address)
+            answer = front.turn_away(front.received[:count], address)
             if answer is None:
                 return False
             client.recv_into(front.head_buffer, count)  # closing a socket with unread bytes would reset it

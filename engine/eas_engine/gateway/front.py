@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import time
 from dataclasses import dataclass
 from time import monotonic
@@ -119,7 +120,9 @@ class Front:
         self.turned_away = 0  # requests that were refused at the gate
         self.loop = loop
         self.replies = Replies(request_prefix)
-        self.buffer = memoryview(bytearray(_BUFFER))
+        # A mapping, because a slice of it is bytes at once, without a view in between.
+        self.received = mmap.mmap(-1, _BUFFER, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.buffer = memoryview(self.received)
         self.head_buffer = self.buffer[:_HEAD_BUFFER]
         self.closing = False  # every answer says Connection: close
         self.connections: set[Connection] = set()

@@ -77,16 +77,16 @@ class Connection(Answering):
         """`nbytes` bytes have come."""
         state = self._state
         if state == HEAD:
-            data = self._front.buffer[:nbytes].tobytes()
+            data = self._front.received[:nbytes]
             if self._tail:  # taken up once and for all: whoever still wants to take it up finds nothing
                 data, self._tail = self._tail + data, b""
             self._take_head(data)
         elif state == BODY:
             self._take_body(nbytes)
         elif state == BUSY:
-            self._keep(self._front.buffer[:nbytes].tobytes())
+            self._keep(self._front.received[:nbytes])
         elif state == SKIP:
-            self._drop(self._front.buffer[:nbytes].tobytes())
+            self._drop(self._front.received[:nbytes])
 
     def eof_received(self) -> bool:
         """The client will send no more: it is gone (a half-close is taken as going, too)."""
@@ -132,9 +132,12 @@ class Connection(Answering):
 
     def _take_head(self, data: bytes) -> None:
         """A request begins. Nearly every request goes straight down here; everything else branches off."""
-        start = data.find(END) + 4
-        if data[:start] != self._raw and not self._new_head(data, start):
-            return
+        if self._raw and data.startswith(self._raw):  # the last head again: nobody need look for its end
+            start = len(self._raw)
+        else:
+            start = data.find(END) + 4
+            if not self._new_head(data, start):
+                return
         now = monotonic()
         front, length = self._front, self._length
         ticket = front.gate.admit(self, self._raw, self._first, now)
@@ -156,7 +159,7 @@ class Connection(Answering):
         front.submit(ticket)
 
     def _new_head(self, data: bytes, start: int) -> bool:
-        """The head isn't the last one again, or not complete. False: nothing more can be done with it now."""
+        """The head isn't the last one again. False: nothing more can be done with it now."""
         if start < 4 or start > heads.MAX_HEAD:
             self._unfinished_head(data)
             return False

@@ -86,7 +86,7 @@ class Sized(Upload):
     def updated(self, count: int) -> None:
         """See ``Upload``."""
         if not self._placed:
-            self._early += self._front.buffer[:count].tobytes()
+            self._early += self._front.received[:count]
             return
         self.space = self.space[count:]
         if not self.space:
@@ -123,7 +123,7 @@ class Decoded(Upload):
 
     def updated(self, count: int) -> None:
         """See ``Upload``."""
-        self.start(self._front.buffer[:count].tobytes())
+        self.start(self._front.received[:count])
 
     def _reserved(self) -> None:
         self._go_on()

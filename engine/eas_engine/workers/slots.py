@@ -63,6 +63,7 @@ class Slots(Holder):
         self._frames: list[Any] = []
         self._unsent: memoryview | None = None
         self._armed = False
+        self._alone = True  # the last write had one request
         self._inbox = wire.Inbox(wire.ANSWER)
         self._open = False
         self._alive = True
@@ -107,7 +108,9 @@ class Slots(Holder):
             self._frames += (header, wire.EXTENT.pack(ticket.offset, ticket.size), head)
         if self._armed:
             return
-        if self.count == 1:  # nothing to coalesce with: who comes alone doesn't wait for the loop's next turn
+        if self.count == 1 and self._alone:
+            # Nothing to coalesce with: who comes alone doesn't wait for the loop's next turn. Unless the last
+            # time others came right behind, as they do when several clients get their answers together.
             self._flush()
         else:
             self._armed = True
@@ -159,6 +162,7 @@ class Slots(Holder):
         frames = self._frames
         if not frames or self._unsent is not None:
             return
+        self._alone = self.count == 1
         data = b"".join(frames)
         frames.clear()
         try:

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import operator
 from time import monotonic as _now
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Dict, Final, List, Tuple
 
 from eas_host import wire
-from eas_host.worker import Answer, Server, describe, leave, microseconds
+from eas_host.worker import Answer, Caller, Server, describe, leave, microseconds
 from eas_sdk._batches import Call, GivenUp, Outcome, answer_all
 from eas_sdk.request import Request
 
-_CANCELLED = wire.CANCELLED
-_SEPARATE = wire.SEPARATE_BYTES
-_is_over = operator.attrgetter("cancelled")
+_CANCELLED: Final = wire.CANCELLED
+_SEPARATE: Final = wire.SEPARATE_BYTES
+_is_over: Final = operator.attrgetter("cancelled")
 
 
 class Batches:
@@ -57,7 +57,7 @@ class BatchServer(Server):
         super().__init__(Batches(call), channel, threads)
         self._batch = call
 
-    def _caller(self) -> Callable[[Tuple[Any, ...], Any], float]:
+    def _caller(self) -> Caller:
         """See ``Server``."""
         return self._run_unit
 
@@ -65,13 +65,13 @@ class BatchServer(Server):
         """Answer a unit; how long the processor took, in seconds."""
         slots, requests = self._begin(fields[2], payload)
         if not requests:
-            self._outbox.put_unit(0, _now(), (0, 0, 0, 0), (), ())
+            self.outbox.put_unit(0, _now(), (0, 0, 0, 0), (), ())
             return 0.0
         begun = self.since = _now()
         try:
             outcomes, ran = answer_all(self._batch, requests, _is_over)
         except (SystemExit, KeyboardInterrupt) as leaving:
-            self._outbox.flush()
+            self.outbox.flush()
             leave(leaving)
         took = _now() - begun
         took_us = microseconds(took)
@@ -85,12 +85,12 @@ class BatchServer(Server):
                     bodies.append(body)
                     continue
             self._answer(slot, request, outcome, took_us, begun)
-        self._outbox.put_unit(took_us, begun, (len(requests), *ran), plain, bodies)
+        self.outbox.put_unit(took_us, begun, (len(requests), *ran), plain, bodies)
         return took
 
     def _begin(self, count: int, payload: bytes) -> Tuple[List[int], List[Request]]:
         """Mark all requests of a unit begun; those that weren't withdrawn by then, and their slots."""
-        board, prefix, columns = self._board, self._prefix, wire.unit(count)
+        marks, board, prefix, columns = self._marks, self.board, self.prefix, wire.unit(count)
         told = columns.unpack_from(payload)
         slots, head_sizes, numbers, deadlines, sizes, offsets = (
             told[at : at + count] for at in range(0, len(told), count)
@@ -109,11 +109,11 @@ class BatchServer(Server):
                 body = payload[body_at : body_at + size]
                 body_at += size
             else:
-                body = self._bodies[offset : offset + size]
+                body = self.bodies[offset : offset + size]
             mark = slot + slot
-            board[mark] = 1
-            if board[mark + 1]:
-                self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
+            marks[mark] = 1
+            if marks[mark + 1]:
+                self.skip(slot)
                 continue
             taken.append(slot)
             requests.append(Request(head, body, deadline, prefix, number, board, _CANCELLED + slot))
@@ -124,10 +124,10 @@ class BatchServer(Server):
         if isinstance(outcome, BaseException):
             gone = outcome.__class__ is GivenUp  # nothing went wrong, and nobody reads it
             text = b"" if gone else describe(outcome, request.request_id)
-            self._outbox.put(wire.RAISED, slot, 400, took_us, begun, text)
+            self.outbox.put(wire.RAISED, slot, 400, took_us, begun, text)
             return
         status, body, lines = outcome
         if lines or len(body) >= wire.SPILL_BYTES:
-            self._outbox.put_full(slot, status, took_us, begun, lines, body)
+            self.outbox.put_full(slot, status, took_us, begun, lines, body)
         else:
-            self._outbox.put(wire.REPLY, slot, status, took_us, begun, body)
+            self.outbox.put(wire.REPLY, slot, status, took_us, begun, body)

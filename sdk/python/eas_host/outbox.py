@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Final, List, Optional, Sequence, Tuple
 
 from eas_host import wire
 from eas_host.arena import Arena
 
-_pack, _HEADER_SIZE = wire.ANSWER.pack, wire.ANSWER.size
+_pack: Final = wire.ANSWER.pack
+_HEADER_SIZE: Final = wire.ANSWER.size
 
 
 class Outbox:
@@ -32,7 +33,7 @@ class Outbox:
         """Queue an answer without header lines."""
         head = _pack(_HEADER_SIZE + len(body), kind, slot, status, took_us, begun)
         # One append: another thread may flush between two of them.
-        self.frames.append(b"".join((head, body)))
+        self.frames.append(head + body)
 
     def put_full(  # noqa: PLR0917 - as `put`
         self, slot: int, status: int, took_us: int, begun: float, headers: bytes, body: Any

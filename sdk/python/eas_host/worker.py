@@ -34,29 +34,31 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Callable, Deque, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Final, List, NoReturn, Optional, Tuple
 
 from eas_host import wire
-from eas_host.adapters import Raised
+from eas_host.adapters import OfBody, Raised
 from eas_host.arena import map_read_only
 from eas_host.outbox import Outbox
 from eas_host.role import Hold, Role
 from eas_sdk.request import Request
 
-_FAST = 20e-6
-_SLOW = 100e-6
-_MANY = 32
-_PATIENCE = 0.001  # seconds between two looks of the watch
-_LOOKS = 50  # without anything new to see, before it sleeps
-_LONGEST_MESSAGE = 16 * 1024
-_SOFTWARE = 70  # sysexits.h
-LONGEST_CALL = 4000.0  # seconds that fit into the field of microseconds
-_CANCELLED = wire.CANCELLED
-_now = time.monotonic
+_FAST: Final = 20e-6
+_SLOW: Final = 100e-6
+_MANY: Final = 32
+_PATIENCE: Final = 0.001  # seconds between two looks of the watch
+_LOOKS: Final = 50  # without anything new to see, before it sleeps
+_LONGEST_MESSAGE: Final = 16 * 1024
+_SOFTWARE: Final = 70  # sysexits.h
+LONGEST_CALL: Final = 4000.0  # seconds that fit into the field of microseconds
+_CANCELLED: Final = wire.CANCELLED
+_now: Final = time.monotonic
 
 #: What an adapter gives: status, body, header lines (each ending in CRLF).
 Answer = Tuple[int, Any, bytes]
 Handle = Callable[[Request], Answer]
+Caller = Callable[[Tuple[Any, ...], bytes], float]
+"""Answers one frame of the link; how long the processor took, in seconds."""
 
 
 class Stopped(Exception):
@@ -64,23 +66,35 @@ class Stopped(Exception):
 
 
 class Server:
-    """The worker threads of one host."""
+    """The worker threads of one host.
+
+    For those that call a processor in a way of their own (``serve``):
+
+    Attributes:
+        board: as in ``wire``.
+        bodies: the arena of requests, read-only; empty without one.
+        outbox: where answers go.
+        prefix: first part of made request ids.
+        since: when the last call began; to be set just before each.
+    """
 
     def __init__(self, handle: Handle, channel: Dict[str, Any], threads: int) -> None:
         self._handle = handle
+        self._of_body = handle.call if isinstance(handle, OfBody) else None
         self._link = socket.socket(fileno=channel["link"])
         self._link.setblocking(True)
-        self._prefix = str(channel["request_prefix"])
-        self._board = memoryview(mmap.mmap(channel["board"]["fd"], wire.BOARD_BYTES))
+        self.prefix = str(channel["request_prefix"])
+        self._marks = mmap.mmap(channel["board"]["fd"], wire.BOARD_BYTES)  # quicker than a view of it
+        self.board = memoryview(self._marks)
         arena = channel["requests"]
-        self._bodies = map_read_only(arena["fd"], arena["size"]) if arena else memoryview(b"")
-        self._outbox = Outbox(self._link, channel)
+        self.bodies = map_read_only(arena["fd"], arena["size"]) if arena else memoryview(b"")
+        self.outbox = Outbox(self._link, channel)
         self._todo: Deque[wire.Frame] = collections.deque()
         self._inbox = wire.Inbox(wire.REQUEST)
         self._role = Role()
         self._idle: List[None] = []  # an element for each thread that waits to be the reader
         self._usual = 1.0  # seconds that a call takes lately
-        self.since = 0.0  # when the last call began
+        self.since = 0.0
         self._bell = threading.Semaphore(0)
         self._watching = False
         self._stopping = False
@@ -90,7 +104,7 @@ class Server:
         self._watch = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
 
     def __repr__(self) -> str:
-        return f"<Server {len(self._threads)} threads, {len(self._todo)} to do, {self._outbox!r}>"
+        return f"<Server {len(self._threads)} threads, {len(self._todo)} to do, {self.outbox!r}>"
 
     def start(self) -> None:
         """Begin to take requests."""
@@ -104,6 +118,13 @@ class Server:
         with contextlib.suppress(OSError):  # the engine closed it first
             self._link.shutdown(socket.SHUT_RD)
 
+    def give_up(self) -> None:
+        """Take nothing new, and drop what isn't begun: the process is about to end."""
+        self.stop()
+        self._todo.clear()
+        with contextlib.suppress(OSError):  # the engine is gone
+            self.outbox.flush()
+
     def join(self, timeout: Optional[float] = None) -> None:
         """Wait for the calls that are running."""
         for thread in self._threads:
@@ -112,7 +133,7 @@ class Server:
     # -- one thread
 
     def _work(self) -> None:
-        take, call, outbox = self._todo.popleft, self._caller(), self._outbox
+        take, call, outbox = self._todo.popleft, self._caller(), self.outbox
         hold: Optional[Hold] = None  # the role of reader, while this thread keeps it
         try:
             while True:
@@ -145,7 +166,7 @@ class Server:
         Raises:
             Stopped: nothing will come any more.
         """
-        self._outbox.flush()
+        self.outbox.flush()
         if hold is None or not self._role.regain(hold):
             hold = self._become_reader()
             if hold is None:
@@ -157,7 +178,7 @@ class Server:
             raise Stopped
         for frame in self._inbox.feed(count):
             if frame[0][1] == wire.RELEASE:
-                self._outbox.release(wire.EXTENT.unpack(frame[1])[0])
+                self.outbox.release(wire.EXTENT.unpack(frame[1])[0])
             else:
                 self._todo.append(frame)
         if self._usual >= _FAST:
@@ -173,11 +194,11 @@ class Server:
         self._idle.append(None)
         hold = self._role.acquire()
         self._idle.pop()
-        self._outbox.flush()  # also what others held back, counting on this thread
+        self.outbox.flush()  # also what others held back, counting on this thread
         if self._todo:
             self._role.release()
             return None
-        self._outbox.flush()
+        self.outbox.flush()
         return hold
 
     def _let_go(self, hold: Optional[Hold]) -> None:
@@ -198,7 +219,7 @@ class Server:
                 self._bell.acquire()
                 self._look_around()
                 self._watching = False
-                if self._role.lent or self._todo or self._outbox.frames:  # since the last look
+                if self._role.lent or self._todo or self.outbox.frames:  # since the last look
                     self._call_watch()
         except OSError:
             return  # the engine is gone
@@ -210,69 +231,74 @@ class Server:
             time.sleep(_PATIENCE)
             if _now() - self.since > _PATIENCE / 2:
                 self._role.revoke()
-                self._outbox.flush()
+                self.outbox.flush()
             quiet = quiet + 1 if self.since == seen else 0
             seen = self.since
 
-    def _caller(self) -> Callable[[Tuple[Any, ...], bytes], float]:
-        """What runs the processor once, made for one thread."""
-        return self._call
+    # -- one call
 
-    def _call(self, fields: Tuple[Any, ...], payload: bytes) -> float:
+    def _caller(self) -> Caller:
+        """What runs the processor once, made for one thread."""
+        make = getattr(self._handle, "caller", None)
+        return self.call if make is None else make(self)
+
+    def call(self, fields: Tuple[Any, ...], payload: bytes) -> float:
         """Run the processor once; how long it took, in seconds."""
-        _, kind, slot, head_size, number, deadline = fields
-        board = self._board
+        kind: int = fields[1]
+        slot: int = fields[2]
         mark = slot + slot
-        board[mark] = 1
-        if board[mark + 1]:
-            self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
-            return 0.0
-        if kind == wire.CALL:
-            request = Request(
-                payload[:head_size],
-                payload[head_size:],
-                deadline,
-                self._prefix,
-                number,
-                board,
-                _CANCELLED + slot,
-            )
+        marks = self._marks
+        marks[mark] = 1
+        if marks[mark + 1]:
+            return self.skip(slot)
+        handle: Callable[[Any], Answer]
+        given: Any
+        if kind == wire.CALL and self._of_body is not None:
+            handle, given = self._of_body, payload[fields[3] :]
         else:
-            offset, size = wire.EXTENT.unpack_from(payload)
-            body = self._bodies[offset : offset + size]
-            request = Request(
-                payload[wire.EXTENT.size :], body, deadline, self._prefix, number, board, _CANCELLED + slot
-            )
+            handle, given = self._handle, self._request(fields, payload)
         begun = self.since = _now()
         try:
-            status, answer, headers = self._handle(request)
+            status, answer, headers = handle(given)
             if answer.__class__ is not bytes:
                 answer = memoryview(answer).cast("B")
-            kind = wire.REPLY
         except (SystemExit, KeyboardInterrupt) as leaving:
-            self._outbox.flush()
+            self.outbox.flush()
             leave(leaving)
         except BaseException as error:  # noqa: BLE001 - whatever else a processor raises is its answer
-            kind, status, headers = wire.RAISED, 400, b""
-            answer = describe(error, request.request_id)
+            took = _now() - begun
+            self.raised(fields, payload, took, begun, error)
+            return took
         took = _now() - begun
-        took_us = microseconds(took)
         if headers or len(answer) >= wire.SPILL_BYTES:
-            self._outbox.put_full(slot, status, took_us, begun, headers, answer)
+            self.outbox.put_full(slot, status, microseconds(took), begun, headers, answer)
         else:
-            self._outbox.put(kind, slot, status, took_us, begun, answer)
+            self.outbox.put(wire.REPLY, slot, status, microseconds(took), begun, answer)
         return took
 
-    def raised(
-        self, fields: Tuple[Any, ...], payload: bytes, took: float, begun: float, error: Exception
-    ) -> None:
-        """Queue the failure of a request that no ``Request`` was made of: its frame, and what was raised."""
+    def _request(self, fields: Tuple[Any, ...], payload: bytes) -> Request:
+        """What a frame says."""
         _, kind, slot, head_size, number, deadline = fields
-        start = wire.EXTENT.size if kind == wire.CALL_AT else 0
-        head = payload[start : start + head_size]
-        request = Request(head, b"", deadline, self._prefix, number, self._board, _CANCELLED + slot)
-        text = describe(error, request.request_id)
-        self._outbox.put(wire.RAISED, slot, 400, microseconds(took), begun, text)
+        head: bytes
+        body: Any
+        if kind == wire.CALL:
+            head, body = payload[:head_size], payload[head_size:]
+        else:
+            offset, size = wire.EXTENT.unpack_from(payload)
+            head, body = payload[wire.EXTENT.size :], self.bodies[offset : offset + size]
+        return Request(head, body, deadline, self.prefix, number, self.board, _CANCELLED + slot)
+
+    def skip(self, slot: int) -> float:
+        """The request was withdrawn before it was begun."""
+        self.outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
+        return 0.0
+
+    def raised(
+        self, fields: Tuple[Any, ...], payload: bytes, took: float, begun: float, error: BaseException
+    ) -> None:
+        """Queue the failure of a request: its frame, and what was raised."""
+        text = describe(error, self._request(fields, payload).request_id)
+        self.outbox.put(wire.RAISED, fields[2], 400, microseconds(took), begun, text)
 
 
 def microseconds(took: float) -> int:
@@ -313,7 +339,8 @@ def leave(leaving: BaseException) -> NoReturn:
 def serve(handle: Handle, channel: Dict[str, Any], threads: int) -> Server:
     """Start `threads` worker threads that answer the channel's requests with `handle`.
 
-    A handle that needs no ``Request`` may have a ``server(channel, threads)`` of its own (``cpp_server``).
+    A handle that needs no ``Request`` may have a ``caller(server)`` of its own, which makes, for one thread,
+    what answers one frame (``Caller``; ``cpp_server``); one that batches has a ``server(channel, threads)``.
     """
     make = getattr(handle, "server", None)
     server: Server = Server(handle, channel, threads) if make is None else make(channel, threads)

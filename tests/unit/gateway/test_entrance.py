@@ -238,6 +238,29 @@ def test_what_cannot_be_answered_at_once_becomes_a_connection(run: Any, first: b
     run(test)
 
 
+def test_in_a_crowd_who_has_sent_nothing_is_nobody_yet(run: Any) -> None:
+    async def test(service: Service) -> None:
+        await service.fill()
+        await service.look(CROWD)
+        deferring = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT)
+        assert service.listener.getsockopt(*deferring)
+        service.listener.setsockopt(*deferring, 60)  # seconds, however slow this machine is
+        silent = service.ask(b"")  # connected first
+
+        assert (await whole(service.ask())).startswith(b"HTTP/1.1 450 ")
+        assert len(service.front.connections) + len(service.entrance._welcomes) == PLACES
+        silent.send(REQUEST)
+        assert (await whole(silent)).startswith(b"HTTP/1.1 450 ")
+        assert len(service.front.connections) == PLACES
+
+        await service.look(0)
+        assert not service.listener.getsockopt(*deferring)
+        service.ask(b"")
+        await until(lambda: len(service.front.connections) > PLACES)
+
+    run(test)
+
+
 def test_more_than_one_request_is_left_to_a_connection(run: Any) -> None:
     async def test(service: Service) -> None:
         await service.fill()

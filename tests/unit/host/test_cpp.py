@@ -149,8 +149,8 @@ def test_a_large_body_is_not_copied(start: Start) -> None:
     end.hand(b"address" + bytes(wire.SPILL_BYTES))
     (answer,) = end.take()
     seen = int(answer.body, 16)
-    mapped = address_of(end.server._bodies)
-    assert mapped <= seen < mapped + len(end.server._bodies)
+    mapped = address_of(end.server.bodies)
+    assert mapped <= seen < mapped + len(end.server.bodies)
 
 
 def test_five_threads_are_inside_at_once(start: Start) -> None:

@@ -20,6 +20,30 @@ def test_a_client_that_leaves_before_the_processor_begins_is_never_seen_by_it(pa
     parts.check_empty()
 
 
+def test_who_comes_alone_goes_at_once_unless_others_came_behind_the_last_one(parts: Parts) -> None:
+    host = parts.host(threads=4)
+
+    def served(count: int) -> None:
+        parts.loop.turn()
+        assert len(host.read()) == count
+        while host.serve():
+            parts.loop.turn()
+
+    ask(parts)
+    assert len(host.read()) == 1  # before the loop has turned
+    served(1)
+    ask(parts)
+    ask(parts)
+    assert len(host.read()) == 1
+    served(2)
+    ask(parts)
+    assert host.read() == []  # one more may be about to come
+    served(1)
+    ask(parts)
+    assert len(host.read()) == 1  # none did
+    served(1)
+
+
 def test_nobody_waits_behind_a_slow_host_while_another_has_a_free_thread(parts: Parts) -> None:
     slow = parts.host(threads=1)
     learn_that_it_is_fast(parts)

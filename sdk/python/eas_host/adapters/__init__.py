@@ -16,6 +16,21 @@ Handle = Callable[[Request], Tuple[int, Any, bytes]]
 It lets the processor's exceptions through."""
 
 
+class OfBody:
+    """A handle of processors that never see the request, only its body: no ``Request`` need be made.
+
+    ``call`` gets real ``bytes``.
+    """
+
+    def __init__(self, call: Callable[[bytes], Tuple[int, Any, bytes]]) -> None:
+        self.call = call
+
+    def __call__(self, request: Request) -> Tuple[int, Any, bytes]:
+        """Any request, also one of warm-up."""
+        body = request.body
+        return self.call(body if type(body) is bytes else bytes(body))
+
+
 class Raised(Exception):
     """What code in another language threw: the message for the client, and its own trace for the log."""
 

@@ -93,7 +93,7 @@ class Cpp:
             return self._versioned.call()
         if self._used == "process":
             process = cpp_plain.Process(self._library, self._plain)
-            return Call(process.invoke, process.done, process.caller)
+            return Call(process.invoke, process.done, process.fast)
         if self._used == "async_process":
             return Call(cpp_plain.Async(self._library, self._plain).invoke, _nothing)
         return Call(cpp_plain.Batch(self._library, self._plain).invoke, _nothing)

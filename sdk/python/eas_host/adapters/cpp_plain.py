@@ -17,10 +17,10 @@ from time import monotonic as now
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from eas_host.adapters.cpp_memory import BYTES, INT_MAX, LARGE, MEMORY, address_of, free, free_large
-from eas_host.adapters.cpp_server import Caller, CallServer
+from eas_host.adapters.cpp_server import Frames
 from eas_host.load import Failed
 from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
-from eas_host.worker import LONGEST_CALL
+from eas_host.worker import LONGEST_CALL, Caller
 from eas_sdk._batches import Outcome, Ran
 from eas_sdk.request import Request
 
@@ -98,12 +98,12 @@ class Process:
         pointers[1] = 0
         length[0] = 0
 
-    def caller(self, server: CallServer) -> Caller:
+    def fast(self, frames: Frames) -> Caller:
         """See ``Call``."""
         cells = _new_cells()
         pointers, length, given, to_output, to_length, output = cells
-        function, model, general, memory = self._function, self._model, server.general, MEMORY
-        board, frames = server.board, server.outbox.frames
+        function, model, general, memory = self._function, self._model, frames.call, MEMORY
+        server, board, answers = frames.server, frames.board, frames.outbox.frames
 
         def call(fields: Tuple[Any, ...], payload: bytes) -> float:
             _, kind, slot, head_size, _, _ = fields
@@ -120,13 +120,13 @@ class Process:
             at, size = pointers[1], length[0]
             if code == 200 and at and 0 <= size < SPILL_BYTES and took < LONGEST_CALL:
                 head = pack(HEADER_SIZE + size, REPLY, slot, 200, int(took * 1e6), begun)
-                frames.append(head + memory[at : at + size])
+                answers.append(head + memory[at : at + size])
                 free(output)
                 pointers[1] = 0
                 length[0] = 0
             else:
                 status, content, lines, _ = self._answer(code, cells)
-                server.settle(slot, took, begun, (status, content, lines, None))
+                frames.settle(slot, took, begun, (status, content, lines, None))
                 self._clear(cells)
             return took
 

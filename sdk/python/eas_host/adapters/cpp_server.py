@@ -7,11 +7,11 @@ is copied once, into the frame (or, when it is large, into the arena of answers)
 from __future__ import annotations
 
 from time import monotonic as _now
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 from eas_host import wire
 from eas_host.adapters.cpp_memory import address_of
-from eas_host.worker import Answer, Server, microseconds
+from eas_host.worker import Answer, Caller, Server, microseconds
 from eas_sdk.request import Request
 
 Invoke = Callable[[int, int, int, int, float, int, int, int], Tuple[int, Any, bytes, Any]]
@@ -25,27 +25,22 @@ None: nothing is left behind."""
 Done = Callable[[Any], None]
 """Takes back what a call left behind; the answer isn't looked at any more."""
 
-Caller = Callable[[Tuple[Any, ...], bytes], float]
-"""Answers one frame of the link; how long the library took, in seconds."""
-
 
 class Call:
     """What worker threads call for a processor in a library. The object lives as long as the host.
 
-    ``caller`` makes, for one thread, the fast way of what nearly every request is: small, and answered with
-    200. It does in one function, whose names are all its own, what ``CallServer._call`` and ``invoke`` do in
+    ``fast`` makes, for one thread, the fast way of what nearly every request is: small, and answered with
+    200. It does in one function, whose names are all its own, what ``Frames.call`` and ``invoke`` do in
     three; without one (None) these are used.
     """
 
-    def __init__(
-        self, invoke: Invoke, done: Done, caller: Optional[Callable[[CallServer], Caller]] = None
-    ) -> None:
+    def __init__(self, invoke: Invoke, done: Done, fast: Optional[Callable[[Frames], Caller]] = None) -> None:
         self.invoke = invoke
         self.done = done
-        self.caller = caller
+        self.fast = fast
 
     def __call__(self, request: Request) -> Answer:
-        """Any request, also one that wasn't received by a ``CallServer`` (warm-up)."""
+        """Any request, also one that wasn't received as a frame (warm-up)."""
         head, prefix, number, flags, slot = request.received()
         origin = prefix.encode("ascii", "replace") + b"\0"
         status, answer, lines, kept = self.invoke(
@@ -63,51 +58,39 @@ class Call:
             self.done(kept)
         return status, content, lines
 
-    def server(self, channel: Dict[str, Any], threads: int) -> Server:
+    def caller(self, server: Server) -> Caller:
         """See ``worker.serve``."""
-        return CallServer(self, channel, threads)
+        frames = Frames(self, server)
+        return frames.call if self.fast is None else self.fast(frames)
 
 
-class CallServer(Server):
-    """The worker threads of a host whose processor is a library.
+class Frames:
+    """The way of frames into a library, for one thread.
 
     Attributes:
+        server: whose thread it is.
         board: as in ``wire``.
         flags_at: the address of the cancelled byte of the first slot.
         origin_at: the address of the first part of made request ids.
         outbox: where answers go.
     """
 
-    def __init__(self, call: Call, channel: Dict[str, Any], threads: int) -> None:
-        super().__init__(call, channel, threads)
-        self._library = call
-        self.board, self.outbox = self._board, self._outbox
-        self.flags_at = address_of(self._board) + wire.CANCELLED
-        self._bodies_at = address_of(self._bodies)
-        self._origin = self._prefix.encode("ascii", "replace") + b"\0"
+    def __init__(self, library: Call, server: Server) -> None:
+        self._library = library
+        self.server = server
+        self.board, self.outbox = server.board, server.outbox
+        self.flags_at = address_of(server.board) + wire.CANCELLED
+        self._bodies_at = address_of(server.bodies)
+        self._origin = server.prefix.encode("ascii", "replace") + b"\0"
         self.origin_at = address_of(self._origin)
 
-    def _caller(self) -> Caller:
-        """See ``Server``."""
-        make = self._library.caller
-        return self._call if make is None else make(self)
-
-    def skip(self, slot: int) -> float:
-        """The request was withdrawn before it was begun."""
-        self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
-        return 0.0
-
-    def general(self, fields: Tuple[Any, ...], payload: bytes) -> float:
-        """Any frame."""
-        return self._call(fields, payload)
-
-    def _call(self, fields: Tuple[Any, ...], payload: bytes) -> float:
-        """Run the library once; how long it took, in seconds."""
+    def call(self, fields: Tuple[Any, ...], payload: bytes) -> float:
+        """Any frame: run the library once; how long it took, in seconds."""
         _, kind, slot, head_size, number, deadline = fields
         mark = slot + slot
-        self._board[mark] = 1
-        if self._board[mark + 1]:
-            return self.skip(slot)
+        self.board[mark] = 1
+        if self.board[mark + 1]:
+            return self.server.skip(slot)
         head = address_of(payload)
         if kind == wire.CALL:
             body, size = head + head_size, len(payload) - head_size
@@ -115,13 +98,13 @@ class CallServer(Server):
             offset, size = wire.EXTENT.unpack_from(payload)
             body = self._bodies_at + offset
             head += wire.EXTENT.size
-        begun = self.since = _now()
+        begun = self.server.since = _now()
         flag = self.flags_at + slot
         try:
             answer = self._library.invoke(body, size, head, head_size, deadline, flag, number, self.origin_at)
         except Exception as error:  # noqa: BLE001 - Raised, or a mistake of ours, which must not end the thread
             took = _now() - begun
-            self.raised(fields, payload, took, begun, error)
+            self.server.raised(fields, payload, took, begun, error)
             return took
         took = _now() - begun
         self.settle(slot, took, begun, answer)
@@ -131,8 +114,8 @@ class CallServer(Server):
         """Queue what ``Invoke`` returned, and let the library have back what it left behind."""
         status, content, lines, kept = answer
         if lines or len(content) >= wire.SPILL_BYTES:
-            self._outbox.put_full(slot, status, microseconds(took), begun, lines, content)
+            self.outbox.put_full(slot, status, microseconds(took), begun, lines, content)
         else:
-            self._outbox.put(wire.REPLY, slot, status, microseconds(took), begun, content)
+            self.outbox.put(wire.REPLY, slot, status, microseconds(took), begun, content)
         if kept is not None:
             self._library.done(kept)

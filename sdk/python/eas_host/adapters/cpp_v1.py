@@ -16,10 +16,10 @@ from typing import Any, Dict, Final, List, Sequence, Tuple
 
 from eas_host.adapters import Raised
 from eas_host.adapters.cpp_memory import BYTES, MEMORY, address_of
-from eas_host.adapters.cpp_server import Call, Caller, CallServer
+from eas_host.adapters.cpp_server import Call, Frames
 from eas_host.load import Failed
 from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
-from eas_host.worker import LONGEST_CALL
+from eas_host.worker import LONGEST_CALL, Caller
 from eas_sdk._batches import Outcome, Ran
 from eas_sdk.request import Request
 from eas_sdk.response import encode_headers
@@ -126,7 +126,7 @@ class Versioned:
     def call(self) -> Call:
         """The calls of ``process``, or of ``process_batch`` with one request where there is no other."""
         alone = not self._table.process
-        return Call(self._invoke, self._done, None if alone else self._caller)
+        return Call(self._invoke, self._done, None if alone else self._fast)
 
     def _invoke(self, *fields: Any) -> Tuple[int, Any, bytes, _Cells]:
         """See ``Invoke``. Errors: ``Raised``."""
@@ -143,14 +143,14 @@ class Versioned:
             raise error
         return status, content, lines, cells
 
-    def _caller(self, server: CallServer) -> Caller:
+    def _fast(self, frames: Frames) -> Caller:
         """See ``Call``."""
         cells = _Cells()
         request, response = cells.request, cells.response
         to_request, to_response = cells.to_request, cells.to_response
         process, processor, fill, read = self._process, self._processor, _FIELDS.pack_into, RESPONSE.unpack
-        board, frames, general, memory = server.board, server.outbox.frames, server.general, MEMORY
-        flags_at, origin = server.flags_at, server.origin_at
+        server, board, answers = frames.server, frames.board, frames.outbox.frames
+        general, flags_at, origin, memory = frames.call, frames.flags_at, frames.origin_at, MEMORY
 
         def call(fields: Tuple[Any, ...], payload: bytes) -> float:
             _, kind, slot, head_size, number, deadline = fields
@@ -169,14 +169,14 @@ class Versioned:
             _, status, at, size, _, count, release, _ = read(response)
             if status == 200 and at and size < SPILL_BYTES and not (count or release) and took < LONGEST_CALL:
                 answer = pack(HEADER_SIZE + size, REPLY, slot, 200, int(took * 1e6), begun)
-                frames.append(answer + memory[at : at + size])
+                answers.append(answer + memory[at : at + size])
                 response[:] = _FRESH
             else:
                 status, content, lines = self._answer(cells)
                 if status == RAISED:
                     server.raised(fields, payload, took, begun, raised(content))
                 else:
-                    server.settle(slot, took, begun, (status, content, lines, None))
+                    frames.settle(slot, took, begun, (status, content, lines, None))
                 self._clear(cells)
             return took
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Tuple, Union
 
 from eas_host.adapters import Raised
-from eas_host.adapters.java_lane import ANSWER, FAR, NATIVE, Calls, JavaServer, Lane
+from eas_host.adapters.java_lane import ANSWER, FAR, NATIVE, Calls, Lane
 from eas_host.batches import BatchServer
 from eas_host.wire import SPILL_BYTES
+from eas_host.worker import Server
 from eas_sdk._batches import Outcome, Ran
 from eas_sdk.request import Request
 
@@ -77,9 +78,5 @@ class Batch(Calls):
                 self.outlast(outcome)
         return outcomes
 
-    def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
-        return JavaBatchServer(self, channel, threads)
-
-
-class JavaBatchServer(BatchServer, JavaServer):
-    """Worker threads that batch, of a process whose JVM may end it."""
+    def _server(self, channel: Dict[str, Any], threads: int) -> Server:
+        return BatchServer(self, channel, threads)

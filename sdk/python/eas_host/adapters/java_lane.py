@@ -13,7 +13,6 @@ The server takes nothing new from then on, so what comes later isn't begun, and 
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import struct
 import threading
@@ -24,7 +23,7 @@ from eas_host import wire
 from eas_host.adapters import Raised
 from eas_host.adapters.java_vm import Machine
 from eas_host.wire import SPILL_BYTES
-from eas_host.worker import LONGEST_CALL, Server, microseconds
+from eas_host.worker import LONGEST_CALL, Caller, Server, microseconds
 from eas_sdk import response
 from eas_sdk.request import Request
 
@@ -97,11 +96,11 @@ class Calls:
     def server(self, channel: Dict[str, Any], threads: int) -> Server:
         """See ``worker.serve``."""
         server = self._server(channel, threads)
-        self._leave = server.leave
+        self._leave = server.give_up
         return server
 
-    def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
-        raise NotImplementedError  # each way of calling has threads of its own kind
+    def _server(self, channel: Dict[str, Any], threads: int) -> Server:
+        raise NotImplementedError  # single calls or batches
 
 
 class SingleCalls(Calls):
@@ -118,8 +117,8 @@ class SingleCalls(Calls):
     def _run(self, request: Request) -> Answer:
         raise NotImplementedError
 
-    def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
-        return JavaServer(self, channel, threads)
+    def _server(self, channel: Dict[str, Any], threads: int) -> Server:
+        return Server(self, channel, threads)
 
 
 class Plain(SingleCalls):
@@ -145,32 +144,23 @@ class Plain(SingleCalls):
             lane.run_with(body)
         return lane.answer(*ANSWER.unpack_from(lane.memory))
 
-    def _server(self, channel: Dict[str, Any], threads: int) -> JavaServer:
-        return PlainServer(self, channel, threads)
+    def caller(self, server: Server) -> Caller:
+        """See ``worker.serve``."""
+        return Frames(self, server).caller()
 
 
-class JavaServer(Server):
-    """Worker threads of a process whose JVM may end it."""
+class Frames:
+    """The way of frames into Java, without making a ``Request`` of them."""
 
-    def leave(self) -> None:
-        """Take nothing new, and give up what isn't begun: the process is about to end."""
-        self.stop()
-        self._todo.clear()
-        with contextlib.suppress(OSError):  # the engine is gone
-            self._outbox.flush()
-
-
-class PlainServer(JavaServer):
-    """Worker threads that hand what the link received to Java, without making a ``Request`` of it."""
-
-    def __init__(self, call: Plain, channel: Dict[str, Any], threads: int) -> None:
-        super().__init__(call, channel, threads)
+    def __init__(self, call: Plain, server: Server) -> None:
         self._plain = call
+        self._server = server
 
-    def _caller(self) -> Callable[[Tuple[Any, ...], bytes], float]:
-        """See ``Server``. What nearly every request is, small and answered with 200, is done here alone."""
-        lane, board, frames, general = self._plain.lane, self._board, self._outbox.frames, self._call
-        memory, run = lane.memory, lane.run
+    def caller(self) -> Caller:
+        """For this thread. What nearly every request is, small and answered with 200, is done here alone."""
+        server, lane = self._server, self._plain.lane
+        board, outbox, general = server.board, server.outbox, server.call
+        memory, run, frames = lane.memory, lane.run, outbox.frames
         pack, unpack, pack_frame = PLAIN.pack, ANSWER.unpack_from, wire.ANSWER.pack
         before, begin, frame_size = PLAIN.size, ANSWER.size, wire.ANSWER.size
 
@@ -182,9 +172,8 @@ class PlainServer(JavaServer):
             mark = slot + slot
             board[mark] = 1
             if board[mark + 1]:
-                self._outbox.put(wire.SKIPPED, slot, 0, 0, 0.0, b"")
-                return 0.0
-            begun = self.since = now()
+                return server.skip(slot)
+            begun = server.since = now()
             memory[: before + whole] = pack(head_size, whole - head_size) + payload
             try:
                 run()
@@ -213,14 +202,14 @@ class PlainServer(JavaServer):
         except Exception as error:  # noqa: BLE001 - Raised, or the JVM throws once more
             return self._failed(*frame, begun, error)
         took = now() - begun
-        self._outbox.put_full(frame[0][2], status, microseconds(took), begun, lines, body)
+        self._server.outbox.put_full(frame[0][2], status, microseconds(took), begun, lines, body)
         return took
 
     def _failed(self, fields: Tuple[Any, ...], payload: bytes, begun: float, error: Exception) -> float:
         """Queue a failure; the exception is being handled."""
         self._plain.outlast(error)
         took = now() - begun
-        self.raised(fields, payload, took, begun, error)
+        self._server.raised(fields, payload, took, begun, error)
         return took
 
 

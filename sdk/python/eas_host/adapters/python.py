@@ -1,7 +1,7 @@
 """Processors written in Python: native ones (``eas_sdk``) and existing ones (``allspark``).
 
-``handle`` runs for every request: it is a closure over bound methods, does the common case (``bytes``,
-success) in two comparisons and leaves everything else to ``answer``.
+``handle`` runs for every request: it is, or calls, a closure over bound methods, does the common case
+(``bytes``, success) in two comparisons and leaves everything else to ``answer``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import allspark
 import eas_sdk
 from allspark import answer as allspark_answer
 from allspark.processor import ENDPOINT, properties_of, settings_of
-from eas_host.adapters import Handle
+from eas_host.adapters import Handle, OfBody
 from eas_host.load import Failed
 from eas_sdk import _batches
 from eas_sdk import processor as native_processor
@@ -118,16 +118,15 @@ class Allspark:
         """The call of ``process``, whose ``data`` is real ``bytes`` whatever the request's body is."""
         process, answer = self._processor.process, allspark_answer.answer
 
-        def handle(request: eas_sdk.Request) -> native_response.Answer:
-            body = request.body
-            result = process(body if type(body) is bytes else bytes(body))
+        def call(body: bytes) -> native_response.Answer:
+            result = process(body)
             if type(result) is tuple and len(result) == 2:
                 content, status = result
                 if type(content) is bytes and type(status) is int and status in {200, 0}:
                     return 200, content, b""
             return answer(result)
 
-        return handle
+        return OfBody(call)
 
     def handle_batch(self) -> _batches.Call:
         """Never asked for: ``batch`` is false."""
