@@ -1,4 +1,4 @@
-"""The bare loop that computes for a millisecond itself: one request after the other, as ``processors/spin`` does."""
+"""The bare loop that computes for a millisecond itself, as ``processors/spin`` does behind an engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reference.listening import BACKLOG, announce, listen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "processors" / "spin"))
 
-import spinning  # noqa: E402 - found by the line above
+import spinning
 
 
 class Spin(Echo):

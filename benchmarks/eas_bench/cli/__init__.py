@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import typer
 
+from eas_bench.cli.baseline import baseline
+from eas_bench.cli.scenario import scenario
+
 app = typer.Typer(name="eas-bench", no_args_is_help=True, rich_markup_mode="rich")
 
 
 @app.callback()
 def _about() -> None:
     """Find out what a model server holds: open-loop load, percentiles that are right, reports to look at."""
+
+
+app.command()(scenario)
+app.command()(baseline)
 
 
 def main() -> None:

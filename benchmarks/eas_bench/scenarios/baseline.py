@@ -3,10 +3,10 @@
 A ratio counts as worse only when the noise of neither measurement can be the reason:
 
 * both are reliable: their references were steady, the machine quiet, the rounds enough;
-* the two spreads don't touch: the best round of the new one is worse than the worst of the old. Rounds of
-  one and the same distribution separate so by chance once in C(2n, n) times: 1 in 252 with five rounds each, 1 in 20
-  with three;
-* the medians are apart by more than ``MARGIN``: rounds that follow each other are closer together than days are.
+* the two spreads don't touch: the best round of the new one is worse than the worst of the old. Rounds of one
+  and the same distribution separate so by chance once in C(2n, n) times: 1 in 252 with five rounds each, 1 in
+  20 with three;
+* the medians are apart by more than ``MARGIN``: rounds of one hour are closer together than hours are.
 
 Figures with a unit depend on the machine and aren't compared; their bars judge them.
 """
@@ -35,11 +35,11 @@ class Change:
     after: Figure | None
 
     @property
-    def by(self) -> float | None:
-        """How much better it is now, as a share: -0.1 is a tenth worse. None: it can't be said."""
+    def factor(self) -> float | None:
+        """How many times as good it is now. None: it can't be said."""
         if self.before is None or self.after is None:
             return None
-        return gain(self.before, self.after)
+        return factor(self.before, self.after)
 
 
 def changes(before: Iterable[Figure], after: Iterable[Figure]) -> list[Change]:
@@ -53,12 +53,12 @@ def changes(before: Iterable[Figure], after: Iterable[Figure]) -> list[Change]:
     return told
 
 
-def gain(before: Figure, after: Figure) -> float:
-    """Of the medians, as a share of the worse direction's own: above 0 is better, whatever the sense."""
+def factor(before: Figure, after: Figure) -> float:
+    """How many times as good the median has become: below 1 is worse, whatever the sense."""
     small, large = (before.value, after.value) if _more_is_better(after) else (after.value, before.value)
-    if small <= 0:
-        return 0.0 if large <= 0 else float("inf")
-    return large / small - 1.0 if large >= small else -(small / large - 1.0) if large > 0 else float("-inf")
+    if small == large:
+        return 1.0
+    return large / small if small > 0 else float("inf")
 
 
 def _state(before: Figure | None, after: Figure | None) -> State:
@@ -68,16 +68,17 @@ def _state(before: Figure | None, after: Figure | None) -> State:
         return "gone"
     if not (before.reliable and after.reliable):
         return "unreliable"
-    if _apart(before.samples, after.samples, better=_more_is_better(after)) and gain(before, after) > MARGIN:
+    more, times = _more_is_better(after), factor(before, after)
+    if times > 1 + MARGIN and _apart(before.samples, after.samples, more=more):
         return "better"
-    if _apart(after.samples, before.samples, better=_more_is_better(after)) and gain(after, before) > MARGIN:
+    if times < 1 / (1 + MARGIN) and _apart(after.samples, before.samples, more=more):
         return "worse"
     return "same"
 
 
-def _apart(low: Sequence[float], high: Sequence[float], *, better: bool) -> bool:
+def _apart(low: Sequence[float], high: Sequence[float], *, more: bool) -> bool:
     """Is every sample of ``high`` better than every one of ``low``?"""
-    return max(low) < min(high) if better else min(low) > max(high)
+    return max(low) < min(high) if more else min(low) > max(high)
 
 
 def _more_is_better(figure: Figure) -> bool:

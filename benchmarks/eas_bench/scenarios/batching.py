@@ -1,8 +1,8 @@
 """What batching is worth: a small network behind the engine, behind mosec, and behind nothing at all.
 
 Figures: ``over-mosec``, requests a second over those of mosec with the same network and the same settings;
-``over-alone``, over the rows a second of the network in a loop without a server, and ``net-of-wire``, the same
-once the cost of the bytes' own way is taken off (``figures.net_of_wire``).
+``over-alone``, over the rows a second of the network in a loop without a server, and ``net-of-wire``, the
+same once the cost of the bytes' own way is taken off (``figures.net_of_wire``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From nothing to the first answer; and what an engine holds that has nothing to do.
 
 Figures: ``start``, seconds from exec to the first 200, each time with a state directory that isn't there yet;
-``idle``, resident megabytes (10^6 bytes) of the engine process, its hosts apart, after one request and a rest.
+``idle``, resident megabytes (10^6 bytes) of the engine process, its hosts apart, after a request and a rest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """An instance dies every so often, under load; first without trying again what was begun, then with.
 
-Figures: ``wrong``, what happened that must not: an answer that is wrong, missing or undocumented, an engine that
-grows; ``lost-a-kill``, requests that were answered with the death of their instance, a kill; ``kills``, how many
-there were; ``lost-with-retry``, requests with another answer than 200 where what was begun is tried again.
+Figures: ``wrong``, what happened that must not: an answer that is wrong, missing or undocumented, an engine
+that grows; ``lost-a-kill``, requests that were answered with the death of their instance, a kill; ``kills``,
+how many there were; ``lost-with-retry``, requests with another answer than 200 where what was begun is tried
+again.
 """
 
 from __future__ import annotations

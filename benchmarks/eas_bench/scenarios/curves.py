@@ -1,7 +1,8 @@
 """Processor time a request, engine and hosts together, over what the engine has to bear.
 
-Figures: ``body``, ``instances``, ``idle``, ``queue``: the exponent with which it grows with the size of the body,
-the number of instances, of idle connections, of requests in the queue (``growth``). 1 or less: at most linearly.
+Figures: ``body``, ``instances``, ``idle``, ``queue``: the exponent with which it grows with the size of the
+body, the number of instances, of idle connections, of requests in the queue (``growth``). 1 or less: at most
+linearly.
 """
 
 from __future__ import annotations
@@ -122,7 +123,9 @@ def _idle(scenario: Curves, setting: Setting, result: Result, curve: Curve) -> N
     most = room()
     counts = [count for count in scenario.idle_connections if count <= most]
     if len(counts) < len(scenario.idle_connections):
-        curve.doubts.append(f"no more than {most:,} files may be open here (ulimit -Hn): the rest is left out")
+        curve.doubts.append(
+            f"no more than {most:,} files may be open here (ulimit -Hn): the rest is left out"
+        )
     with _engine(scenario, setting, result) as engine:
         setting.clients.run_wrk(engine.target, SMALL, CONNECTIONS, WARM)
         for _ in range(setting.rounds):
@@ -144,7 +147,7 @@ def _queue(scenario: Curves, setting: Setting, result: Result, curve: Curve) -> 
 
 
 def _cost_within(setting: Setting, engine: Engine, connections: int, result: Result) -> float:
-    """In a window while the load goes on: at its end a long queue holds what was paid for and isn't answered."""
+    """In a window of the load: at its end a long queue holds what was paid for and isn't answered."""
     runs: list[WrkRun] = []
     seconds = setting.seconds + 2 * _FILLING + 0.5
 
@@ -176,7 +179,9 @@ def _cost(run: WrkRun, result: Result) -> float:
 
 def answers(metrics: str) -> float:
     """All that an engine has given. Pure."""
-    return sum(float(value) for value in re.findall(r"^eas_requests_total\{.*\} (\S+)$", metrics, re.MULTILINE))
+    return sum(
+        float(value) for value in re.findall(r"^eas_requests_total\{.*\} (\S+)$", metrics, re.MULTILINE)
+    )
 
 
 def ready(metrics: str) -> int:
@@ -207,5 +212,3 @@ def _engine(scenario: Curves, setting: Setting, result: Result, instance: int = 
 
 def _side(engine: Engine) -> Side:
     return Side("engine", engine.target, engine.pid)
-
-

@@ -257,6 +257,7 @@ class Loops(_Scenario):
     """The bare loop several times in threads of one process."""
 
     kind: Literal["loops"]
+    processor: str = ""
     loops: Annotated[list[Positive], Field(min_length=2)]
 
     @property
@@ -304,6 +305,8 @@ def every() -> dict[str, Scenario]:
     for name, scenario in told.items():
         for asked in scenario.bars:
             if asked.key in owners:
-                raise NoScenario(f"{name} and {owners[asked.key]} both have a figure with the key {asked.key}")
+                raise NoScenario(
+                    f"{name} and {owners[asked.key]} both have a figure with the key {asked.key}"
+                )
             owners[asked.key] = name
     return told

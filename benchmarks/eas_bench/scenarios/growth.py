@@ -7,8 +7,8 @@ A curve is called
 * ``gentler`` or ``steeper`` than that otherwise, as its exponent says.
 
 The exponent is what a bar is held against: when x grows k-fold the cost grows at most k ** exponent-fold,
-whichever two points are compared that lie a factor of ``APART`` or more apart. It is at most 1 for whatever is
-flat or linear, however large the fixed part, and noise moves it little.
+whichever two points are compared that lie a factor of ``APART`` or more apart. It is at most 1 for whatever
+is flat or linear, however large the fixed part, and noise moves it little.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The bare loop several times in threads of one process: why ``rpc.io_threads`` is as it is.
 
-Figure: ``two-over-one``, requests a second of the second number of loops over those of the first, on one core.
+Figure: ``two-over-one``, requests a second of the second number of loops over the first's, on one core.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def measure(load: OpenLoop, setting: Setting, rate: float, targets: tuple[Target
     engines = [engine for _, engine in runs]
     errors = sum(run.errors for run in engines)
     faults = [f"{errors} requests of the engine failed in the open loop"] if errors else []
-    doubts = sorted({reason.split(":")[0] for run in engines for reason in run.generator.invalid})
+    doubts = [reason for run in engines for reason in run.generator.invalid][:1]
     for percent in (50, 99):
         samples = [latency(run, percent) for run in engines]
         result.figures[f"open-p{percent}"] = Measured(samples=samples, faults=faults, doubts=doubts)

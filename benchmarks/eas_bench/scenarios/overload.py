@@ -1,7 +1,8 @@
 """More clients than there is room for, at once back after each refusal, against as many as fit.
 
 Figures: ``successes``, answers with 200 a second of the flood over those of the calm; ``success-p99`` and
-``refusal-p99``, of the flood, in ms; ``broken``, connections that were reset, refused or cut, in the worst round.
+``refusal-p99``, of the flood, in ms; ``broken``, connections that were reset, refused or cut, in the worst
+round.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def measure(scenario: Overload, setting: Setting) -> Result:
         def run(connections: int) -> ClosedRun:
             done = setting.clients.run_closed(target, SMALL, connections, warm=WARM, seconds=setting.seconds)
             setting.tell(
-                f"{connections} connections: {done.success_rate:,.0f} successes/s, p99 {done.p99(200):.1f} ms; "
-                f"refusals p99 {done.p99(REFUSED):.1f} ms"
+                f"{connections} connections: {done.success_rate:,.0f} successes/s, "
+                f"p99 {done.p99(200):.1f} ms; refusals p99 {done.p99(REFUSED):.1f} ms"
             )
             return done
 

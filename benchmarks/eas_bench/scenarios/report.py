@@ -58,8 +58,8 @@ def show(console: Console, results: Results) -> None:
     for figure in results.figures:
         for fault in figure.faults:
             console.print(f"{figure.key}: {fault}", markup=False)
-        for doubt in figure.doubts:
-            console.print(f"{figure.key}: unreliable, {doubt}", markup=False)
+    for doubt, keys in _doubts(results.figures).items():
+        console.print(f"unreliable, {doubt}: {', '.join(keys)}", markup=False)
     for name, ran in results.scenarios.items():
         for fault in ran.faults:
             console.print(f"{name}: {fault}", markup=False)
@@ -71,14 +71,23 @@ def show_changes(console: Console, changes: Sequence[Change]) -> None:
     """One line a ratio."""
     _fit(console)
     table = Table(box=None, pad_edge=False)
-    for title in ("", "", "before", "now", "better by", ""):
+    for title in ("", "", "before", "now", "times as good", ""):
         table.add_column(title, overflow="fold")
     for change in changes:
         sides = [measured(figure) if figure else "" for figure in (change.before, change.after)]
-        by = "" if change.by is None else f"{change.by:+.1%}"
+        times = "" if change.factor is None else f"{change.factor:.3f}"
         colour = _COLOURS.get(change.state, "default")
-        table.add_row(change.key, change.words, *sides, by, f"[{colour}]{change.state}[/]")
+        table.add_row(change.key, change.words, *sides, times, f"[{colour}]{change.state}[/]")
     console.print(table)
+
+
+def _doubts(figures: Iterable[Figure]) -> dict[str, list[str]]:
+    """Which figures share each."""
+    told: dict[str, list[str]] = {}
+    for figure in figures:
+        for doubt in figure.doubts:
+            told.setdefault(doubt, []).append(figure.key)
+    return told
 
 
 def _fit(console: Console) -> None:
@@ -100,11 +109,19 @@ def update(page: str, results: Results, plots: Iterable[str] = ()) -> str:
 
 def markdown(results: Results, plots: Iterable[str] = ()) -> str:
     """The figures as they stand in the documentation; ``plots``: where pictures lie, seen from the page."""
-    parts = [_where(results), _figures(results.figures), *(f"![the same as a picture]({plot})" for plot in plots)]
+    parts = [
+        _where(results),
+        _figures(results.figures),
+        *(f"![the same as a picture]({plot})" for plot in plots),
+    ]
     pairs = _pairs(results)
     parts += [_table(("medians", "", "1/s", "p50, ms", "p99, ms", "CPU, us"), pairs)] if pairs else []
     opened = _open(results)
-    parts += [_table(("at a fixed rate, medians", "", "1/s", "p50, ms", "p99, ms", "p99.9, ms"), opened)] if opened else []
+    parts += (
+        [_table(("at a fixed rate, medians", "", "1/s", "p50, ms", "p99, ms", "p99.9, ms"), opened)]
+        if opened
+        else []
+    )
     curves = _curves(results)
     parts += [_table(("us of CPU a request, over", "", "shape", "exponent"), curves)] if curves else []
     if "loops" in results.scenarios:
@@ -154,7 +171,9 @@ def _open(results: Results) -> list[Sequence[str]]:
     for name, ran in results.scenarios.items():
         opened = ran.raw.get("open", {})
         for side in ("reference", "engine") if opened else ():
-            figures = [median([one[kind] for one in opened[side]]) for kind in ("p50_ms", "p99_ms", "p99.9_ms")]
+            figures = [
+                median([one[kind] for one in opened[side]]) for kind in ("p50_ms", "p99_ms", "p99.9_ms")
+            ]
             rows.append((name, side, number(opened["rate"]), *(number(figure) for figure in figures)))
     return rows
 
@@ -198,7 +217,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def panels(results: Results) -> list[Bars | Lines]:
     """What is worth a picture: the ratios to the bare loop, and how the cost grows."""
     ratios = [
-        figure for figure in results.figures if not figure.unit and figure.limit and figure.sense == "at least"
+        figure
+        for figure in results.figures
+        if not figure.unit and figure.limit and figure.sense == "at least"
     ]
     bars = [
         Bar(f"{figure.key} ({number(figure.limit or 0)})", figure.value, figure.low, figure.high, figure.met)
@@ -227,7 +248,8 @@ def panels(results: Results) -> list[Bars | Lines]:
 
 def _line(label: str, curve: Mapping[str, Any]) -> Line:
     points = [
-        Point(point["x"], median(point["us"]), min(point["us"]), max(point["us"])) for point in curve["points"]
+        Point(point["x"], median(point["us"]), min(point["us"]), max(point["us"]))
+        for point in curve["points"]
     ]
     fit = [(point.x, curve["fixed_us"] + curve["each_us"] * point.x) for point in points]
     return Line(label, points, fit)

@@ -153,7 +153,9 @@ def place(folder: Path, day: dt.date) -> Path:
 
 def newest(folder: Path, other_than: Path | None = None) -> Path:
     """The kept result that was taken last. Errors: NoResults: there is none."""
-    kept = [path for path in folder.glob("*.json") if other_than is None or path.resolve() != other_than.resolve()]
+    kept = [
+        path for path in folder.glob("*.json") if other_than is None or path.resolve() != other_than.resolve()
+    ]
     if not kept:
         raise NoResults(f"{folder} holds no result to compare with: `eas-bench scenario` keeps one there")
     return max(kept, key=lambda path: read(path).taken)

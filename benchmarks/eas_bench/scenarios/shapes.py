@@ -1,7 +1,8 @@
 """Bodies of all sizes and shapes at once, in batches, and every answer checked.
 
-Figures: ``wrong``, answers that weren't what the body's own sums say; ``failed``, requests with another end than
-a good answer; both in all rounds together. ``rate``: good answers a second; ``p99``: of all answers, in ms.
+Figures: ``wrong``, answers that weren't what the body's own sums say; ``failed``, requests with another end
+than a good answer; both in all rounds together. ``rate``: good answers a second; ``p99``: of all answers, in
+ms.
 """
 
 from __future__ import annotations
@@ -98,4 +99,5 @@ def figures(runs: list[record.Run], faults: list[str]) -> dict[str, Measured]:
 
 
 def _told(run: record.Run) -> str:
-    return f"{run.good / run.seconds:,.0f} good answers/s, {run.errors} others, p99 {opened.latency(run, 99):.1f} ms"
+    p99 = opened.latency(run, 99)
+    return f"{run.good / run.seconds:,.0f} good answers/s, {run.errors} others, p99 {p99:.1f} ms"

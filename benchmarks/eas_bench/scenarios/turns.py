@@ -2,9 +2,9 @@
 
 Figures, for each number of connections: ``rate-N`` and ``p50-N``, the engine's requests a second and median
 latency over the reference's, ``cpu-N``, its processor time a request over the reference's (engine and hosts
-together); ``alone-N``, its requests a second where there is nobody beside it. ``probe-p99``: of what was asked
-of the admin plane meanwhile, in ms. ``open-p50``, ``open-p99``: the engine's latency in ms when requests come at
-a fixed rate.
+together); ``alone-N``, its requests a second where there is nobody beside it. ``probe-p99``: of what was
+asked of the admin plane meanwhile, in ms. ``open-p50``, ``open-p99``: the engine's latency in ms when
+requests come at a fixed rate.
 """
 
 from __future__ import annotations

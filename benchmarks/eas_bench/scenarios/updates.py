@@ -1,7 +1,7 @@
 """New versions take the old ones' place, under load, and nobody notices.
 
-Figures: ``failed``, requests with another answer than 200; ``wrong``, answers that weren't to what was asked, and
-updates that didn't succeed; ``slowest``, the longest that anybody waited, in ms.
+Figures: ``failed``, requests with another answer than 200; ``wrong``, answers that weren't to what was asked,
+and updates that didn't succeed; ``slowest``, the longest that anybody waited, in ms.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def measure(scenario: Updates, setting: Setting) -> Result:
     failed = sum(count for told, count in tally.answers.items() if told != "200")
     wrong = [*faults, *tally.faults]
     result.figures = {
-        "failed": Measured(samples=[float(failed)], faults=[] if tally.answers["200"] else ["nothing was answered"]),
+        "failed": Measured(
+            samples=[float(failed)], faults=[] if tally.answers["200"] else ["nothing was answered"]
+        ),
         "wrong": Measured(samples=[float(len(faults) + tally.faulty)], faults=wrong[:5]),
         "slowest": Measured(samples=[tally.longest * 1000]),
     }
@@ -57,8 +59,7 @@ async def _live(
         seconds.append(loop.time() - began)
         faults += [f"update {number}: exit {status}: {told.strip()[-400:]}"] if status else []
         setting.tell(
-            f"update {number} of {scenario.updates}: {seconds[-1]:.1f} s, "
-            f"{dict(crowd.tally.answers)}"
+            f"update {number} of {scenario.updates}: {seconds[-1]:.1f} s, {dict(crowd.tally.answers)}"
         )
         await asyncio.sleep(_CALM)
     crowd.stop()
@@ -83,5 +84,3 @@ async def _update(setting: Setting, engine: Engine, file: Path) -> tuple[int, st
         await process.wait()
         return -1, f"no end after {_PATIENCE:.0f} s"
     return int(process.returncode or 0), told.decode(errors="replace")
-
-

@@ -23,7 +23,8 @@ class Shapes(eas_sdk.Processor):
         return [_summed(request.body) for request in requests]
 
 
-def _summed(body: memoryview) -> bytes:
+def _summed(body: bytes | memoryview) -> bytes:
     rows, columns = np.frombuffer(body[:HEAD], "<u4")
     matrix = np.frombuffer(body[HEAD:], "<i4").reshape(int(rows), int(columns))
-    return bytes(body[:HEAD]) + matrix.sum(axis=1, dtype="<i4").tobytes()
+    told: bytes = matrix.sum(axis=1, dtype="<i4").tobytes()
+    return bytes(body[:HEAD]) + told
