@@ -10,11 +10,12 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
 from eas_bench import places, servers, watch
 from eas_bench.machine import running_on
 from eas_bench.scenarios.bars import Measured
-from eas_bench.scenarios.figures import Pair, WrkRun, net_of_wire
+from eas_bench.scenarios.figures import Pair, WrkRun, net_of_wire, wavering
 from eas_bench.scenarios.files import Batching
 from eas_bench.scenarios.setting import SMALL, WARM, Result, Setting
 from eas_bench.scenarios.turns import Side, against, compared, failures, raw, requests_a_second, run_costed
@@ -47,13 +48,23 @@ def measure(scenario: Batching, setting: Setting) -> Result:
         pairs = against(setting, f"{scenario.connections} connections", sides, run)
         parts = [_parts(setting, wire, pair, scenario.connections) for pair in pairs]
     result.raw = {"pairs": {str(scenario.connections): raw(pairs)}, "parts": parts}
+    result.figures = {"over-mosec": compared(pairs, requests_a_second, scrapes.faults)}
     faults = [*scrapes.faults, *failures([pair.engine for pair in pairs])]
-    result.figures = {
-        "over-mosec": compared(pairs, requests_a_second, scrapes.faults),
-        "over-alone": Measured(samples=[part["over_alone"] for part in parts], faults=faults),
-        "net-of-wire": Measured(samples=[part["net_of_wire"] for part in parts], faults=faults),
-    }
+    result.figures.update(figures(parts, faults))
     return result
+
+
+def figures(parts: Sequence[Mapping[str, float]], faults: Sequence[str]) -> dict[str, Measured]:
+    """Of the rounds' parts. Pure."""
+    steady = wavering([part["alone"] for part in parts])
+    wire = max(steady, wavering([part["wire"] for part in parts]))
+    odd = any(part["net_of_wire"] <= 0 for part in parts)
+    doubts = ["the wire alone was slower than the engine"] if odd else []
+    over, net = ([part[kind] for part in parts] for kind in ("over_alone", "net_of_wire"))
+    return {
+        "over-alone": Measured(samples=over, wavering=steady, faults=faults),
+        "net-of-wire": Measured(samples=net, wavering=wire, faults=faults, doubts=doubts),
+    }
 
 
 def _parts(setting: Setting, wire: Target, pair: Pair[WrkRun], connections: int) -> dict[str, float]:

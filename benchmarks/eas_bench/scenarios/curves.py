@@ -51,6 +51,12 @@ class Curve:
         unsteady = max(wavering(costs) for costs in self.samples.values())
         return Measured(samples=exponents, wavering=unsteady, doubts=self.doubts)
 
+    @property
+    def words(self) -> str:
+        """For progress."""
+        points = ", ".join(f"{x:,}: {median(costs):.1f}" for x, costs in self.samples.items())
+        return f"{self.unit}: {points} ({self.as_json()['shape']})"
+
     def as_json(self) -> dict[str, object]:
         """For the record, with what it looks like."""
         middle = [(float(x), median(costs)) for x, costs in self.samples.items()]
@@ -76,15 +82,17 @@ def measure(scenario: Curves, setting: Setting) -> Result:
         "idle": Curve("idle connections"),
         "queue": Curve("requests in the queue"),
     }
-    _bodies(scenario, setting, result, (curves["bare"], curves["body"]))
-    _instances(scenario, setting, result, curves["instances"])
-    _idle(scenario, setting, result, curves["idle"])
-    _queue(scenario, setting, result, curves["queue"])
+    for measured, names in (
+        (_bodies, ("bare", "body")),
+        (_instances, ("instances",)),
+        (_idle, ("idle",)),
+        (_queue, ("queue",)),
+    ):
+        measured(scenario, setting, result, [curves[name] for name in names])
+        for name in names:
+            setting.tell(f"us a request over {curves[name].words}")
     result.raw["curves"] = {name: curve.as_json() for name, curve in curves.items()}
     result.figures = {name: curve.measured() for name, curve in curves.items() if name != "bare"}
-    for name, curve in curves.items():
-        told = ", ".join(f"{x:,}: {median(costs):.1f}" for x, costs in curve.samples.items())
-        setting.tell(f"{name}, us a request over {curve.unit}: {told} ({curve.as_json()['shape']})")
     return result
 
 
@@ -103,7 +111,7 @@ def _bodies(scenario: Curves, setting: Setting, result: Result, curves: Sequence
                     curve.add(size, _cost(run_costed(setting, side, noise(size), CONNECTIONS), result))
 
 
-def _instances(scenario: Curves, setting: Setting, result: Result, curve: Curve) -> None:
+def _instances(scenario: Curves, setting: Setting, result: Result, curves: Sequence[Curve]) -> None:
     """The same load on engines with more and more instances."""
     with ExitStack() as running:
         engines = {
@@ -115,27 +123,26 @@ def _instances(scenario: Curves, setting: Setting, result: Result, curve: Curve)
             setting.clients.run_wrk(engine.target, SMALL, CONNECTIONS, WARM)
         for _ in range(setting.rounds):
             for number, engine in engines.items():
-                curve.add(number, _cost(run_costed(setting, _side(engine), SMALL, CONNECTIONS), result))
+                curves[0].add(number, _cost(run_costed(setting, _side(engine), SMALL, CONNECTIONS), result))
 
 
-def _idle(scenario: Curves, setting: Setting, result: Result, curve: Curve) -> None:
+def _idle(scenario: Curves, setting: Setting, result: Result, curves: Sequence[Curve]) -> None:
     """More and more connections that have had an answer once, and stay."""
-    most = room()
-    counts = [count for count in scenario.idle_connections if count <= most]
-    if len(counts) < len(scenario.idle_connections):
-        curve.doubts.append(
-            f"no more than {most:,} files may be open here (ulimit -Hn): the rest is left out"
-        )
+    counts = within(scenario.idle_connections, room())
+    if counts != scenario.idle_connections:
+        curves[0].doubts.append(f"no more than {counts[-1]:,} connections may be open here (ulimit -Hn)")
     with _engine(scenario, setting, result) as engine:
         setting.clients.run_wrk(engine.target, SMALL, CONNECTIONS, WARM)
         for _ in range(setting.rounds):
             with idle_connections(engine.target) as crowd:
                 for count in counts:
                     crowd.grow(count, SMALL)
-                    curve.add(count, _cost(run_costed(setting, _side(engine), SMALL, CONNECTIONS), result))
+                    curves[0].add(
+                        count, _cost(run_costed(setting, _side(engine), SMALL, CONNECTIONS), result)
+                    )
 
 
-def _queue(scenario: Curves, setting: Setting, result: Result, curve: Curve) -> None:
+def _queue(scenario: Curves, setting: Setting, result: Result, curves: Sequence[Curve]) -> None:
     """Fifty threads that sleep take 5,000 requests a second from a queue as long as is asked."""
     rpc = {"worker_threads": SLEEPERS, "max_queue_size": 2 * (SLEEPERS + max(scenario.queued))}
     config = setting.changed("sleep", {"metadata": {"rpc": {**rpc, "keepalive": 30_000}}})
@@ -143,7 +150,7 @@ def _queue(scenario: Curves, setting: Setting, result: Result, curve: Curve) -> 
         setting.clients.run_wrk(engine.target, SMALL, SLEEPERS, WARM)
         for _ in range(setting.rounds):
             for queued in scenario.queued:
-                curve.add(queued, _cost_within(setting, engine, SLEEPERS + queued, result))
+                curves[0].add(queued, _cost_within(setting, engine, SLEEPERS + queued, result))
 
 
 def _cost_within(setting: Setting, engine: Engine, connections: int, result: Result) -> float:
@@ -166,7 +173,8 @@ def _cost_within(setting: Setting, engine: Engine, connections: int, result: Res
         thread.join()
     if not runs or not done:
         raise NotServing(f"{connections} connections had no answer within {seconds:.0f} s")
-    _cost(runs[0], result)
+    if runs[0].failed:
+        result.faults.append(f"{runs[0].failed} requests failed")
     return spent.seconds / done * 1e6
 
 
@@ -174,7 +182,14 @@ def _cost(run: WrkRun, result: Result) -> float:
     """In microseconds a request; what failed is a fault."""
     if run.failed:
         result.faults.append(f"{run.failed} requests failed")
+    if run.cpu_us <= 0:
+        raise NotServing("the processor time of the server can't be read in /proc, or it answered nothing")
     return run.cpu_us
+
+
+def within(counts: Sequence[int], most: int) -> list[int]:
+    """Those of ``counts`` that may be, and ``most`` in place of those that may not. Pure."""
+    return [count for count in counts if count <= most] + ([most] if max(counts) > most else [])
 
 
 def answers(metrics: str) -> float:
@@ -186,7 +201,7 @@ def answers(metrics: str) -> float:
 
 def ready(metrics: str) -> int:
     """How many instances are. Pure."""
-    return len(re.findall(r'^eas_instance_state\{.*state="ready".*\} 1(?:\.0)?$', metrics, re.MULTILINE))
+    return len(re.findall(r'^eas_instance_state\{.*state="READY".*\} 1(?:\.0)?$', metrics, re.MULTILINE))
 
 
 def _metrics(engine: Engine) -> str:

@@ -52,6 +52,7 @@ class _Scenario(_Part):
     client: Literal["wrk", "closed_loop", "eas_bench.client", "clients that check", "none"]
     why: Text  # this client and no other
     processor: Text
+    most_rounds: Positive = 99  # however many are asked for
     bars: Annotated[list[Asked], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -38,8 +38,8 @@ MEASURES: Final[Mapping[str, Callable[[Any, Setting], Result]]] = {
     "curves": curves.measure,
     "loops": loops.measure,
 }
-_MEMORY: Final = "MB"  # doesn't care who else is busy
-_COUNTS: Final = {"requests", "answers", "connections", "kills"}  # nor do these
+_UNMOVED: Final = {"MB", "requests", "answers", "connections", "faults", "instances"}
+"""Units of what is the same however busy others keep the machine."""
 
 
 class Unmeasurable(Exception):
@@ -72,8 +72,6 @@ def measure(scenario: Scenario, setting: Setting) -> Outcome:
 def judged(scenario: Scenario, rounds: int, result: Result, taken: float) -> tuple[Verdict, ...]:
     """Its figures held against its bars. Pure."""
     verdicts = [Verdict.of(asked.bar, result.figures[asked.figure]) for asked in scenario.bars]
-    told = []
-    for verdict in verdicts:
-        unit = verdict.bar.unit
-        told.append(verdict.with_doubts(0.0 if unit == _MEMORY or unit in _COUNTS else taken, rounds))
-    return tuple(told)
+    return tuple(
+        verdict.with_doubts(0.0 if verdict.bar.unit in _UNMOVED else taken, rounds) for verdict in verdicts
+    )

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +69,12 @@ def run(scenarios: Mapping[str, Scenario], plan: Plan, console: Console) -> Resu
 
 def seconds_of(scenario: Scenario, plan: Plan) -> float:
     """About how long it will take."""
-    return scenario.seconds + plan.rounds * scenario.round_seconds(plan.seconds)
+    return scenario.seconds + rounds_of(scenario, plan) * scenario.round_seconds(plan.seconds)
+
+
+def rounds_of(scenario: Scenario, plan: Plan) -> int:
+    """As many as are asked for, or as it has at most."""
+    return min(plan.rounds, scenario.most_rounds)
 
 
 def _all(
@@ -95,7 +100,7 @@ def _all(
                 soft_wrap=True,
             )
             try:
-                outcomes[name] = measure(scenario, setting)
+                outcomes[name] = measure(scenario, replace(setting, rounds=rounds_of(scenario, plan)))
             except Unmeasurable as error:
                 unmeasured[name] = str(error)
                 console.print(f"  not measured: {error}", style="red", markup=False, soft_wrap=True)
