@@ -178,8 +178,8 @@ class Crashes(_Scenario):
     """An instance dies every ``every`` seconds, under load."""
 
     kind: Literal["crashes"]
-    every: Annotated[float, Field(gt=0)]
-    kills: Positive
+    every: Annotated[float, Field(ge=1)]
+    kills: Annotated[int, Field(ge=6)]  # fewer seconds show nothing of how the engine grows
     instances: Positive
     connections: Positive
 

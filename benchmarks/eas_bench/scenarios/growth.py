@@ -2,9 +2,9 @@
 
 A curve is called
 
-* ``flat`` when its highest point is at most ``LEVEL`` times its lowest;
-* ``linear`` when ``fixed + each * x`` (both at least 0) is nowhere off by more than ``CLOSE``;
-* ``gentler`` or ``steeper`` than that otherwise, as its exponent says.
+* ``linear`` when ``fixed + each * x`` (both at least 0) is nowhere off by more than ``CLOSE`` of what was
+  measured, and ``flat`` when that line rises by no more than a factor of ``LEVEL``;
+* otherwise ``falling`` when no such line rises at all, ``gentler`` or ``steeper`` as its exponent says.
 
 The exponent is what a bar is held against: when x grows k-fold the cost grows at most k ** exponent-fold,
 whichever two points are compared that lie a factor of ``APART`` or more apart. It is at most 1 for whatever
@@ -24,7 +24,7 @@ CLOSE: Final = 0.25
 APART: Final = 4.0
 LINEAR: Final = 1.2  # an exponent that noise may give to a line
 
-Shape = Literal["flat", "linear", "gentler", "steeper"]
+Shape = Literal["flat", "linear", "falling", "gentler", "steeper"]
 Points = Sequence[tuple[float, float]]
 
 
@@ -41,9 +41,7 @@ class Growth:
     @property
     def words(self) -> str:
         """For people."""
-        if self.shape == "flat":
-            return "flat"
-        return self.shape if self.shape == "linear" else f"{self.shape} than linear"
+        return f"{self.shape} than linear" if self.shape in {"gentler", "steeper"} else self.shape
 
     def at(self, x: float) -> float:
         """On the line."""
@@ -60,10 +58,10 @@ def growth(points: Points) -> Growth:
     fixed, each = _line(points)
     off = max(abs(fixed + each * x - y) / y for x, y in points)
     steepest = exponent(points)
-    if max(ys) <= LEVEL * min(ys):
-        shape: Shape = "flat"
-    elif off <= CLOSE:
-        shape = "linear"
+    if off <= CLOSE:
+        shape: Shape = "flat" if fixed + each * xs[-1] <= LEVEL * (fixed + each * xs[0]) else "linear"
+    elif each == 0:
+        shape = "falling"
     else:
         shape = "steeper" if steepest > LINEAR else "gentler"
     return Growth(shape=shape, fixed=fixed, each=each, off=off, exponent=steepest)

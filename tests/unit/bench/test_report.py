@@ -22,7 +22,7 @@ OPEN = {"p50_ms": 0.1, "p99_ms": 0.5, "p99.9_ms": 1.5}
 
 def figure(key: str, told: list[float], **changed: Any) -> Figure:
     content: dict[str, Any] = {
-        "scenario": key.split("-")[0],
+        "scenario": key.split("-", maxsplit=1)[0],
         "key": key,
         "words": f"the words of {key}",
         "sense": "at least",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from eas_bench.machine import Cores, Missing, tool
-from eas_bench.servers import NotServing, Target, reference
 from eas_bench.scenarios.setting import SMALL, noise
+from eas_bench.servers import NotServing, Target, reference
 
 EVERY = frozenset(os.sched_getaffinity(0))
 LARGE = noise(602_112)
