@@ -16,28 +16,32 @@ class Family:
     """A process and its descendants, whoever of them lives at the moment."""
 
     def __init__(self, pid: int, name: str, names: Names) -> None:
-        self._root = psutil.Process(pid)  # raises psutil.NoSuchProcess
+        try:
+            self._root: psutil.Process | None = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            self._root = None  # it was quicker than we
         self._name = name
         self._names = names
         self._known: dict[int, str] = {}  # of those that lived when it was last looked
 
     def look(self) -> list[Process]:
         """How they are now; none when the first has ended. The first comes first."""
+        root = self._root
+        if root is None:
+            return []
         try:
-            children = self._root.children(recursive=True)
+            children = root.children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        self._name_all(children)
-        seen = (_process(self._known.get(one.pid, str(one.pid)), one) for one in (self._root, *children))
+        self._name_all(root.pid, children)
+        seen = (_process(self._known[one.pid], one) for one in (root, *children))
         return [process for process in seen if process is not None]
 
-    def _name_all(self, children: list[psutil.Process]) -> None:
-        living = {self._root.pid: self._name, **{one.pid: "" for one in children}}
-        told = self._names() if living.keys() - self._known.keys() - {self._root.pid} else {}
-        known = {pid: name or told.get(pid) or self._known.get(pid, "") for pid, name in living.items()}
+    def _name_all(self, root: int, children: list[psutil.Process]) -> None:
+        told = self._names() if {one.pid for one in children} - self._known.keys() else {}
+        known = {root: self._name}
         for one in children:  # a parent comes before its children
-            if not known[one.pid]:
-                known[one.pid] = _name(one, known, self._root.pid)
+            known[one.pid] = told.get(one.pid) or self._known.get(one.pid) or _name(one, known, root)
         self._known = known
 
 

@@ -97,7 +97,8 @@ class Watcher:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="readings", daemon=True)
         self._faults: list[str] = []
-        self._family = Family(pid, "server", self._names) if pid is not None else None
+        self._pid = pid
+        self._family: Family | None = None
 
     def __enter__(self) -> Self:
         self._began = self._clock() + self._warm_up
@@ -138,7 +139,7 @@ class Watcher:
     def _take(self) -> None:
         at = self._clock()
         scrape = self._scrape()
-        if scrape is None and self._family is None:
+        if scrape is None and self._pid is None:
             return
         scrape = scrape or Scrape()
         self._taken.append(
@@ -164,8 +165,10 @@ class Watcher:
             return None
 
     def _processes(self, scrape: Scrape) -> list[Process]:
-        if self._family is None and scrape.pid is not None and self._is_here(scrape.pid):
-            self._family = Family(scrape.pid, "engine", self._names)
+        if self._pid is None and scrape.pid is not None and self._is_here(scrape.pid):
+            self._pid = scrape.pid
+        if self._family is None and self._pid is not None:
+            self._family = Family(self._pid, "server" if scrape.pid is None else "engine", self._names)
         return self._family.look() if self._family is not None else []
 
     def _is_here(self, pid: int) -> bool:

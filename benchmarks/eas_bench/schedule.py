@@ -39,7 +39,7 @@ def send_times(load: Load, share: int = 0, of: int = 1) -> Iterator[list[int]]:
 
 
 def burst_of(load: Load) -> int:
-    """How many requests come at once with ``bursts``: as asked, or those of a tenth of a second, at least two."""
+    """How many requests come at once with ``bursts``: as asked, or a tenth of a second's, at least two."""
     return load.burst or max(2, round((load.rate or 0) / 10))
 
 

@@ -120,16 +120,20 @@ class Wanted:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def _signature(self, body: bytes, at: float) -> list[tuple[str, str]]:
-        """As the vendor's clients sign: HMAC-SHA1 over method, MD5, type, date and path (without the query)."""
+        """As the vendor's clients sign: HMAC-SHA1 over method, MD5, type, date, path without query."""
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         date = formatdate(at, usegmt=True)
-        kind = next((value for name, value in self.headers if name.lower() == "content-type"), TYPE)
+        given = [value for name, value in self.headers if name.lower() == "content-type"]
+        kind = given[0] if given else TYPE
         told = "\n".join((self.method, digest, kind, date, self._parts.path or "/"))
         mac = hmac.new(self.token.encode(), told.encode("latin-1"), hashlib.sha1).digest()
-        fields = [("Content-MD5", digest), ("Date", date)]
-        if kind is TYPE:
-            fields.append(("Content-Type", TYPE))
-        return [*fields, ("Authorization", f"EAS {base64.b64encode(mac).decode()}")]
+        typed = [] if given else [("Content-Type", TYPE)]
+        return [
+            ("Content-MD5", digest),
+            ("Date", date),
+            *typed,
+            ("Authorization", f"EAS {base64.b64encode(mac).decode()}"),
+        ]
 
 
 def _check_header(name: str, value: str) -> None:

@@ -179,16 +179,8 @@ def _line(interval: Interval, load: Load) -> str:
 
 
 def _told(percentiles: Percentiles | None) -> str:
-    values = _values(percentiles)
-    return ", ".join(
-        f"{name} {units.micros(value)}" for name, value in zip(_PERCENTILES[:4], values, strict=False)
-    )
-
-
-def _values(percentiles: Percentiles | None) -> tuple[int | None, ...]:
-    if percentiles is None:
-        return (None,) * len(_PERCENTILES)
-    return (percentiles.p50, percentiles.p90, percentiles.p99, percentiles.p999, percentiles.max)
+    values = units.latencies(percentiles)
+    return ", ".join(f"{name} {value}" for name, value in zip(_PERCENTILES[:4], values, strict=False))
 
 
 def _figures(run: Run) -> Text:
@@ -217,9 +209,9 @@ def _latencies(run: Run) -> Table:
         rows.append(("2xx", latency.merged(good)))
     rows += [(key, decoded[key]) for key in sorted(decoded) if key != "all" and key not in good]
     for name, histogram in rows:
-        values = _values(latency.summary(histogram))
+        values = units.latencies(latency.summary(histogram))
         count = units.count(histogram.get_total_count())
-        table.add_row(Text(units.plain(name), _colour(name)), count, *map(units.micros, values))
+        table.add_row(Text(units.plain(name), _colour(name)), count, *values)
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from eas_bench.record import Percentiles
+
 NONE = "-"  # there is no such figure
 
 
@@ -13,6 +15,13 @@ def micros(value: float | None) -> str:
         if value / scale < 999.5:
             return f"{short(value / scale)} {unit}"
     return f"{value / 1_000_000:,.0f} s"
+
+
+def latencies(told: Percentiles | None) -> tuple[str, str, str, str, str]:
+    """``p50``, ``p90``, ``p99``, ``p99.9`` and the largest."""
+    if told is None:
+        return NONE, NONE, NONE, NONE, NONE
+    return micros(told.p50), micros(told.p90), micros(told.p99), micros(told.p999), micros(told.max)
 
 
 def rate(value: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from eas_bench.client.first import first_answer
 from eas_bench.client.limit import own_limit
 from eas_bench.client.measuring import NotMeasured, measure
 
-__all__ = ["NotMeasured", "measure", "own_limit"]
+__all__ = ["NotMeasured", "first_answer", "measure", "own_limit"]

@@ -29,7 +29,7 @@ class Head(NamedTuple):
 
 
 def head_of(head: bytes | bytearray, *, bodiless: bool) -> Head:
-    """From the status line up to, without, the empty line; ``bodiless``: it answers a HEAD. Raises Malformed."""
+    """Of a head without its empty line; ``bodiless``: it answers a HEAD. Raises Malformed."""
     status_text = head[9:12]
     if not (head.startswith(b"HTTP/1.") and status_text.isdigit() and head[8:9] == b" "):
         raise Malformed(f"no status line of HTTP/1.1: {bytes(head[:60])!r}")
@@ -43,7 +43,7 @@ def head_of(head: bytes | bytearray, *, bodiless: bool) -> Head:
         return Head(status, CHUNKED, closes)
     length = _field(lower, b"\r\ncontent-length:")
     if not length:
-        return Head(status, UNTIL_END, True)  # noqa: FBT003
+        return Head(status, UNTIL_END, True)
     if not length.isdigit():
         raise Malformed(f"no length: Content-Length: {bytes(length[:40])!r}")
     return Head(status, int(length), closes)

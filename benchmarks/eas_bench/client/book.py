@@ -1,4 +1,4 @@
-"""What became of the requests: counted by one generator process, told second by second, added up by the parent."""
+"""What became of the requests: counted by a generator process, told by second, added up by the parent."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -39,10 +39,12 @@ def own_limit(
         timeout=30,
         processes=load.processes,
     )
-    with sink({len(request) for request in wanted.requests(0)}) as port:
-        address = wanted.url.split("/", 3)
-        path = address[3] if len(address) > 3 else ""
-        run = measure(replace(wanted, url=f"http://127.0.0.1:{port}/{path}"), trial)
+    average = sum(map(len, wanted.bodies)) // len(wanted.bodies)
+    wanted = replace(wanted, bodies=(bytes(average),))
+    with sink() as (port, size):
+        here = replace(wanted, url=f"http://127.0.0.1:{port}{wanted.path}")
+        size(len(here.requests(0)[0]))
+        run = measure(here, trial)
     if not run.good or not run.generator.cpu_seconds:
         raise NotMeasured(f"the generator had no answer from its own sink: {run.tally}")
     cores = min(load.processes, len(os.sched_getaffinity(0)))
@@ -50,19 +52,26 @@ def own_limit(
 
 
 @contextlib.contextmanager
-def sink(sizes: set[int]) -> Iterator[int]:
-    """The port of a process that answers whatever has one of these sizes, unread. Raises NotMeasured."""
-    if len(sizes) > 1:
-        sizes = {0}  # then it must look for the ends
-    command = [sys.executable, "-m", "eas_bench.client.sink", str(sizes.pop())]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    assert process.stdout is not None  # noqa: S101 - for the type checker
+def sink() -> Iterator[tuple[int, Callable[[int], None]]]:
+    """A process that answers without reading: its port, and what tells it how many bytes a request has.
+
+    Raises NotMeasured.
+    """
+    command = [sys.executable, "-m", "eas_bench.client.sink"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdin is not None  # noqa: S101, PT018 - for the type checker
+    told = process.stdin
+
+    def size(bytes_: int) -> None:
+        print(bytes_, file=told, flush=True)
+
     try:
         words = process.stdout.readline().split()
-        if len(words) != 2 or words[0] != b"listening":
+        if len(words) != 2 or words[0] != "listening":
             raise NotMeasured("the generator's own sink didn't start")
-        yield int(words[1])
+        yield int(words[1]), size
     finally:
         process.kill()
         process.wait()
+        process.stdin.close()
         process.stdout.close()

@@ -19,7 +19,7 @@ from eas_bench.client.book import Page
 from eas_bench.client.loop import Checking
 from eas_bench.client.process import loop_for, told
 from eas_bench.client.verdict import seconds_of, verdict
-from eas_bench.latency import encoded, histogram_of, summary_of
+from eas_bench.latency import encoded, histogram_of
 from eas_bench.target import Wanted
 
 _LEAD: Final = 50_000_000  # ns between the last process that is ready and the first request
@@ -53,7 +53,7 @@ def measure(
             is called here and not in another process, so one process then makes the load, slower.
         limit: requests/s that the generator can do by itself (:func:`own_limit`).
 
-    Ctrl-C ends a run early; its record says so. Raises NotMeasured, and NotWanted when the host has no address.
+    Ctrl-C ends a run early; its record says so. Raises NotMeasured; NotWanted: the host has no address.
     """
     wanted.address()
     if checking is not None:
@@ -205,7 +205,8 @@ def _started(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     children: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(processes):
-            children.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe))
+            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+            children.append(child)  # each at once: a second may fail to start
         yield children
     finally:
         for child in children:

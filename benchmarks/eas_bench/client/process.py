@@ -1,4 +1,4 @@
-"""One generator process: ``python -m eas_bench.client.process``; told what to do on stdin, it tells on stdout.
+"""One generator process: ``python -m eas_bench.client.process``; told on stdin, tells on stdout.
 
 stdin: one line of JSON, the bodies, then one line with the moment at which the measured part begins
 (nanoseconds of time.monotonic_ns()). The end of stdin means: no more requests. Nothing secret is in its
@@ -7,14 +7,16 @@ arguments or its environment. stdout: JSON lines; ``{"ready": true}``, a page ea
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import resource
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from eas_bench import record, schedule
 from eas_bench.client.book import Page
@@ -22,6 +24,8 @@ from eas_bench.client.loop import Checking, Closed, Loop, Open, Settings
 from eas_bench.client.wire import Sockets
 from eas_bench.target import Wanted
 
+_PRECEDENCE: Final = -10
+"""Nice, where requests must be sent at their moments, whoever else wants the core."""
 _FIELDS = ("url", "method", "headers", "token", "signed")
 
 
@@ -57,7 +61,7 @@ def loop_for(
     deliver: Callable[[Page], None],
     checking: Checking | None = None,
 ) -> Loop:
-    """The part of a load that one process makes. ``start``: when the measured part begins. Raises NotWanted."""
+    """One process's part of a load. ``start``: when the measured part begins. Raises NotWanted."""
     _more_descriptors()
     settings = Settings(
         connections=_part(load.connections, share, load.processes),
@@ -85,6 +89,9 @@ def main() -> None:
     start = sys.stdin.buffer.readline()
     if not start:
         return
+    if load.kind == "open":
+        with contextlib.suppress(OSError):  # not everybody may
+            os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
     loop = loop_for(wanted, load, share, int(start), deliver=lambda page: _tell({"page": page.told()}))
     threading.Thread(target=_stop_at_the_end_of_stdin, args=(loop,), daemon=True).start()
     loop.run()

@@ -1,7 +1,7 @@
-"""The server that costs least: ``python -m eas_bench.client.sink SIZE``; the generator is measured against it.
+"""The server that costs least: ``python -m eas_bench.client.sink``; the generator is measured against it.
 
-Requests all have SIZE bytes, head and body, and are thrown away unread, in the kernel. SIZE 0: they differ, and
-each is taken to be whole with what one look brings; then small bodies only are right. It ends when killed.
+It tells its port (``listening PORT``) and is told, on stdin, how many bytes a request has, head and body.
+Those are thrown away unread, in the kernel. It ends when killed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ _LOOK: Final = 1 << 20
 class Sink:
     """One listener and its connections."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self) -> None:
         self._poll = select.epoll()
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
@@ -30,11 +29,13 @@ class Sink:
         self._poll.register(self._listener, select.EPOLLIN)
         self._connections: dict[int, socket.socket] = {}
         self._left: dict[int, int] = {}  # bytes until the request is whole
+        self._size = 0
         self._scratch = bytearray(_LOOK)
         self.port = int(self._listener.getsockname()[1])
 
-    def run(self) -> None:
-        """For ever."""
+    def run(self, size: int) -> None:
+        """For ever; each request has this size."""
+        self._size = size
         listener = self._listener.fileno()
         while True:
             for descriptor, _ in self._poll.poll():
@@ -70,6 +71,6 @@ class Sink:
 
 
 if __name__ == "__main__":
-    server = Sink(int(sys.argv[1]))
+    server = Sink()
     print(f"listening {server.port}", flush=True)  # noqa: T201 - the starter reads it
-    server.run()
+    server.run(int(sys.stdin.readline()))

@@ -53,8 +53,8 @@ def verdict(
 def seconds_of(load: record.Load, until: float, intervals: list[record.Interval]) -> float:
     """How long it took to answer, to divide the number of answers by.
 
-    As long as requests were made; unless (open loop) the server was still at it then. Then it is the time until
-    99 % of the answers were there, and a 99th more: a single straggler doesn't count as seconds of work.
+    As long as requests were made; unless (open loop) the server was still at it then. Then it is the time
+    until 99 % of the answers were there, and a 99th more: one straggler doesn't count as seconds of work.
     """
     if load.kind == "closed" or not intervals:
         return until

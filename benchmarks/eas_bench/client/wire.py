@@ -82,17 +82,13 @@ class Sockets:
     def connect(self) -> int:
         """Without waiting for it."""
         made = socket.socket(self._family, socket.SOCK_STREAM)
-        try:
-            made.setblocking(False)
-            if self._family != socket.AF_UNIX:
-                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            fault = made.connect_ex(self._address)
-            if fault not in {0, errno.EINPROGRESS}:
-                raise OSError(fault, os.strerror(fault))
-            self._poll.register(made, _WATCHED)
-        except OSError:
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        fault = made.connect_ex(self._address)
+        if fault not in {0, errno.EINPROGRESS}:
             made.close()
-            raise
+            raise OSError(fault, os.strerror(fault))
+        self._poll.register(made, _WATCHED)
         self._open[made.fileno()] = made
         return made.fileno()
 

@@ -44,7 +44,7 @@ def _tormented(scenario: Crashes, setting: Setting, *, retry: bool) -> Outcome:
         descriptors=2 * scenario.instances,
         pace=False,
     )
-    outcome = run(plan, shlex.join(setting.engine), setting.tell)
+    outcome = run(plan, shlex.join(setting.engine))
     setting.tell(
         f"{plan.name}: {outcome.kills} kills, {outcome.requests:,} answers, "
         f"{outcome.interrupted} lost, slowest {outcome.longest:.2f} s"

@@ -107,6 +107,8 @@ class Turns(_Scenario):
             raise ValueError("reference and beside exclude each other")
         if self.open_loop and not self.reference:
             raise ValueError("open_loop needs a reference")
+        if self.open_loop and self.open_loop.connections not in self.connections:
+            raise ValueError("open_loop takes its rate from one of the numbers of connections")
         return self
 
     @property

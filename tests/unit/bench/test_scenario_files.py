@@ -93,6 +93,16 @@ def test_all_of_them_take_less_than_ten_minutes() -> None:
             "W2: no figure 'rate-64'; there are rate-16, p50-16, cpu-16",
         ),
         ('client = "wrk"', 'client = "ab"', "client: Input should be 'wrk'"),
+        (
+            'reference = "large"',
+            'reference = "large"\nopen_loop = {share = 1, connections = 1}',
+            "less than 1",
+        ),
+        (
+            'reference = "large"',
+            'reference = "large"\nopen_loop = {share = 0.5, connections = 1}',
+            "its rate",
+        ),
         ('kind = "turns"', 'kind = "turn"', "the file: Input tag 'turn'"),
         ("connections = [16]", "connections = []", "connections: List should have at least 1"),
         ("body_bytes = 602112", "body_bytes = 6021120", "body_bytes: Input should be less than or equal"),

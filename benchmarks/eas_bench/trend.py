@@ -5,6 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+LEAST: Final = 6
+"""Samples without which there is no trend."""
+_SLOPE_AFTER: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,9 @@ class Sample:
     memory: int
     """Bytes that are its own: resident, without what it shares with its instances."""
     descriptors: int
+
+    def __str__(self) -> str:
+        return f"{self.memory / 1e6:.0f} MB, {self.descriptors} descriptors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +43,15 @@ class Trend:
         """From the middle third to the last."""
         return self.last - self.middle
 
+    def told(self, unit: float, seconds: float) -> str:
+        """In words. A slope only when it was watched for long: that of a minute's noise would frighten."""
+        text = f"{self.middle / unit:.1f} -> {self.last / unit:.1f}"
+        return f"{text} ({self.per_hour / unit:+.1f}/h)" if seconds >= _SLOPE_AFTER else text
+
 
 def trend(times: Sequence[float], values: Sequence[float]) -> Trend:
     """Of samples in order. Errors: ValueError: there are fewer than six."""
-    if len(values) < 6:
+    if len(values) < LEAST:
         raise ValueError("too few samples to tell a trend")
     start, late = len(values) // 3, 2 * len(values) // 3
     slope = statistics.linear_regression(times[start:], values[start:]).slope
