@@ -70,7 +70,7 @@ test: $(VENV)/.extras packages client ## everything that CI runs; closes with py
 
 .PHONY: packages
 packages:
-	@scripts/debian-packages curl=curl cc=gcc g++=g++ cmake=cmake javac=openjdk-17-jdk-headless
+	@scripts/debian-packages curl=curl cc=gcc g++=g++ cmake=cmake javac=openjdk-17-jdk-headless chromium=chromium
 
 format: $(VENV)/.dev ## is the code formatted? (`make fix` formats it)
 	$(BIN)/ruff format --check
