@@ -119,6 +119,12 @@ bench: $(COMPILED)/.stamp $(VENV)/.bench ## every scenario of benchmarks/scenari
 baseline: $(COMPILED)/.stamp $(VENV)/.bench ## has a ratio become worse since the newest kept result? ARGS="FILE --against FILE" are its own
 	@$(BIN)/eas-bench baseline $(ARGS)
 
+.PHONY: bench-tester
+bench-tester: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench-tester: $(COMPILED)/.stamp ## test the load tester: known latencies, wrk beside it, its own limit; ARGS="--json FILE" are its own
+	@scripts/debian-packages wrk=wrk
+	@$(BIN)/python -m eas_bench.proof $(ARGS)
+
 chaos: $(COMPILED)/.stamp ## kill instances, hang up, send nonsense, and check every answer; ARGS="--minutes 10" are its own
 	@$(BIN)/eas-bench chaos $(ARGS)
 
