@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_bench.scenarios.growth import LINEAR, exponent, growth, medians
+from eas_bench.scenarios.growth import LINEAR, exponent, growth
 
 XS = [64.0, 1024.0, 16384.0, 65536.0, 262144.0, 1048576.0]
 FEW = [1.0, 2.0, 4.0, 8.0]
@@ -38,7 +38,6 @@ def test_the_line_is_found() -> None:
     told = growth(curve(XS, [7.0 + 0.001 * x for x in XS]))
     assert [told.fixed, told.each] == pytest.approx([7.0, 0.001])
     assert told.off < 1e-9
-    assert told.at(1000) == pytest.approx(8)
     assert told.words == "linear"
 
 
@@ -80,7 +79,3 @@ def test_the_exponent_compares_only_what_lies_apart() -> None:
 def test_what_is_no_curve_is_refused(points: list[tuple[float, float]]) -> None:
     with pytest.raises(ValueError, match=r"a curve has|a cost is"):
         growth(points)
-
-
-def test_rounds_become_one_curve_of_medians() -> None:
-    assert medians([[(1, 5), (2, 9)], [(1, 7), (2, 8)], [(1, 6), (2, 7)]]) == [(1, 6), (2, 8)]
