@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import typer
 
+from eas_bench.cli.baseline import baseline
 from eas_bench.cli.chaos import chaos
 from eas_bench.cli.compare import compare
 from eas_bench.cli.report import report
 from eas_bench.cli.run import run
+from eas_bench.cli.scenario import scenario
 from eas_bench.cli.soak import soak
 from eas_bench.cli.sweep import sweep
 
@@ -23,6 +25,8 @@ app.command()(compare)
 app.command()(report)
 app.command()(soak)
 app.command()(chaos)
+app.command()(scenario)
+app.command()(baseline)
 
 
 @app.callback()

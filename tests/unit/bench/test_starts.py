@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from eas_bench import servers
+from eas_bench.scenarios.starts import wait_instances
 from eas_bench.servers import NotServing
-from eas_bench.spine.starts import wait_instances
 
 
 class Engine(servers.Engine):

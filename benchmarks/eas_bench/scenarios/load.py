@@ -8,8 +8,8 @@ from pathlib import Path
 
 from eas_bench import places
 from eas_bench.machine import running_on, tool
+from eas_bench.scenarios.figures import ClosedRun, NoFigures, WrkRun
 from eas_bench.servers import Target
-from eas_bench.spine.figures import ClosedRun, NoFigures, WrkRun
 
 _MARGIN = 60.0  # seconds that a client may take beyond its run
 

@@ -1,4 +1,8 @@
-"""How long many instances take to start beside each other."""
+"""How long many instances take to start beside each other.
+
+Figure: ``ready``, seconds from exec until all of them are, each time with a state directory that isn't there
+yet.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,28 @@ import json
 import time
 
 from eas_bench import servers
-from eas_bench.spine.bars import Bar, Verdict
-from eas_bench.spine.scenarios import STARTS, Result, Setting
+from eas_bench.scenarios.bars import Measured
+from eas_bench.scenarios.files import Starts
+from eas_bench.scenarios.setting import Result, Setting
 
-INSTANCES = 8
-EIGHT = Bar("start-8", "exec to eight ready instances of a model that loads for 1 s", "under", 2.5, "s")
-_PROCESSOR = "model_of_a_second"
 _LOOK_EVERY = 0.02  # seconds; each look takes CPU from those that start
 
 
-def eight(setting: Setting) -> Result:
-    """From exec to eight ready instances, each time with a state directory that isn't there yet."""
+def measure(scenario: Starts, setting: Setting) -> Result:
+    """Run it. Errors: as ``turns.measure``."""
+    result = Result()
     samples: list[float] = []
-    faults: list[str] = []
-    for _ in range(STARTS):
-        engine = servers.Engine(setting.launch(setting.cores.every), _PROCESSOR)
+    for _ in range(scenario.starts):
+        engine = servers.Engine(setting.launch(setting.cores.every), scenario.processor)
         try:
-            samples.append(wait_instances(engine, INSTANCES))
+            samples.append(wait_instances(engine, scenario.instances))
         finally:
             fault = engine.stop()
-        faults += [fault] if fault else []
-        setting.tell(f"starts: {samples[-1]:.3f} s")
-    return Result([Verdict.of(EIGHT, samples)], {"starts_seconds": samples}, faults)
+        result.faults += [fault] if fault else []
+        setting.tell(f"{scenario.instances} instances are ready after {samples[-1]:.3f} s")
+    result.figures = {"ready": Measured(samples=samples)}
+    result.raw = {"ready_seconds": samples}
+    return result
 
 
 def wait_instances(engine: servers.Engine, count: int) -> float:

@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Generic, Self, TypeVar
 
 Run = TypeVar("Run")
@@ -29,6 +29,7 @@ class WrkRun:
     errors: Mapping[str, int] = field(
         default_factory=dict
     )  # connect, read, write, timeout, status (over 399)
+    cpu_us: float = 0.0  # processor time of the server, all its processes, a request; 0: not looked at
 
     @property
     def rate(self) -> float:
@@ -39,6 +40,10 @@ class WrkRun:
     def failed(self) -> int:
         """Requests without a good answer."""
         return sum(self.errors.values())
+
+    def costing(self, cpu_seconds: float) -> Self:
+        """The same run, and what it cost the server."""
+        return replace(self, cpu_us=cpu_seconds / self.requests * 1e6 if self.requests else 0.0)
 
     @classmethod
     def parse(cls, output: str) -> Self:
