@@ -116,12 +116,12 @@ bench: $(COMPILED)/.stamp $(VENV)/.bench ## the speed of the engine against a ba
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
 	@$(BIN)/python -m eas_bench.spine $(ARGS)
 
-chaos: $(COMPILED)/.stamp ## kill an instance every second under load; ARGS="--minutes 10" are its own
-	@$(BIN)/python -m eas_bench.chaos $(ARGS)
+chaos: $(COMPILED)/.stamp ## kill instances, hang up, send nonsense, and check every answer; ARGS="--minutes 10" are its own
+	@$(BIN)/eas-bench chaos $(ARGS)
 
 HOURS ?= 1
 soak: $(COMPILED)/.stamp ## updates, canaries, scaling and kills without a pause, for HOURS=1; ARGS="--json FILE" are its own
-	@$(BIN)/python -m eas_bench.soak --hours $(HOURS) $(ARGS)
+	@$(BIN)/eas-bench soak --hours $(HOURS) $(ARGS)
 
 # --- the rest -------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from eas_bench.machine import Missing
 BENCHMARKS = Path(__file__).resolve().parents[1]
 NATIVE = BENCHMARKS / "native"
 PROCESSORS = BENCHMARKS / "processors"
+SCENARIOS = BENCHMARKS / "scenarios"
+RESULTS = BENCHMARKS / "results"
 HEADERS = BENCHMARKS.parent / "sdk" / "cpp" / "include"
 PERFORMANCE = BENCHMARKS.parent / "docs" / "performance.md"
 

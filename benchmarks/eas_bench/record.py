@@ -48,6 +48,9 @@ class Load(_Part):
     kind: Literal["open", "closed"]
     rate: Annotated[float, Field(gt=0)] | None = None
     arrivals: Literal["constant", "poisson", "bursts"] | None = None
+    burst: Annotated[int, Field(gt=0)] | None = (
+        None  # bursts: how many come at once; None: a tenth of a second's
+    )
     connections: Annotated[int, Field(gt=0)]  # open: the most there may be at once
     duration: Annotated[float, Field(gt=0)]
     warm_up: Seconds = 0

@@ -66,10 +66,17 @@ class Target:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Reference(Target):
+    """A reference server that runs."""
+
+    pid: int = 0
+
+
 @contextmanager
 def reference(
     module: str, *arguments: str, like: Target, cores: frozenset[int], log: Path
-) -> Iterator[Target]:
+) -> Iterator[Reference]:
     """A reference server, addressed with the very same requests as the engine (``like``)."""
     command = [sys.executable, "-m", f"reference.{module}", *arguments]
     with log.open("wb") as stderr, running_on(cores):
@@ -81,7 +88,7 @@ def reference(
         words = process.stdout.readline().split()
         if len(words) != 2 or words[0] != b"listening":
             raise NotServing(f"reference.{module} didn't start: {tail(log)}")
-        yield Target(int(words[1]), like.path, like.headers)
+        yield Reference(int(words[1]), like.path, like.headers, process.pid)
     finally:
         end(process)
         process.stdout.close()

@@ -128,20 +128,22 @@ class Crowd:
             return False
         finally:
             self.outstanding.discard(request_id)
-        self._judge(answer, request_id, body)
+        judge(self.tally, answer, request_id, body)
         return not answer.closes
 
-    def _judge(self, answer: Answer, request_id: str, body: bytes) -> None:
-        poison = body.startswith(b"poison ")
-        told = f"{answer.status} {answer.code}".strip()
-        self.tally.answers[f"poison: {told}" if poison else told] += 1
-        if answer.request_id != request_id:
-            self.tally.fault(f"{request_id}: got the answer to {answer.request_id}")
-        elif answer.status == 200:
-            if answer.body != body or answer.code or poison:
-                self.tally.fault(f"{request_id}: 200 with the wrong body ({answer.body[:40]!r})")
-        elif answer.status not in DOCUMENTED or not answer.code:
-            self.tally.fault(f"{request_id}: {told}, which isn't one of the engine's answers")
+
+def judge(tally: Tally, answer: Answer, request_id: str, body: bytes) -> None:
+    """Count an answer, and see whether it is one that this request may have."""
+    poison = body.startswith(b"poison ")
+    told = f"{answer.status} {answer.code}".strip()
+    tally.answers[f"poison: {told}" if poison else told] += 1
+    if answer.request_id != request_id:
+        tally.fault(f"{request_id}: got the answer to {answer.request_id}")
+    elif answer.status == 200:
+        if answer.body != body or answer.code or poison:
+            tally.fault(f"{request_id}: 200 with the wrong body ({answer.body[:40]!r})")
+    elif answer.status not in DOCUMENTED or not answer.code:
+        tally.fault(f"{request_id}: {told}, which isn't one of the engine's answers")
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:

@@ -1,10 +1,9 @@
-"""One run: an engine, a crowd of clients, and somebody who kills instances."""
+"""One run: an engine, a crowd of clients, somebody who kills instances, and clients that behave badly."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 import shlex
 import sys
@@ -12,23 +11,27 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import psutil
+from typing import Any, Final
 
 from eas_bench import places
+from eas_bench.chaos.bad_input import TOO_LARGE
 from eas_bench.chaos.clients import Crowd
-from eas_bench.chaos.trend import Sample, Trend, trend
+from eas_bench.chaos.rogues import DEEDS, Rogues
+from eas_bench.chaos.victims import Victims
 from eas_bench.machine import Cores
-from eas_bench.servers import Launch, NotServing, engine
+from eas_bench.servers import Engine, Launch, engine
+from eas_bench.trend import LEAST, Sample, Trend, trend
 
 COMMAND = shlex.join([sys.executable, "-m", "eas_engine"])
 PROCESSOR = "chaos"
+Progress = Callable[[float, str], None]
+"""Told each second: seconds since the beginning, and how it stands in words."""
 _LOOK = 0.02
 _SAMPLE = 1.0
-_SPREAD = 0.05
-_START_WITHIN = 300.0
+_EMPTY_WITHIN = 60.0
+_LEFT: Final = ("eas_in_flight", "eas_queue_depth", "eas_busy_threads", "eas_body_bytes", "eas_connections")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +40,17 @@ class Plan:
 
     Attributes:
         seconds: of load.
-        every: seconds from one kill to the next.
+        every: seconds from one kill to the next; 0: nobody is killed.
         retry: ``rpc.retry_on_crash``. A kill then waits for the answers to what the last one interrupted: a
             second death while a request has its second try would be taken for its doing.
         poison: the share of requests that end the process that takes them; if there are such, nobody is
             killed from outside.
         instances: each lives for so many kills. A minute of health makes the engine forget an instance's
             deaths: with fewer than about 62, and a kill a second, they wait ever longer for their restart.
+        clients: that behave well; ``rogues``: that don't.
         memory: bytes by which the engine may grow from the middle third of the time to the last.
         descriptors: the same.
+        pace: whether too few kills, or deeds of rogues, are a fault: a slow machine does less in its time.
     """
 
     seconds: float
@@ -54,16 +59,25 @@ class Plan:
     poison: float = 0.0
     instances: int = 64
     clients: int = 16
+    rogues: int = 0
+    seed: int = 0
     memory: float = 8 << 20
     descriptors: float = 4
     pace: bool = True
-    """Whether too few kills are a fault: a slow machine takes longer to start instances anew."""
+
+    @property
+    def kills(self) -> bool:
+        """Whether instances are killed from outside."""
+        return bool(self.every) and not self.poison
 
     @property
     def name(self) -> str:
         """In words."""
-        what = "poison among innocents" if self.poison else f"a kill every {self.every:g} s"
-        return f"{what}, {'with' if self.retry else 'without'} retry_on_crash"
+        parts = ["poison among innocents"] if self.poison else []
+        parts += [f"a kill every {self.every:g} s"] if self.kills else []
+        parts += [f"{self.rogues} clients that behave badly"] if self.rogues else []
+        crash = f"{'with' if self.retry else 'without'} retry_on_crash"
+        return ", ".join([*parts, crash] if self.kills or self.poison else parts)
 
 
 @dataclass(slots=True)
@@ -76,6 +90,12 @@ class Outcome:
     kills: int = 0
     retries: int = 0
     """Requests that were tried twice."""
+    misdeeds: Counter[str] = field(default_factory=Counter)
+    """What rogues did, how often."""
+    refusals: Counter[str] = field(default_factory=Counter)
+    """How their bad input was answered."""
+    served: Counter[str] = field(default_factory=Counter)
+    """How they were answered where they deserved it."""
     seconds: float = 0.0
     longest: float = 0.0
     memory: Trend | None = None
@@ -91,9 +111,28 @@ class Outcome:
         """All that were answered."""
         return self.answers.total()
 
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "plan": self.plan.name,
+            "seconds": round(self.seconds, 1),
+            "requests": self.requests,
+            "answers": dict(self.answers),
+            "slowest_answer_seconds": round(self.longest, 3),
+            "kills": self.kills,
+            "tried_twice": self.retries,
+            "misdeeds": dict(self.misdeeds),
+            "refusals": dict(self.refusals),
+            "answers_to_rogues": dict(self.served),
+            "memory": self.memory and asdict(self.memory),
+            "descriptors": self.descriptors and asdict(self.descriptors),
+            "faults": self.faults,
+        }
 
-def run(plan: Plan, command: str = COMMAND, progress: Callable[[str], None] = lambda _line: None) -> Outcome:
-    """Start an engine, torment it, and end it. Errors: NotServing, OSError."""
+
+def run(plan: Plan, command: str = COMMAND, progress: Progress = lambda _seconds, _text: None) -> Outcome:
+    """Start an engine, torment it, and end it. Errors: Missing, NotServing, OSError."""
+    places.check()
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="eas-chaos-") as directory:
         config = Path(directory) / "service.json"
@@ -102,123 +141,130 @@ def run(plan: Plan, command: str = COMMAND, progress: Callable[[str], None] = la
         with engine(launch, PROCESSOR, faults) as started:
             victims = Victims(started.pid)
             victims.wait(plan.instances)
-            outcome = asyncio.run(
-                _torment(
-                    plan, Crowd(started.target, clients=plan.clients, poison=plan.poison), victims, progress
-                )
-            )
-            outcome.retries = _retries(started.admin("/metrics")[1].decode())
-    if plan.pace and not plan.poison and not (outcome.retries if plan.retry else outcome.interrupted):
+            outcome = asyncio.run(_Torment(plan, started, victims).run(progress))
+            outcome.faults += _left(started)
+            outcome.retries = int(metric(started.admin("/metrics")[1].decode(), "eas_retries_total"))
+    if plan.pace and plan.kills and not (outcome.retries if plan.retry else outcome.interrupted):
         outcome.faults.append("no request was inside when its instance died: this shows nothing")
     outcome.faults += faults
     return outcome
 
 
-def _retries(metrics: str) -> int:
-    """How many requests were tried twice."""
-    found = re.search(r"^eas_retries_total\{.*\} (\S+)$", metrics, re.MULTILINE)
-    return int(float(found[1])) if found else 0
+def metric(exposition: str, name: str) -> float:
+    """The sum of a metric's samples; 0 without any."""
+    found: list[str] = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", exposition, re.MULTILINE)
+    return sum(map(float, found))
 
 
-def _service(plan: Plan) -> dict[str, object]:
-    service: dict[str, object] = json.loads((places.PROCESSORS / PROCESSOR / "service.json").read_text())
+def _service(plan: Plan) -> dict[str, Any]:
+    service: dict[str, Any] = json.loads((places.PROCESSORS / PROCESSOR / "service.json").read_text())
     service["processor_path"] = str(places.PROCESSORS / PROCESSOR)
-    metadata = dict(service["metadata"])  # type: ignore[call-overload]
+    metadata = dict(service["metadata"])
     metadata["instance"] = plan.instances
-    metadata["rpc"] = {**metadata["rpc"], "retry_on_crash": plan.retry}
+    metadata["rpc"] = {**metadata["rpc"], "retry_on_crash": plan.retry, "max_body_size": TOO_LARGE}
     return {**service, "metadata": metadata}
 
 
-async def _torment(plan: Plan, crowd: Crowd, victims: Victims, progress: Callable[[str], None]) -> Outcome:
-    outcome = Outcome(plan)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    load = asyncio.create_task(crowd.run())
-    samples: list[Sample] = []
-    next_kill, next_sample = began + plan.every, began
-    interrupted: set[str] = set()
-    while (now := loop.time()) < began + plan.seconds and not load.done():
-        if now >= next_sample:
-            next_sample += _SAMPLE
-            samples.append(victims.sample(now - began))
-            if len(samples) % 30 == 0:
-                answered = crowd.tally.answers.total()
-                progress(f"{now - began:.0f} s: {answered} answers, {outcome.kills} kills, {samples[-1]}")
-        waits = plan.retry and interrupted & crowd.outstanding
-        if not plan.poison and now >= next_kill and not waits:
-            outcome.kills += await victims.kill_oldest()
-            interrupted = set(crowd.outstanding)
-            next_kill = max(next_kill + plan.every, now)
-        await asyncio.sleep(_LOOK)
-    crowd.stop()
-    await load
-    outcome.seconds = loop.time() - began
-    outcome.answers, outcome.longest = crowd.tally.answers, crowd.tally.longest
-    outcome.faults += crowd.tally.faults
-    _judge(outcome, samples)
-    return outcome
+class _Torment:
+    """The loop of one run, and what it looks at."""
+
+    def __init__(self, plan: Plan, started: Engine, victims: Victims) -> None:
+        self._plan, self._victims = plan, victims
+        self._crowd = Crowd(started.target, clients=plan.clients, poison=plan.poison, seed=plan.seed)
+        self._rogues = Rogues(started.target, plan.rogues, plan.seed)
+        self._samples: list[Sample] = []
+
+    async def run(self, progress: Progress) -> Outcome:
+        """Until the time is over and every request has its answer."""
+        outcome, loop = Outcome(self._plan), asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as tasks:
+            load = tasks.create_task(self._crowd.run())
+            tasks.create_task(self._rogues.run())
+            await self._while_loaded(outcome, load, progress)
+            self._crowd.stop()
+            self._rogues.stop()
+        outcome.seconds = loop.time() - began
+        self._gather(outcome)
+        _judge(outcome, self._samples)
+        return outcome
+
+    async def _while_loaded(self, outcome: Outcome, load: asyncio.Task[None], progress: Progress) -> None:
+        plan, crowd, loop = self._plan, self._crowd, asyncio.get_running_loop()
+        began = next_sample = loop.time()
+        next_kill = began + plan.every
+        interrupted: set[str] = set()
+        while (now := loop.time()) < began + plan.seconds and not load.done():
+            if now >= next_sample:
+                next_sample += _SAMPLE
+                self._samples.append(self._victims.sample(now - began))
+                progress(now - began, self._standing(outcome.kills))
+            waits = plan.retry and interrupted & crowd.outstanding
+            if plan.kills and now >= next_kill and not waits:
+                outcome.kills += await self._victims.kill_oldest()
+                interrupted = set(crowd.outstanding)
+                next_kill = max(next_kill + plan.every, now)
+            await asyncio.sleep(_LOOK)
+
+    def _standing(self, kills: int) -> str:
+        crowd, rogues, engine_now = self._crowd.tally, self._rogues, self._samples[-1]
+        parts = [f"{crowd.answers.total()} answers"]
+        parts += [f"{kills} kills"] if self._plan.kills else []
+        parts += [f"{rogues.done.total()} misdeeds"] if self._plan.rogues else []
+        parts += [f"{crowd.faulty + rogues.tally.faulty} faults", f"engine {engine_now}"]
+        return ", ".join(parts)
+
+    def _gather(self, outcome: Outcome) -> None:
+        crowd, rogues = self._crowd.tally, self._rogues
+        outcome.answers, outcome.longest = crowd.answers, crowd.longest
+        outcome.misdeeds, outcome.refusals, outcome.served = (
+            rogues.done,
+            rogues.refusals,
+            rogues.tally.answers,
+        )
+        outcome.faults += crowd.faults + rogues.tally.faults
 
 
 def _judge(outcome: Outcome, samples: list[Sample]) -> None:
     """What the figures must be."""
     plan, faults, times = outcome.plan, outcome.faults, [sample.seconds for sample in samples]
-    outcome.memory = trend(times, [sample.memory for sample in samples])
-    outcome.descriptors = trend(times, [sample.descriptors for sample in samples])
-    if outcome.memory.growth > plan.memory:
-        faults.append(f"memory grew by {outcome.memory.growth / 1e6:.1f} MB")
-    if outcome.descriptors.growth > plan.descriptors:
-        faults.append(f"descriptors grew by {outcome.descriptors.growth:.0f}")
+    if len(samples) >= LEAST:
+        outcome.memory = trend(times, [sample.memory for sample in samples])
+        outcome.descriptors = trend(times, [sample.descriptors for sample in samples])
+        if outcome.memory.growth > plan.memory:
+            faults.append(f"memory grew by {outcome.memory.growth / 1e6:.1f} MB")
+        if outcome.descriptors.growth > plan.descriptors:
+            faults.append(f"descriptors grew by {outcome.descriptors.growth:.0f}")
     if not outcome.answers["200"]:
         faults.append("nothing was answered with 200")
     failed = {told: n for told, n in outcome.answers.items() if told.startswith("500") and n}
     if plan.retry and failed:
         faults.append(f"innocents got {failed} although they are tried again")
+    others = {told: n for told, n in outcome.answers.items() if told != "200"}
+    if others and not plan.kills and not plan.poison:
+        faults.append(f"innocents got {others} although no instance died")
     if plan.poison and not any(told.startswith("poison: 500") for told in outcome.answers):
         faults.append("nobody got the 500 that poison deserves")
-    if plan.pace and not plan.poison and outcome.kills < 0.5 * plan.seconds / plan.every:
-        faults.append(f"only {outcome.kills} kills: the engine was too slow in starting instances anew")
+    faults += _too_little(outcome) if plan.pace else []
 
 
-class Victims:
-    """The instances of an engine, as processes."""
+def _too_little(outcome: Outcome) -> list[str]:
+    """What was hardly done, so that a clean result would prove little."""
+    plan, found = outcome.plan, []
+    if plan.kills and outcome.kills < 0.5 * plan.seconds / plan.every:
+        found.append(f"only {outcome.kills} kills: the engine was too slow in starting instances anew")
+    never = [name for deed in DEEDS if not outcome.misdeeds[name := deed.replace("_", " ")]]
+    if plan.rogues and never:
+        found.append(f"never done: {', '.join(never)}: a longer run would")
+    return found
 
-    def __init__(self, pid: int) -> None:
-        self._engine = psutil.Process(pid)
 
-    def wait(self, count: int) -> None:
-        """Until so many are there. Errors: NotServing."""
-        until = time.monotonic() + _START_WITHIN
-        while len(self._hosts()) < count:
-            if time.monotonic() > until:
-                raise NotServing(f"{len(self._hosts())} of {count} instances have started")
-            time.sleep(_LOOK)
-
-    async def kill_oldest(self) -> int:
-        """SIGKILL to the one that has lived longest: it is ready, and its earlier deaths are forgotten.
-
-        By a process of its own, after a moment: whenever this one, which also is the clients, has its turn,
-        what it has asked for is answered already, as a rule, and the victim would die with nothing to do.
-        """
-        hosts = self._hosts()
-        if not hosts:
-            return 0
-        moment = random.uniform(0.0, _SPREAD)  # noqa: S311 - nothing secret
-        told = f"sleep {moment:.4f}; kill -KILL {hosts[0].pid}"
-        killer = await asyncio.create_subprocess_exec("sh", "-c", told)
-        return int(await killer.wait() == 0)
-
-    def sample(self, seconds: float) -> Sample:
-        """The engine now."""
-        with self._engine.oneshot():
-            memory = self._engine.memory_info()
-            return Sample(seconds, memory.rss - memory.shared, self._engine.num_fds())
-
-    def _hosts(self) -> list[psutil.Process]:
-        living = []
-        for child in self._engine.children():
-            try:
-                if child.status() != psutil.STATUS_ZOMBIE:
-                    living.append((child.create_time(), child.pid, child))
-            except psutil.NoSuchProcess:
-                continue
-        return [child for _, _, child in sorted(living)]
+def _left(started: Engine) -> list[str]:
+    """What is still there of clients that have all gone."""
+    until = time.monotonic() + _EMPTY_WITHIN
+    while True:
+        told = started.admin("/metrics")[1].decode()
+        left = [f"{name} is {value:g}" for name in _LEFT if (value := metric(told, name))]
+        if not left or time.monotonic() > until:
+            return [f"after the last client has gone, {', '.join(left)}"] if left else []
+        time.sleep(_LOOK)

@@ -7,7 +7,26 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(name="eas-bench", no_args_is_help=True, rich_markup_mode="rich")
+from eas_bench.cli.baseline import baseline
+from eas_bench.cli.chaos import chaos
+from eas_bench.cli.compare import compare
+from eas_bench.cli.report import report
+from eas_bench.cli.run import run
+from eas_bench.cli.scenario import scenario
+from eas_bench.cli.soak import soak
+from eas_bench.cli.sweep import sweep
+
+app = typer.Typer(
+    name="eas-bench", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
+)
+app.command()(run)
+app.command()(sweep)
+app.command()(compare)
+app.command()(report)
+app.command()(soak)
+app.command()(chaos)
+app.command()(scenario)
+app.command()(baseline)
 
 
 @app.callback()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from eas_bench.chaos.run import Victims
+from eas_bench.chaos.victims import Victims
 
 REFUSED = 2
 _MOST = 4  # instances

@@ -8,22 +8,21 @@ import random
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eas_bench import places
 from eas_bench.chaos.clients import Crowd
-from eas_bench.chaos.run import COMMAND, Victims
-from eas_bench.chaos.trend import Sample, Trend, trend
+from eas_bench.chaos.run import COMMAND, Progress
+from eas_bench.chaos.victims import Victims
 from eas_bench.machine import Cores
 from eas_bench.servers import Launch, engine
 from eas_bench.soak.deeds import WEIGHTS, Deeds
+from eas_bench.trend import LEAST, Sample, Trend, trend
 
 PROCESSOR = "soak"
 _SAMPLE = 5.0
-_TOLD = 60.0
 _THREADS = 4
 _MEMORY = 16 << 20
 _DESCRIPTORS = 8
@@ -70,12 +69,13 @@ def run(
     seed: int = 0,
     only: frozenset[str] = frozenset(WEIGHTS),
     most: int = 0,
-    progress: Callable[[str], None] = lambda _line: None,
+    progress: Progress = lambda _seconds, _text: None,
 ) -> Outcome:
-    """Start an engine, live with it, and end it. Errors: NotServing, OSError.
+    """Start an engine, live with it, and end it. Errors: Missing, NotServing, OSError.
 
     ``only``: the deeds that are done; ``most``: how many, 0: as many as there is time for.
     """
+    places.check()
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="eas-soak-") as name:
         directory = Path(name)
@@ -99,22 +99,17 @@ def _service(directory: Path) -> dict[str, Any]:
     return service
 
 
-async def _live(
-    seconds: float, most: int, crowd: Crowd, deeds: Deeds, progress: Callable[[str], None]
-) -> Outcome:
+async def _live(seconds: float, most: int, crowd: Crowd, deeds: Deeds, progress: Progress) -> Outcome:
     loop = asyncio.get_running_loop()
     began = loop.time()
     load = asyncio.create_task(crowd.run())
     samples: list[Sample] = []
     watch = asyncio.create_task(_watch(deeds.victims, samples, began))
-    told = began
     while loop.time() < began + seconds and not load.done() and not (most and deeds.done.total() >= most):
-        await deeds.one()
-        if loop.time() - told >= _TOLD:
-            told = loop.time()
-            answered = crowd.tally.answers.total()
-            faults = len(deeds.faults) + crowd.tally.faulty
-            progress(f"{told - began:.0f} s: {answered} answers, {deeds.done.total()} deeds, {faults} faults")
+        last = await deeds.one()
+        answered, faults = crowd.tally.answers.total(), len(deeds.faults) + crowd.tally.faulty
+        done = f"{deeds.done.total()} deeds (last: {last.replace('_', ' ')})"
+        progress(loop.time() - began, f"{answered} answers, {done}, {faults} faults")
     crowd.stop()
     await load
     watch.cancel()
@@ -141,7 +136,7 @@ def _judged(seconds: float, crowd: Crowd, deeds: Deeds, samples: list[Sample]) -
         deeds.stops,
         tally.longest,
     )
-    if len(samples) >= 6:
+    if len(samples) >= LEAST:
         times = [one.seconds for one in samples]
         outcome.memory = trend(times, [float(one.memory) for one in samples])
         outcome.descriptors = trend(times, [float(one.descriptors) for one in samples])

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from eas_bench.spine.figures import ClosedRun
-from eas_bench.spine.load import build
+from eas_bench.scenarios.figures import ClosedRun
+from eas_bench.scenarios.load import build
 
 pytestmark = pytest.mark.skipif(
     shutil.which("cc") is None, reason="no C compiler: apt-get install gcc libc6-dev"

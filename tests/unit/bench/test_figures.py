@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_bench.spine.figures import (
+from eas_bench.scenarios.figures import (
     ClosedRun,
     NoFigures,
     Pair,
@@ -45,6 +45,12 @@ def test_wrk_tells_its_figures_among_its_own_text() -> None:
     assert told.rate == pytest.approx(98422.1, abs=0.1)
     assert told.errors == {"read": 3, "status": 2}
     assert told.failed == 5
+
+
+def test_what_a_run_cost_is_told_a_request() -> None:
+    assert run(1000).costing(0.02).cpu_us == pytest.approx(20)
+    assert run(0).costing(0.02).cpu_us == 0
+    assert run(1000).costing(0.02).as_json()["cpu_us"] == pytest.approx(20)
 
 
 @pytest.mark.parametrize("printed", ["", "unable to connect to 127.0.0.1:1 Connection refused\n"])

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from eas_bench.machine import Cores, Missing, tool
+from eas_bench.scenarios.setting import SMALL, noise
 from eas_bench.servers import NotServing, Target, reference
-from eas_bench.spine import scenarios
 
 EVERY = frozenset(os.sched_getaffinity(0))
+LARGE = noise(602_112)
 LIKE = Target(0, "/api/predict/echo", ("Authorization: abc",))
 
 
@@ -25,13 +26,14 @@ def test_a_request_is_written_as_http() -> None:
 @pytest.mark.parametrize(
     ("module", "arguments", "body", "answer"),
     [
-        ("echo", (), scenarios.SMALL, scenarios.SMALL),
-        ("echo", (), scenarios.LARGE, scenarios.LARGE),
+        ("echo", (), SMALL, SMALL),
+        ("echo", (), LARGE, LARGE),
         ("echo", (), b"", b""),
-        ("large", (), scenarios.LARGE, scenarios.LARGE_ANSWER),
+        ("large", (), LARGE, LARGE[:4096]),
         ("large", (), b"short", b"short"),
         ("large", (), b"", b""),
-        ("loops", ("2",), scenarios.SMALL, scenarios.SMALL),
+        ("loops", ("2",), SMALL, SMALL),
+        ("spin", (), SMALL, SMALL),
     ],
 )
 def test_a_reference_answers_what_the_engine_is_asked(
@@ -40,6 +42,8 @@ def test_a_reference_answers_what_the_engine_is_asked(
     with reference(module, *arguments, like=LIKE, cores=EVERY, log=tmp_path / "log") as bare:
         for _ in range(3):
             bare.expect(body, answer)
+        assert bare.pid != os.getpid()
+        os.kill(bare.pid, 0)  # it is there
 
 
 def test_another_answer_than_expected_ends_the_measurement(tmp_path: Path) -> None:

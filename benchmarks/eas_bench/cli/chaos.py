@@ -1,0 +1,136 @@
+"""``eas-bench chaos``: torment an engine, and tell what clients saw."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eas_bench.chaos.run import Outcome, Plan
+
+RUNS = ("kills", "retries", "poison", "clients", "everything")
+_POISON = 0.002
+_DESCRIPTORS, _ROGUE_DESCRIPTORS = 4, 32
+"""By so many the engine's descriptors may grow; while clients come and go they waver."""
+
+
+def chaos(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of load, divided among the runs.")] = 10,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds from one kill to the next.")] = 1,
+    instances: Annotated[int, typer.Option(min=1, help="Each lives for so many kills.")] = 64,
+    clients: Annotated[int, typer.Option(min=1, help="Connections, one request at a time on each.")] = 16,
+    rogues: Annotated[int, typer.Option(min=1, help="Clients that leave, lie or are slow.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of what is sent, and what is done when.")] = 0,
+    only: Annotated[str, typer.Option(metavar="RUN,...", help=f"Of {', '.join(RUNS)}.")] = ",".join(RUNS),
+    engine: Annotated[
+        str, typer.Option(metavar="COMMAND", help="What starts the engine; empty: the installed one.")
+    ] = "",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there, too.")
+    ] = None,
+) -> None:
+    """Kill instances, hang up, send nonsense; beside it clients whose every answer is compared byte for byte.
+
+    An engine is started for each run, with an echo processor: [b]kills[/b] ends an instance every second,
+    [b]retries[/b] does so with rpc.retry_on_crash, [b]poison[/b] sends requests that end the process which
+    takes them, [b]clients[/b] has clients that leave in the head, in the body, before the answer and in it,
+    that send bad input, and that are slow; [b]everything[/b] is the last with kills.
+
+    Exit status 1: something was lost or wrong. 2: the engine didn't start.
+    """
+    from rich.console import Console
+
+    from eas_bench.chaos.run import COMMAND, run
+    from eas_bench.cli.telling import Telling
+    from eas_bench.machine import Missing
+    from eas_bench.servers import NotServing
+
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    names = [name.strip() for name in only.split(",")]
+    unknown = [name for name in names if name not in RUNS]
+    if unknown:
+        raise typer.BadParameter(
+            f"no run {', '.join(unknown)}; there are {', '.join(RUNS)}", param_hint="--only"
+        )
+    console, outcomes = Console(highlight=False, soft_wrap=True), []
+    for name in names:
+        plan = _plan(
+            name,
+            seconds=60 * minutes / len(names),
+            every=every,
+            instances=instances,
+            clients=clients,
+            rogues=rogues,
+            seed=seed,
+        )
+        try:
+            with Telling(console, plan.name, plan.seconds) as telling:
+                outcomes.append(run(plan, engine or COMMAND, telling.now))
+        except (Missing, NotServing, OSError) as error:
+            typer.echo(error, err=True)
+            raise typer.Exit(2) from None
+        show(outcomes[-1], console)
+    if json_file is not None:
+        document = {"format": "eas-bench.chaos/1", "runs": [one.document() for one in outcomes]}
+        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    raise typer.Exit(1 if any(one.faults for one in outcomes) else 0)
+
+
+def _plan(
+    name: str, *, seconds: float, every: float, instances: int, clients: int, rogues: int, seed: int
+) -> Plan:
+    """Of one of RUNS."""
+    from eas_bench.chaos.run import Plan
+
+    misbehave = name in {"clients", "everything"}
+    return Plan(
+        seconds=seconds,
+        every=0 if name == "clients" else every,
+        retry=name in {"retries", "poison", "everything"},
+        poison=_POISON if name == "poison" else 0.0,
+        instances=instances,
+        clients=clients,
+        rogues=rogues if misbehave else 0,
+        seed=seed,
+        descriptors=_ROGUE_DESCRIPTORS if misbehave else _DESCRIPTORS,
+    )
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """What clients saw, and how the engine fared."""
+    from rich.table import Table
+
+    from eas_bench.cli.telling import tell_faults
+
+    plan = outcome.plan
+    console.print(f"[bold]{plan.name}[/], {outcome.seconds:.0f} s, {plan.instances} instances")
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("answers", f"{outcome.requests} ({outcome.requests / outcome.seconds:.0f}/s)")
+    for told, count in sorted(outcome.answers.items()):
+        table.add_row(f"  {told}", str(count))
+    table.add_row("slowest answer", f"{outcome.longest:.2f} s")
+    if plan.kills or plan.poison:
+        table.add_row("kills", str(outcome.kills))
+        table.add_row("tried twice", str(outcome.retries))
+    for title, counted in (
+        ("misdeeds", outcome.misdeeds),
+        ("bad input was answered", outcome.refusals),
+        ("slow clients were answered", outcome.served),
+    ):
+        if counted:
+            table.add_row(title, str(counted.total()))
+        for told, count in sorted(counted.items()):
+            table.add_row(f"  {told}", str(count))
+    for name, trend, unit in (("memory, MB", outcome.memory, 1e6), ("descriptors", outcome.descriptors, 1.0)):
+        if trend is not None:
+            table.add_row(name, trend.told(unit, outcome.seconds))
+    console.print(table)
+    tell_faults(outcome.faults, console)

@@ -1,0 +1,173 @@
+"""``eas-bench compare``: two sides, and how sure their difference is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eas_bench.compare import Change, Comparison
+    from eas_bench.record import Run
+
+Sides = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[A B]", help="Two records, or two folders of records: all *.json in them."),
+]
+
+
+def compare(
+    files: Sides = None,
+    *,
+    a: Annotated[
+        list[Path] | None, typer.Option("--a", metavar="PATH", help="Of the one side; give it repeatedly.")
+    ] = None,
+    b: Annotated[
+        list[Path] | None, typer.Option("--b", metavar="PATH", help="Of the other; as many, best in turns.")
+    ] = None,
+    fail_if_worse: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE",
+            help="Exit with 1 when B is worse by more, and surely worse: 5%, or rate=5%,p99=10%,errors=0.1%.",
+        ),
+    ] = "",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write it there; - is stdout.")
+    ] = None,
+) -> None:
+    """Tell how two sides differ, with the interval that holds the true difference 19 times of 20.
+
+    The interval needs several runs a side; taken in turns (A B A B) they are compared pair by pair, and what
+    changes on the machine meanwhile does no harm:
+
+    [b]for n in 1 2 3; do eas-bench run URL_A --json a/$n.json; eas-bench run URL_B --json b/$n.json; done[/b]
+
+    [b]eas-bench compare a b[/b]
+
+    Exit status 1: B is worse than --fail-if-worse allows. 2: the runs can't be compared.
+    """
+    from rich.console import Console
+
+    from eas_bench import compare as comparing
+    from eas_bench.record import NoRecord
+
+    paths_a, paths_b = _sides(files or [], a or [], b or [])
+    try:
+        bounds = comparing.bounds(fail_if_worse) if fail_if_worse else {}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fail-if-worse") from None
+    try:
+        comparison = comparing.compare(_runs(paths_a), _runs(paths_b))
+    except (NoRecord, comparing.Incomparable) as error:
+        typer.echo(f"eas-bench compare: {error}", err=True)
+        raise typer.Exit(2) from None
+    _write(comparison, json_file)
+    if json_file != Path("-"):
+        show(comparison, bounds, Console(highlight=False))
+    if any(change.fails(bounds[change.name]) for change in comparison.changes if change.name in bounds):
+        raise typer.Exit(1)
+
+
+def _sides(files: list[Path], a: list[Path], b: list[Path]) -> tuple[list[Path], list[Path]]:
+    if len(files) == 2 and not a and not b:
+        return files[:1], files[1:]
+    if a and b and not files:
+        return a, b
+    raise typer.BadParameter(
+        "give two records or folders, or those of each side with --a and --b: "
+        "`eas-bench compare A.json B.json`, "
+        "`eas-bench compare --a A1.json --a A2.json --b B1.json --b B2.json`"
+    )
+
+
+def _runs(paths: list[Path]) -> list[Run]:
+    """What is in these files and folders. Raises NoRecord."""
+    from eas_bench import record
+
+    found: list[Run] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(record.read(path))
+            continue
+        files = sorted(path.glob("*.json"))
+        if not files:
+            raise record.NoRecord(f"{path}: there is no *.json in this folder")
+        found += [record.read(file) for file in files]
+    return found
+
+
+def _write(comparison: Comparison, file: Path | None) -> None:
+    if file is None:
+        return
+    text = json.dumps(comparison.document(), indent=1)
+    if file == Path("-"):
+        print(text)
+        return
+    try:
+        file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        typer.echo(f"eas-bench compare: {file}: can't be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+
+
+def show(comparison: Comparison, bounds: dict[str, float], console: Console) -> None:
+    """The table, and what a reader must know of it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from eas_bench import units
+
+    words = {"pairs": "pairs of runs", "runs": "runs a side", "seconds": "the seconds of one run a side"}
+    table = Table("", "A", "B", "change", "95% interval", "", box=None, padding=(0, 2))
+    for change in comparison.changes:
+        table.add_row(change.name, *_figures(change), *_interval(change), _word(change))
+    count_a, count_b = comparison.runs
+    console.print(table)
+    console.print(f"from {words[comparison.basis]}: {count_a} of A, {count_b} of B", style="dim")
+    for note in comparison.notes:
+        console.print(Text(f"note: {units.plain(note)}", "yellow"), soft_wrap=True)
+    for change in comparison.changes:
+        most = bounds.get(change.name)
+        if most is not None and change.fails(most):
+            told = (
+                f"{change.name} is worse by {_signed(change, change.loss.figure)}; {100 * most:g}% is allowed"
+            )
+            console.print(Text(told, "bold red"))
+        elif most is not None and change.may_fail(most):
+            told = f"{change.name} may be worse by more than {100 * most:g}%: more runs would tell"
+            console.print(Text(told, "yellow"))
+
+
+def _figures(change: Change) -> tuple[str, str]:
+    from eas_bench import units
+
+    if change.name == "rate":
+        return units.rate(change.a), units.rate(change.b)
+    if change.name == "errors":
+        return units.share(change.a, 1), units.share(change.b, 1)
+    return units.micros(change.a), units.micros(change.b)
+
+
+def _interval(change: Change) -> tuple[str, str]:
+    import math
+
+    change_text = _signed(change, change.by.figure)
+    if math.isinf(change.by.low):
+        return change_text, "can't be told"
+    return change_text, f"{_signed(change, change.by.low)} .. {_signed(change, change.by.high)}"
+
+
+def _signed(change: Change, value: float) -> str:
+    digits = 3 if change.name == "errors" else 1
+    return f"{100 * value:+.{digits}f}{' points' if change.name == 'errors' else '%'}"
+
+
+def _word(change: Change) -> str:
+    if not change.loss.sure:
+        return "[dim]no difference shown[/]"
+    return "[red]worse[/]" if change.loss.figure > 0 else "[green]better[/]"

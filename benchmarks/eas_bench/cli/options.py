@@ -1,0 +1,115 @@
+"""Options that more than one command has: whom to ask, what, and with which authority."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """``90``, ``500ms``, ``10s``, ``2m`` or ``1h``, in seconds; raises BadParameter."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)", str(text).strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no duration: expected 500ms, 10s, 2m or 1h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+Url = Annotated[
+    str | None, typer.Argument(metavar="URL", help="http://HOST[:PORT]/PATH of whatever speaks HTTP.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A service.json: an eas-engine is started with it for the run, and asked.",
+        dir_okay=False,
+    ),
+]
+Body = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="A body to send. Several are sent in turns.")
+]
+Text = Annotated[list[str] | None, typer.Option(metavar="TEXT", help="A body, written out.")]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SPEC",
+        help="A body of random numbers: SHAPE:TYPE, then :npy (or nothing), :raw or :json; 8x784:float32.",
+    ),
+]
+Header = Annotated[
+    list[str] | None,
+    typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="One more field of the head."),
+]
+Method = Annotated[
+    str, typer.Option(metavar="METHOD", help="[default: POST with a body, GET without]", show_default=False)
+]
+Token = Annotated[
+    str,
+    typer.Option(
+        metavar="TOKEN",
+        envvar="EAS_TOKEN",
+        show_envvar=True,
+        help="Of the service. Others on this machine can read it here: better give --token-file.",
+    ),
+]
+TokenFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Where the token is.", dir_okay=False)]
+Sign = Annotated[bool, typer.Option("--sign", help="Sign requests with the token as key, as EAS clients do.")]
+Grpc = Annotated[
+    str,
+    typer.Option(
+        metavar="/PKG.SERVICE/METHOD", help="Ask by gRPC: bodies are the serialised messages (extra grpc)."
+    ),
+]
+
+
+def header(text: str) -> tuple[str, str]:
+    """``Name: value``; raises BadParameter."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise typer.BadParameter(f"{text!r} is no header: expected 'Name: value'", param_hint="--header")
+    return name.strip(), value.strip()
+
+
+def token_of(token: str, file: Path | None) -> str:
+    """The token that is meant; empty: none. Raises BadParameter."""
+    if file is None:
+        return token
+    if token and token != os.environ.get("EAS_TOKEN"):
+        raise typer.BadParameter("give the token or its file, not both", param_hint="--token-file")
+    try:
+        found = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file}: can't be read: {error}", param_hint="--token-file") from None
+    if not found:
+        raise typer.BadParameter(f"{file} is empty; expected a token in it", param_hint="--token-file")
+    return found
+
+
+def fields_of(
+    *,
+    body: list[Path] | None,
+    text: list[str] | None,
+    rows: list[str] | None,
+    headers: list[str] | None,
+    method: str,
+    sign: bool,
+    grpc: str,
+    seed: int,
+) -> dict[str, Any]:
+    """The fields of a Wanted but its URL and token. Raises BadParameter, and NotWanted."""
+    from eas_bench import bodies
+
+    found = bodies.gathered(body or [], text or [], rows or [], seed)
+    return {
+        "method": method.upper() or ("POST" if found else "GET"),
+        "headers": tuple(header(each) for each in headers or []),
+        "bodies": found or (b"",),
+        "signed": sign,
+        "grpc": grpc,
+    }

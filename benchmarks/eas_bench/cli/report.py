@@ -1,0 +1,45 @@
+"""``eas-bench report``: records of runs, as one page with plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN.json...", help="What `eas-bench run --json` wrote; several are compared."
+        ),
+    ],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE.html", help="The page to write."),
+    ],
+) -> None:
+    """Make one HTML file of one run or several: plots, tables and all that a reader must know to repeat it.
+
+    The file holds everything, fetches nothing and can be sent to somebody. Of several runs it also shows
+    what latency a throughput costs, and the percentiles side by side.
+    """
+    from eas_bench import record
+    from eas_bench import report as reports
+
+    try:
+        runs = [reports.read(file) for file in files]
+        if output.resolve() in [file.resolve() for file in files]:
+            raise typer.BadParameter(
+                f"{output} is one of the records; name another file", param_hint="--output"
+            )
+        reports.write(runs, output)
+    except record.NoRecord as error:
+        typer.echo(f"eas-bench report: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        typer.echo(f"eas-bench report: {output}: can't be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{output}: {'1 run' if len(runs) == 1 else f'{len(runs)} runs'}")

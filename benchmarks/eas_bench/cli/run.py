@@ -1,0 +1,236 @@
+"""``eas-bench run``: one load, and what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eas_bench.cli import options as o
+
+if TYPE_CHECKING:
+    from eas_bench import record
+    from eas_bench.target import Wanted
+
+RATE = 100.0  # requests/s, unless asked otherwise
+MOST_CONNECTIONS = 1000  # at once, in open loop
+
+
+class Arrivals(StrEnum):
+    """How requests follow each other in open loop."""
+
+    constant = "constant"
+    poisson = "poisson"
+    bursts = "bursts"
+
+
+def run(
+    url: o.Url = None,
+    *,
+    config: o.Config = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", "-r", min=0.01, help=f"Open loop: requests a second. [default: {RATE:.0f}]"),
+    ] = None,
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            "--connections", "-c", min=1, help="Closed loop: so many, each with a request at a time."
+        ),
+    ] = None,
+    duration: Annotated[
+        float,
+        typer.Option("--duration", "-d", parser=o.seconds, metavar="TIME", help="Of the measured part."),
+    ] = 10.0,
+    warm_up: Annotated[
+        float, typer.Option(parser=o.seconds, metavar="TIME", help="Before it; counts for nothing.")
+    ] = 1.0,
+    timeout: Annotated[
+        float, typer.Option(parser=o.seconds, metavar="TIME", help="After which a request has failed.")
+    ] = 10.0,
+    arrivals: Annotated[
+        Arrivals,
+        typer.Option(help="Open loop: at even distances, at random ones, or many at once."),
+    ] = Arrivals.constant,
+    burst: Annotated[
+        int | None, typer.Option(min=1, help="Bursts: so many at once. [default: those of 0.1 s]")
+    ] = None,
+    most_connections: Annotated[
+        int | None, typer.Option(min=1, help=f"Open loop: at once. [default: {MOST_CONNECTIONS}]")
+    ] = None,
+    body: o.Body = None,
+    text: o.Text = None,
+    rows: o.Rows = None,
+    header: o.Header = None,
+    method: o.Method = "",
+    token: o.Token = "",
+    token_file: o.TokenFile = None,
+    sign: o.Sign = False,
+    grpc: o.Grpc = "",
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="That make the load; each keeps a core busy.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
+    title: Annotated[str, typer.Option(help="Of the record.")] = "",
+    metrics: Annotated[
+        str, typer.Option(metavar="URL", help="The server's admin plane or metrics, read once a second.")
+    ] = "",
+    own_limit: Annotated[
+        bool,
+        typer.Option("--own-limit/--no-own-limit", help="Find out first what the generator itself can do."),
+    ] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the record there; - is stdout.")
+    ] = None,
+) -> None:
+    """Put a load on a server, and tell what it held.
+
+    With [b]--rate[/b] (open loop) requests come at moments fixed in advance, whatever the server does, and
+    latency counts from the moment at which a request was due. With [b]--connections[/b] (closed loop) each
+    connection waits for its answer before it asks again.
+
+    Exit status 1: no request was answered with 2xx. 2: it couldn't be measured, or the figures are invalid.
+    """
+    from eas_bench import record, target
+    from eas_bench.client import NotMeasured
+    from eas_bench.servers import NotServing
+
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    load = _load(
+        record.Load,
+        rate=rate,
+        connections=connections,
+        most=most_connections,
+        arrivals=arrivals,
+        burst=burst,
+        rest={
+            "duration": duration,
+            "warm_up": warm_up,
+            "timeout": timeout,
+            "processes": processes,
+            "seed": seed,
+        },
+    )
+    secret = o.token_of(token, token_file)
+    try:
+        fields = o.fields_of(
+            body=body, text=text, rows=rows, headers=header, method=method, sign=sign, grpc=grpc, seed=seed
+        )
+        with asking(url, config, secret, fields) as asked:
+            made = measured(asked, load, title=title, metrics=metrics, own_limit=own_limit)
+    except (NotMeasured, NotServing, target.NotWanted) as error:
+        typer.echo(f"eas-bench run: {error}", err=True)
+        raise typer.Exit(2) from None
+    _tell(made, json_file)
+    if made.generator.invalid:
+        raise typer.Exit(2)
+    if not made.good:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked, and what of it can be watched."""
+
+    wanted: Wanted
+    admin_url: str = ""
+    pid: int | None = None
+
+
+@contextlib.contextmanager
+def asking(url: str | None, config: Path | None, token: str, fields: dict[str, Any]) -> Iterator[Asked]:
+    """Whom to ask: an address, or an engine that is started for it."""
+    from eas_bench.served import running
+    from eas_bench.target import Wanted
+
+    if (url is None) == (config is None):
+        raise typer.BadParameter(
+            "give the URL of a server, or --config FILE to have one started: one of the two"
+        )
+    if url is not None:
+        yield Asked(Wanted(url, token=token, **fields))
+        return
+    assert config is not None  # noqa: S101 - for the type checker
+    with running(config) as served:
+        yield Asked(Wanted(served.url, token=token or served.token, **fields), served.admin_url, served.pid)
+
+
+def _load(
+    make: type[record.Load],
+    *,
+    rate: float | None,
+    connections: int | None,
+    most: int | None,
+    arrivals: Arrivals,
+    burst: int | None,
+    rest: dict[str, Any],
+) -> record.Load:
+    if rest["duration"] <= 0 or rest["timeout"] <= 0:
+        raise typer.BadParameter("--duration and --timeout must be more than nothing")
+    if connections is None:
+        if burst is not None and arrivals is not Arrivals.bursts:
+            raise typer.BadParameter(
+                "is the size of bursts: give --arrivals bursts, too", param_hint="--burst"
+            )
+        most = max(most or MOST_CONNECTIONS, rest["processes"])
+        return make(
+            kind="open", rate=rate or RATE, arrivals=arrivals.value, burst=burst, connections=most, **rest
+        )
+    if rate is not None:
+        raise typer.BadParameter(
+            "--rate (open loop) and --connections (closed loop) exclude each other; "
+            "--most-connections bounds those of an open loop"
+        )
+    if arrivals is not Arrivals.constant or burst is not None or most is not None:
+        raise typer.BadParameter("--arrivals, --burst and --most-connections are for open loop: give --rate")
+    if connections < rest["processes"]:
+        raise typer.BadParameter("each process needs a connection at least", param_hint="--connections")
+    return make(kind="closed", connections=connections, **rest)
+
+
+def measured(asked: Asked, load: record.Load, *, title: str, metrics: str, own_limit: bool) -> record.Run:
+    """One run, seen on the terminal while it goes on. Raises NotMeasured, and NotWanted."""
+    from rich.console import Console
+
+    from eas_bench import client, terminal
+    from eas_bench.readings import Watcher
+
+    console = Console(highlight=False, stderr=True)
+    note = client.first_answer(asked.wanted, load.timeout)
+    limit = client.own_limit(load, wanted=asked.wanted) if own_limit else None
+    name = title or asked.wanted.asked.url
+    watcher = Watcher(metrics or asked.admin_url or None, pid=asked.pid, warm_up=load.warm_up)
+    with watcher, terminal.Live(name, load, console) as live:
+
+        def seen(interval: record.Interval) -> None:
+            watcher.note(interval)
+            live.show(interval)
+
+        made = client.measure(
+            asked.wanted, load, title=name, on_interval=seen, readings=watcher.readings, limit=limit
+        )
+    return made.model_copy(update={"notes": [*made.notes, *note, *watcher.notes]})
+
+
+def _tell(made: record.Run, json_file: Path | None) -> None:
+    from rich.console import Console
+
+    from eas_bench import record, terminal
+
+    if json_file == Path("-"):
+        print(made.model_dump_json(indent=1))
+        return
+    terminal.summary(made, Console(highlight=False))
+    if json_file is not None:
+        try:
+            record.write(made, json_file)
+        except OSError as error:
+            typer.echo(f"eas-bench run: {json_file}: can't be written: {error.strerror}", err=True)
+            raise typer.Exit(2) from None

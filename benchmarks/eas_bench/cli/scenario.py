@@ -1,0 +1,142 @@
+"""``eas-bench scenario``: this project's own scenarios, from a checkout; see docs/performance.md."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eas_bench.scenarios.files import Scenario
+    from eas_bench.scenarios.results import Results
+
+ROUNDS = Annotated[int, typer.Option(min=1, help="Pairs of runs: reference, engine, reference...")]
+SECONDS = Annotated[float, typer.Option(min=1, help="Of one run.")]
+ONLY = Annotated[str, typer.Option(metavar="NAME,...", help="Some of them, as `--list` names them.")]
+ENGINE = Annotated[str, typer.Option(metavar="COMMAND", help="What starts the engine.")]
+
+
+def scenario(
+    *,
+    only: ONLY = "",
+    rounds: ROUNDS = 5,
+    seconds: SECONDS = 2,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", dir_okay=False, help="Keep what was measured here, and not among the results."
+        ),
+    ] = None,
+    engine: ENGINE = "",
+    list_all: Annotated[bool, typer.Option("--list", help="Measure nothing: say what there is.")] = False,
+    update_docs: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Measure nothing: put a kept result into docs/performance.md."),
+    ] = None,
+) -> None:
+    """Run the scenarios of this project: the engine against a bare loop, its bars, and what it costs.
+
+    All of them take about ten minutes and are kept under benchmarks/results/. Exit status: 0; 1: a bar was
+    missed, or something went wrong meanwhile; 2: something couldn't be measured.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if update_docs:
+        _update(update_docs, console)
+        return
+    chosen = choose(only)
+    if list_all:
+        for name, one in chosen.items():
+            console.print(f"[bold]{name}[/] {one.title}", soft_wrap=True)
+        return
+    results = measured(chosen, rounds, seconds, engine, console)
+    _keep(results, json_file, whole=not only, console=console)
+    if results.unmeasured:
+        raise typer.Exit(2)
+    if not results.good:
+        raise typer.Exit(1)
+
+
+def choose(only: str) -> dict[str, Scenario]:
+    """Those that are named, all when none is."""
+    from eas_bench import places
+    from eas_bench.machine import Missing
+    from eas_bench.scenarios import files
+
+    try:
+        places.check()
+        there = files.every()
+    except (files.NoScenario, Missing) as error:
+        raise failed(error) from None
+    names = [name.strip() for name in only.split(",")] if only else list(there)
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise typer.BadParameter(f"no scenario {', '.join(unknown)}; there are {', '.join(there)}")
+    return {name: there[name] for name in names}
+
+
+def measured(
+    chosen: Mapping[str, Scenario], rounds: int, seconds: float, engine: str, console: Console
+) -> Results:
+    """All of these, and shown."""
+    from eas_bench.machine import Missing
+    from eas_bench.scenarios import report, session
+
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # no server is left behind
+    plan = session.Plan(rounds, seconds, engine or session.ENGINE)
+    if not shlex.split(plan.engine):
+        raise typer.BadParameter("--engine: a command is needed")
+    try:
+        results = session.run(chosen, plan, console)
+    except (Missing, OSError) as error:
+        raise failed(error) from None
+    report.show(console, results)
+    return results
+
+
+def failed(error: Exception) -> typer.Exit:
+    """It couldn't be measured, and why."""
+    typer.echo(error, err=True)
+    return typer.Exit(2)
+
+
+def _keep(results: Results, json_file: Path | None, *, whole: bool, console: Console) -> None:
+    """In the file that was asked for; else among the results, if nothing was left out."""
+    from eas_bench import places
+    from eas_bench.scenarios.results import place, write
+
+    if json_file is None and (not whole or results.unmeasured):
+        console.print("Not kept: that wasn't all of it (--json FILE keeps it there).", soft_wrap=True)
+        return
+    path = json_file or place(places.RESULTS, dt.datetime.now(dt.UTC).date())
+    write(results, path)
+    console.print(f"Kept in {path}", soft_wrap=True)
+
+
+def _update(file: Path, console: Console) -> None:
+    """Figures and plots into the documentation."""
+    from eas_bench import places, plots
+    from eas_bench.machine import Missing
+    from eas_bench.scenarios import report
+    from eas_bench.scenarios.results import NoResults, read
+
+    page, picture = places.PERFORMANCE, places.PERFORMANCE.with_name("performance-scenarios.svg")
+    try:
+        places.check()
+        results = read(file)
+        panels = report.panels(results)
+        if panels:
+            picture.write_text(plots.svg(panels))
+        page.write_text(report.update(page.read_text(), results, [picture.name] if panels else []))
+    except (Missing, NoResults, OSError, ValueError) as error:
+        raise failed(error) from None
+    console.print(f"{page} has the figures of {file}", soft_wrap=True)

@@ -1,0 +1,119 @@
+"""``eas-bench soak`` of a server: hours of one load, and whether its processes grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from eas_bench.cli import options as o
+from eas_bench.cli.run import MOST_CONNECTIONS, asking, measured
+
+if TYPE_CHECKING:
+    from eas_bench import record
+    from eas_bench.soak.steady import Steady
+
+RATE = 100.0
+_TIMEOUT = 10.0
+_WARM_UP = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What was asked for on the command line; ``limits`` as in ``growth.Limits``, memory in megabytes."""
+
+    url: str | None
+    config: Path | None
+    token: str = dataclasses.field(repr=False)
+    request: dict[str, Any]
+    limits: dict[str, float]
+    rate: float | None = None
+    connections: int | None = None
+    slo: str = ""
+    pid: int | None = None
+    metrics: str = ""
+    html: Path | None = None
+
+
+def soak(seconds: float, order: Order, *, seed: int, json_file: Path | None) -> int:
+    """Load the server, watch it, judge it; the exit status. Raises BadParameter."""
+    from eas_bench import slo, target
+    from eas_bench.client import NotMeasured
+    from eas_bench.servers import NotServing
+    from eas_bench.soak.growth import Limits
+    from eas_bench.soak.steady import judge
+
+    if order.config is None and order.pid is None and not order.metrics:
+        raise typer.BadParameter(
+            "nothing of the server can be watched: give --pid, or --metrics of an engine on this machine"
+        )
+    load = _load(seconds, order, seed)
+    megabytes = order.limits.get("memory")
+    limits = Limits(**{**order.limits, **({} if megabytes is None else {"memory": megabytes * 1e6})})
+    try:
+        objective = slo.parse(order.slo) if order.slo else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--slo") from None
+    try:
+        with asking(order.url, order.config, order.token, o.fields_of(**order.request)) as asked:
+            watched = dataclasses.replace(asked, pid=order.pid or asked.pid)
+            run = measured(watched, load, title="", metrics=order.metrics, own_limit=True)
+        found = judge(run, limits, objective)
+        _keep(found, json_file, order.html)
+    except (NotMeasured, NotServing, target.NotWanted, OSError) as error:
+        typer.echo(f"eas-bench soak: {error}", err=True)
+        return 2
+    show(found)
+    return 1 if found.faults else 2 if found.unknown else 0
+
+
+def _load(seconds: float, order: Order, seed: int) -> record.Load:
+    from eas_bench import record
+
+    rest: dict[str, Any] = {"duration": seconds, "warm_up": _WARM_UP, "timeout": _TIMEOUT, "seed": seed}
+    if order.connections is None:
+        return record.Load(
+            kind="open", rate=order.rate or RATE, arrivals="poisson", connections=MOST_CONNECTIONS, **rest
+        )
+    if order.rate is not None:
+        raise typer.BadParameter("--rate (open loop) and --connections (closed loop) exclude each other")
+    return record.Load(kind="closed", connections=order.connections, **rest)
+
+
+def _keep(found: Steady, json_file: Path | None, html: Path | None) -> None:
+    """Raises OSError."""
+    from eas_bench import report
+
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
+    if html is not None:
+        report.write([found.run], html)
+
+
+def show(found: Steady) -> None:
+    """The run, how each process went, and what was wrong."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from eas_bench import terminal
+    from eas_bench.cli.telling import tell_faults
+    from eas_bench.soak.steady import rows
+
+    console = Console(highlight=False)
+    terminal.summary(found.run, console)
+    table = Table("process", "", "middle third", "last third", "an hour", "allowed", box=None, padding=(0, 2))
+    for *cells, grew in rows(found):
+        table.add_row(*(Text(cell, "red" if grew else "") for cell in cells))
+    console.print()
+    console.print(table)
+    if found.passing:
+        told = ", ".join(found.passing)
+        console.print(Text(f"came or went, and so weren't judged: {told}", "yellow"), soft_wrap=True)
+    for reason in found.unknown:
+        console.print(Text(f"not known: {reason}", "yellow"), soft_wrap=True)
+    if not found.unknown or found.faults:
+        tell_faults(found.faults, console)

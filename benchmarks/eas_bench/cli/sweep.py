@@ -1,0 +1,272 @@
+"""``eas-bench sweep``: the highest rate that meets an objective, and the curve on the way there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eas_bench.cli import options as o
+from eas_bench.cli.run import MOST_CONNECTIONS, Arrivals, asking
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eas_bench import record
+    from eas_bench.cli.run import Asked
+    from eas_bench.slo import Objective
+    from eas_bench.sweep import Found, Point, Search
+
+LONGER = 6.0
+"""So many times as long as asked a trial may last, to have the requests that the objective needs."""
+_NEAR = 0.9
+"""The share of what the generator can do up to which it is trusted (as a run's own verdict has it)."""
+_BARS = 24
+
+
+def sweep(
+    url: o.Url = None,
+    *,
+    config: o.Config = None,
+    slo: Annotated[
+        str,
+        typer.Option(
+            metavar="TERM,...",
+            help="What must be met, all of it: p99=50ms,errors=0.1%. Of p50, p90, p99, p99.9, max, errors.",
+            show_default=False,
+        ),
+    ],
+    first: Annotated[float, typer.Option("--from", min=1, help="Requests a second to begin with.")] = 100.0,
+    most: Annotated[
+        float | None,
+        typer.Option("--to", min=1, help="Never more; what the generator can do is the most anyway."),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(metavar="SHARE", help="How near the answer comes to what isn't held.")
+    ] = "5%",
+    trials: Annotated[int, typer.Option(min=3, help="Runs at most.")] = 40,
+    duration: Annotated[
+        float, typer.Option("--duration", "-d", parser=o.seconds, metavar="TIME", help="Of each run.")
+    ] = 5.0,
+    warm_up: Annotated[
+        float, typer.Option(parser=o.seconds, metavar="TIME", help="Before each; counts for nothing.")
+    ] = 1.0,
+    timeout: Annotated[
+        float, typer.Option(parser=o.seconds, metavar="TIME", help="After which a request has failed.")
+    ] = 10.0,
+    arrivals: Annotated[
+        Arrivals, typer.Option(help="At even distances, at random ones, or many at once.")
+    ] = Arrivals.poisson,
+    most_connections: Annotated[int, typer.Option(min=1, help="At once.")] = MOST_CONNECTIONS,
+    body: o.Body = None,
+    text: o.Text = None,
+    rows: o.Rows = None,
+    header: o.Header = None,
+    method: o.Method = "",
+    token: o.Token = "",
+    token_file: o.TokenFile = None,
+    sign: o.Sign = False,
+    grpc: o.Grpc = "",
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="That make the load; each keeps a core busy.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
+    metrics: Annotated[
+        str, typer.Option(metavar="URL", help="The server's admin plane or metrics, read once a second.")
+    ] = "",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all runs there; - is stdout.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report of the runs there.")
+    ] = None,
+) -> None:
+    """Find the highest rate at which a server meets an objective.
+
+    The rate is doubled until it misses, then the gap is halved. Latencies are those of good answers; an
+    objective without [b]errors[/b] counts what had none as endlessly late. A miss is tried again before it
+    counts, and the answer is proved by a second run.
+
+    Exit status 1: no rate meets it. 2: it couldn't be measured.
+    """
+    from rich.console import Console
+
+    from eas_bench import record, target
+    from eas_bench.client import NotMeasured
+    from eas_bench.servers import NotServing
+    from eas_bench.sweep import find
+
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    objective, share = _objective(slo), _share(precision)
+    if duration <= 0 or timeout <= 0:
+        raise typer.BadParameter("--duration and --timeout must be more than nothing")
+    load = record.Load(
+        kind="open",
+        rate=first,
+        arrivals=arrivals.value,
+        connections=max(most_connections, processes),
+        duration=duration,
+        warm_up=warm_up,
+        timeout=timeout,
+        processes=processes,
+        seed=seed,
+    )
+    console = Console(highlight=False, stderr=json_file == Path("-"))
+    secret = o.token_of(token, token_file)
+    try:
+        fields = o.fields_of(
+            body=body, text=text, rows=rows, headers=header, method=method, sign=sign, grpc=grpc, seed=seed
+        )
+        with asking(url, config, secret, fields) as asked:
+            measure, limit = _measure(asked, load, objective, metrics)
+            search = _search(first, most, share, trials, limit)
+            console.print(f"objective {objective}; the generator itself can do {limit:,.0f}/s")
+            found = find(measure, objective, search, lambda point: _tell_point(point, console))
+    except (NotMeasured, NotServing, target.NotWanted) as error:
+        typer.echo(f"eas-bench sweep: {error}", err=True)
+        raise typer.Exit(2) from None
+    _keep(found, json_file, html)
+    show(found, console)
+    raise typer.Exit(0 if found.done.rate is not None else _failure(found))
+
+
+def _objective(text: str) -> Objective:
+    from eas_bench import slo
+
+    try:
+        return slo.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--slo") from None
+
+
+def _share(text: str) -> float:
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / 100
+    except ValueError:
+        share = 0.0
+    if not text.strip().endswith("%") or not 0.001 <= share <= 1:
+        raise typer.BadParameter(f"{text!r} is no share: expected 0.1% to 100%", param_hint="--precision")
+    return share
+
+
+def _search(first: float, most: float | None, share: float, trials: int, limit: float) -> Search:
+    from eas_bench.sweep import Search
+
+    ceiling = min(most or _NEAR * limit, _NEAR * limit)
+    return Search(first=min(first, ceiling), ceiling=ceiling, precision=share, trials=trials)
+
+
+def _measure(
+    asked: Asked, load: record.Load, objective: Objective, metrics: str
+) -> tuple[Callable[[float], record.Run], float]:
+    """What makes a run at a rate, and what the generator can do. Raises NotMeasured."""
+    from eas_bench import client
+    from eas_bench.readings import Watcher
+
+    note = client.first_answer(asked.wanted, load.timeout)
+    limit = client.own_limit(load, wanted=asked.wanted)
+
+    def measure(rate: float) -> record.Run:
+        seconds = min(LONGER * load.duration, max(load.duration, objective.needs / rate))
+        wanted = load.model_copy(update={"rate": rate, "duration": round(seconds, 1)})
+        watcher = Watcher(metrics or asked.admin_url or None, pid=asked.pid, warm_up=load.warm_up)
+        with watcher:
+            run = client.measure(
+                asked.wanted,
+                wanted,
+                title=f"{rate:g}/s",
+                on_interval=watcher.note,
+                readings=watcher.readings,
+                limit=limit,
+            )
+        return run.model_copy(update={"notes": [*run.notes, *note, *watcher.notes]})
+
+    return measure, limit
+
+
+def _tell_point(point: Point, console: Console) -> None:
+    from rich.text import Text
+
+    from eas_bench import units
+
+    result = point.trial.result.value
+    style = {"met": "green", "missed": "red"}.get(result, "yellow")
+    why = "; ".join(point.run.generator.invalid) if result == "generator" else str(point.verdict)
+    rate = units.rate(point.trial.rate)
+    console.print(Text.assemble((f"{result:<9}", style), f"{rate:>12}  ", (why, "dim")), soft_wrap=True)
+
+
+def _keep(found: Found, json_file: Path | None, html: Path | None) -> None:
+    """Write what is to be written; exit with 2 when it can't be."""
+    from eas_bench import report
+
+    text = json.dumps(found.document(), indent=1)
+    try:
+        if json_file == Path("-"):
+            print(text)
+        elif json_file is not None:
+            json_file.write_text(text + "\n", encoding="utf-8")
+        if html is not None:
+            report.write([point.run for point in found.curve], html)
+    except OSError as error:
+        typer.echo(f"eas-bench sweep: {error.filename}: can't be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+
+
+def show(found: Found, console: Console) -> None:
+    """The curve, and the answer."""
+    from rich.table import Table
+
+    from eas_bench import slo, units
+
+    curve = [(point, slo.figures(point.run)) for point in found.curve]
+    top = max((figures.p99 for _, figures in curve if figures is not None), default=1)
+    table = Table(
+        "sent", "good", "p50", "p99", "p99.9", "errors", "", "p99, logarithmic", box=None, padding=(0, 1)
+    )
+    for point, figures in curve:
+        run = point.run
+        late = (
+            [units.micros(figures.p50), units.micros(figures.p99), units.micros(figures.p999)]
+            if figures
+            else ["-"] * 3
+        )
+        table.add_row(
+            units.rate(point.trial.rate),
+            units.rate(run.good / run.seconds),
+            *late,
+            units.share(run.errors, run.answers + sum(run.tally.failures.values())),
+            point.trial.result.value,
+            _bar(figures.p99 if figures else top, top),
+        )
+    console.print()
+    console.print(table)
+    done = found.done
+    if done.rate is None:
+        console.print(f"[red]no rate is known to meet {found.objective}:[/] {done.end.value}")
+    else:
+        bound = f" (not {units.rate(done.above)})" if done.above is not None else ""
+        console.print(
+            f"[bold green]{units.rate(done.rate)}[/] meets {found.objective}{bound}: {done.end.value}"
+        )
+
+
+def _bar(value: float, top: float) -> str:
+    """As long as the logarithm, from 100 us to ``top``."""
+    import math
+
+    share = math.log(max(value, 100) / 100) / max(math.log(max(top, 200) / 100), 1e-9)
+    return "\N{FULL BLOCK}" * max(1, round(_BARS * min(1.0, share)))
+
+
+def _failure(found: Found) -> int:
+    """1 when no rate meets the objective; 2 when that isn't known."""
+    from eas_bench.sweep import End
+
+    return 1 if found.done.end is End.NOTHING else 2

@@ -1,0 +1,55 @@
+"""One request before the others, so that a wrong address or a wrong token is told in words and at once."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Final
+
+from eas_bench.client.answers import Answer, Malformed
+from eas_bench.client.measuring import NotMeasured
+from eas_bench.target import Wanted
+
+_HINTS: Final = {
+    401: "the token is missing or wrong: --token-file FILE, or EAS_TOKEN",
+    404: "nothing is served under this path",
+    405: "this method isn't allowed there: --method",
+    413: "the body is too large for the server",
+}
+
+
+def first_answer(wanted: Wanted, timeout: float) -> list[str]:
+    """What a reader should know of it; nothing after a 2xx. Raises NotMeasured: nobody answers HTTP there."""
+    family, address = wanted.address()
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(address)
+            status = _ask(connection, wanted.requests(time.time())[0], bodiless=wanted.method == "HEAD")
+    except Malformed as error:
+        raise NotMeasured(f"{wanted.host}:{wanted.port} doesn't speak HTTP/1.1: {error}") from None
+    except TimeoutError:
+        return [f"the first request had no answer within {timeout:g} s"]
+    except ConnectionRefusedError:
+        raise NotMeasured(f"nobody listens at {wanted.host}:{wanted.port}; is the server up?") from None
+    except OSError as error:
+        raise NotMeasured(f"{wanted.host}:{wanted.port} can't be asked: {error.strerror or error}") from None
+    if 200 <= status < 300:
+        return []
+    hint = f" ({_HINTS[status]})" if status in _HINTS else ""
+    return [f"the first request was answered with {status}{hint}"]
+
+
+def _ask(connection: socket.socket, request: bytes, *, bodiless: bool) -> int:
+    answer = Answer(bodiless=bodiless)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(request)  # may be refused before its end; the answer is there all the same
+    while True:
+        data = connection.recv(1 << 16)
+        if not data:
+            if answer.end() and answer.head is not None:
+                return answer.head.status
+            raise Malformed("it closed the connection without an answer")
+        if answer.feed(data) and answer.head is not None:
+            return answer.head.status

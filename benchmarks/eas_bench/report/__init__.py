@@ -1,0 +1,44 @@
+"""Reports: runs as one HTML file with plots, to look at, to print, to send to somebody.
+
+The plots are pure functions of a run, one module for a family: ``latencies``, ``rates``, ``server``, and
+``several`` for some runs together; ``page`` puts them into a document.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLengthException
+
+from eas_bench import latency, record
+from eas_bench.record import NoRecord, Run
+
+_BROKEN: Final = (
+    HdrCookieException,
+    HdrHistogramSettingsException,
+    HdrLengthException,
+    LookupError,
+    ValueError,
+    zlib.error,
+)
+
+
+def read(path: Path) -> Run:
+    """A record, with histograms that are some; raises NoRecord."""
+    run = record.read(path)
+    for key, text in run.latency.items():
+        try:
+            latency.decoded(text)
+        except _BROKEN:
+            raise NoRecord(f"{path}: is no record of a run: latency.{key}: is no HDR histogram") from None
+    return run
+
+
+def write(runs: Sequence[Run], path: Path) -> None:
+    """A report of one run or several, in the order given, into a file; raises OSError."""
+    from eas_bench.report.page import page  # noqa: PLC0415 - plotly takes a second to import
+
+    path.write_text(page(runs), encoding="utf-8")
