@@ -1,7 +1,7 @@
 """The work, once for everybody: what a request costs besides the server is the same everywhere.
 
-``echo``, ``large`` (the first 4096 bytes), ``mlp`` (the network of processors/mlp), ``spin`` (a millisecond of
-pure Python), ``sleep`` (10 ms without a core).
+``echo``, ``large`` (the first 4096 bytes), ``mlp`` (the network of processors/mlp), ``spin`` (a millisecond
+of pure Python), ``sleep`` (10 ms without a core).
 """
 
 from __future__ import annotations

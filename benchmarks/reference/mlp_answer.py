@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "processors" / "mlp"))
 
-import mlp  # noqa: E402 - found by the line above
+import mlp
 
 if __name__ == "__main__":
     row = sys.stdin.buffer.read(mlp.ROW)

@@ -50,7 +50,9 @@ def _make(place: Path, requirements: Path) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NotInstalled(f"not installed: {error}") from None
         if done.returncode:
-            words = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it says nothing"]
+            words = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
+                "it says nothing"
+            ]
             raise NotInstalled(f"not installed: {words[-1]}")
 
 

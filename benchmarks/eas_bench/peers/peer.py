@@ -77,6 +77,8 @@ class Peer:
     lacks: str  # what it can't do, for the documentation
     requirements: str = ""  # of benchmarks/peers/requirements/, where the name isn't its own
     near: bool = False  # a bar is held against it: it is measured in the smaller group, for longer
+    restless: bool = False  # it uses the core without requests, too: nobody shares its rounds
+    warm: float = 1.0  # seconds of load before the first counted run
     variant_of: str = ""  # the peer that it is another setting of: measured when asked for by name
     only: tuple[str, ...] = ()  # scenarios in which a variant differs at all
 

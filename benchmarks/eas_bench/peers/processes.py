@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -36,31 +37,34 @@ def marked() -> Iterator[str]:
             os.environ[_MARK] = before
 
 
+def census() -> dict[str, dict[int, psutil.Process]]:
+    """Who bears which mark, by mark and pid; children belong to their parents, whatever these did to them."""
+    found: dict[str, dict[int, psutil.Process]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            mark = process.environ().get(_MARK)
+            if mark and process.pid != os.getpid():
+                family = found.setdefault(mark, {})
+                family[process.pid] = process
+                family.update({child.pid: child for child in process.children(recursive=True)})
+    return found
+
+
+def usages(families: Sequence[Family]) -> list[Usage]:
+    """What each has used until now."""
+    found = census()
+    return [Usage.of(found.get(family.mark, {}).values()) for family in families]
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
-    """All processes of one server: those with its mark, and their children, whatever these did to theirs."""
+    """All processes of one server."""
 
     mark: str
 
     def members(self) -> list[psutil.Process]:
-        """Those that live, zombies left out."""
-        found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.pid != os.getpid() and process.environ().get(_MARK) == self.mark:
-                    found[process.pid] = process
-                    found.update({child.pid: child for child in process.children(recursive=True)})
-        return [process for process in found.values() if _lives(process)]
-
-    def usage(self) -> Usage:
-        """What they have used until now."""
-        seconds, resident = {}, 0
-        for process in self.members():
-            with contextlib.suppress(psutil.Error):
-                times = process.cpu_times()
-                seconds[process.pid] = times.user + times.system
-                resident += process.memory_info().rss
-        return Usage(seconds, resident)
+        """Those that live."""
+        return [process for process in census().get(self.mark, {}).values() if _lives(process)]
 
     def beyond(self, cores: frozenset[int]) -> list[str]:
         """The names of members that may run on other cores."""
@@ -97,6 +101,17 @@ class Usage:
     seconds: Mapping[int, float]  # of processor time, by pid
     resident: int  # bytes; what processes share counts in each of them
 
+    @classmethod
+    def of(cls, members: Iterable[psutil.Process]) -> Self:
+        """Now."""
+        seconds, resident = {}, 0
+        for process in members:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                seconds[process.pid] = times.user + times.system
+                resident += process.memory_info().rss
+        return cls(seconds, resident)
+
     def since(self, before: Usage) -> float:
         """Seconds of processor time; a process that is new counts from its start."""
         return sum(seconds - before.seconds.get(pid, 0.0) for pid, seconds in self.seconds.items())
@@ -104,7 +119,12 @@ class Usage:
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[str], *, environment: Mapping[str, str], directory: Path, cores: frozenset[int], log: Path
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    directory: Path,
+    cores: frozenset[int],
+    log: Path,
 ) -> Iterator[tuple[Family, subprocess.Popen[bytes]]]:
     """A command with a session of its own; all that came of it is ended with the block."""
     with marked() as mark, log.open("wb") as output, running_on(cores):

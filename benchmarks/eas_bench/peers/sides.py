@@ -134,4 +134,3 @@ def network_says(cores: frozenset[int]) -> bytes:
     if done.returncode:
         raise NotServing(f"the network can't be computed here: {done.stderr.decode(errors='replace')[-300:]}")
     return bytes.fromhex(done.stdout.decode())
-

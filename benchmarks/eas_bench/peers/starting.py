@@ -20,12 +20,19 @@ BATCH, WAIT_MS, WAIT_US = 16, 5, 5000  # of the network
 SLEEPERS, PLACES = 5, 64
 
 
-def mosec(place: Place, batch: int = 0) -> Start:
+def mosec(place: Place, *, batch: int = 0, bounded: bool = True) -> Start:
     """One process in Rust, one or five in Python. ``batch``: for other work than the network's, too."""
     # Its capacity counts those at work, too.
-    room = ("--capacity", str(PLACES + SLEEPERS)) if place.work == "sleep" else ()
+    room = ("--capacity", str(PLACES + SLEEPERS)) if place.work == "sleep" and bounded else ()
     command = (place.environment.program("python"), place.adapter("mosec", "server.py"))
-    address = ("--address", "127.0.0.1", "--port", str(place.port), "--path", str(place.directory / "sockets"))
+    address = (
+        "--address",
+        "127.0.0.1",
+        "--port",
+        str(place.port),
+        "--path",
+        str(place.directory / "sockets"),
+    )
     return Start(
         command=(*command, *address, "--log-level", "error", "--timeout", "30000", *room),
         path="/inference",
@@ -34,7 +41,7 @@ def mosec(place: Place, batch: int = 0) -> Start:
     )
 
 
-def litserve(place: Place, fast_queue: bool = False, api_servers: int = 1) -> Start:  # noqa: FBT001, FBT002
+def litserve(place: Place, *, fast_queue: bool = False, api_servers: int = 1) -> Start:
     """An HTTP process, a manager, and workers."""
     return Start(
         command=(
@@ -48,7 +55,7 @@ def litserve(place: Place, fast_queue: bool = False, api_servers: int = 1) -> St
     )
 
 
-def bentoml(place: Place) -> Start:
+def bentoml(place: Place, *, bounded: bool = True) -> Start:
     """Workers that serve HTTP themselves; the network takes JSON."""
     network = place.work == "mlp"
     folder, module = place.adapter("bentoml"), "network" if network else "service"
@@ -58,7 +65,11 @@ def bentoml(place: Place) -> Start:
         path="/predict",
         health="/livez",
         headers=JSON if network else ("Content-Type: application/octet-stream",),
-        environment={"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(place.directory)},
+        environment={
+            "BENTOML_DO_NOT_TRACK": "True",
+            "BENTOML_HOME": str(place.directory),
+            "PEER_BOUNDED": str(int(bounded)),
+        },
         **(
             {
                 "encode": lambda body: json.dumps({"rows": [_numbers(body)]}).encode(),
@@ -133,7 +144,7 @@ _LOGGING_OF_TORCHSERVE = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def mlserver(place: Place, workers: int = 1) -> Start:
+def mlserver(place: Place, *, workers: int = 1) -> Start:
     """An HTTP process and workers, one or five; 0: the HTTP process does the work itself."""
     _write(
         place,
@@ -166,7 +177,7 @@ def mlserver(place: Place, workers: int = 1) -> Start:
     )
 
 
-def ray(place: Place, throughput: bool = False, ongoing: int = 0) -> Start:  # noqa: FBT001, FBT002
+def ray(place: Place, *, throughput: bool = False, ongoing: int = 0) -> Start:
     """A cluster of one node."""
     optimised = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"} if throughput else {}
     return Start(
@@ -180,6 +191,7 @@ def ray(place: Place, throughput: bool = False, ongoing: int = 0) -> Start:  # n
         health="/-/healthz",
         environment={
             "PATH": f"{place.environment.directory / 'bin'}:{os.environ['PATH']}",
+            "RAY_AUTH_MODE": "disabled",  # between its own processes
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_SERVE_LOG_TO_STDERR": "0",
             **({"PEER_ONGOING": str(ongoing)} if ongoing else {}),
@@ -188,7 +200,7 @@ def ray(place: Place, throughput: bool = False, ongoing: int = 0) -> Start:  # n
     )
 
 
-def triton(place: Place, batch: int = 0) -> Start:
+def triton(place: Place, *, batch: int = 0, bounded: bool = True) -> Start:
     """Triton's own server with its Python backend. ``batch``: for other work than the network's, too."""
     bundled = place.environment.packages / "pytriton" / "tritonserver"
     stub = bundled / "python_backend_stubs" / _version(place) / "triton_python_backend_stub"
@@ -199,7 +211,7 @@ def triton(place: Place, batch: int = 0) -> Start:
     model = place.directory / "models" / "m"
     (model / "1").mkdir(parents=True)
     shutil.copy(place.adapter("triton", "model.py"), model / "1")
-    (model / "config.pbtxt").write_text(_config_of_triton(place.work, batch))
+    (model / "config.pbtxt").write_text(_config_of_triton(place.work, batch, bounded=bounded))
     libraries = (place.environment.interpreter / "lib", place.environment.packages / "nvidia_pytriton.libs")
     return Start(
         command=(
@@ -224,7 +236,7 @@ def _version(place: Place) -> str:
     return place.environment.packages.parent.name.removeprefix("python")
 
 
-def _config_of_triton(work: str, batch: int) -> str:
+def _config_of_triton(work: str, batch: int, *, bounded: bool) -> str:
     kind, columns, outputs = {
         "mlp": ("FP32", len(ROW) // 4, CLASSES),
         "large": ("UINT8", len(LARGE), 4096),
@@ -232,7 +244,7 @@ def _config_of_triton(work: str, batch: int) -> str:
     largest, delay, policy = batch, 0, ""
     if work == "mlp":
         largest, delay = BATCH, WAIT_US
-    if work == "sleep":  # the bounded queue belongs to its batcher
+    if work == "sleep" and bounded:  # the bounded queue belongs to its batcher
         largest, policy = 1, f"default_queue_policy {{ max_queue_size: {PLACES} }}"
     batcher = f"dynamic_batching {{ max_queue_delay_microseconds: {delay} {policy} }}\n" if largest else ""
     instances = SLEEPERS if work == "sleep" else 1

@@ -34,7 +34,9 @@ class Scenario:
     def wrong(self, got: bytes, network: bytes) -> str | None:
         """What is wrong with an answer; ``network``: what the network says to ROW."""
         if self.answer is not None:
-            return None if got == self.answer else f"{len(got)} bytes that aren't the right ones: {got[:60]!r}"
+            return (
+                None if got == self.answer else f"{len(got)} bytes that aren't the right ones: {got[:60]!r}"
+            )
         if len(got) != CLASSES * 4:
             return f"{len(got)} bytes where {CLASSES} floats should be: {got[:60]!r}"
         pairs = zip(_floats(got), _floats(network), strict=True)
@@ -82,7 +84,7 @@ _EVERY = (
         title="a millisecond of pure Python",
         work="spin",
         processor="spin",
-        bare="echo",
+        bare="spin",
         body=SMALL,
         answer=SMALL,
         connections=(16,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import bentoml
 
 from peers import work
@@ -9,7 +11,9 @@ from peers import work
 SLEEPS = work.kind() == "sleep"
 WORKERS = work.SLEEPERS if SLEEPS else 1
 # Divided by the workers, each of which counts for itself and answers 503 to what is beyond its part.
-ROOM = {"max_concurrency": work.PLACES + work.SLEEPERS} if SLEEPS else {}
+ROOM = (
+    {"max_concurrency": work.PLACES + work.SLEEPERS} if SLEEPS and os.environ["PEER_BOUNDED"] == "1" else {}
+)
 
 
 @bentoml.service(workers=WORKERS, traffic={"timeout": 60, **ROOM}, logging={"access": {"enabled": False}})

@@ -27,7 +27,9 @@ class Runtime(MLModel):
         data = payload.inputs[0].data.root
         if work.kind() == work.NETWORK:
             rows = self._rows(np.asarray(data, dtype=np.float32).reshape(-1, 784))
-            output = ResponseOutput(name="y", shape=list(rows.shape), datatype="FP32", data=rows.ravel().tolist())
+            output = ResponseOutput(
+                name="y", shape=list(rows.shape), datatype="FP32", data=rows.ravel().tolist()
+            )
         else:
             text = data[0] if isinstance(data, list) else data
             answer = self._answer(base64.b64decode(text))

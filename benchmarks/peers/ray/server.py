@@ -1,4 +1,4 @@
-"""Ray Serve: raw bodies through Starlette's Request. ``server.py PORT TEMPORARY_DIRECTORY``; SIGTERM ends it."""
+"""Ray Serve: raw bodies through Starlette's Request. ``server.py PORT DIRECTORY``; SIGTERM ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TorchServe's handler on raw bodies; sizes of batches and queue stand in config.yaml and config.properties."""
+"""TorchServe's handler on raw bodies; sizes of batches and of the queue stand in its configuration."""
 
 from __future__ import annotations
 

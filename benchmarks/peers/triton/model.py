@@ -35,6 +35,4 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One batch."""
         inputs = [triton.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
-        return [
-            triton.InferenceResponse([triton.Tensor("y", output)]) for output in self._arrays(inputs)
-        ]
+        return [triton.InferenceResponse([triton.Tensor("y", output)]) for output in self._arrays(inputs)]
