@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test format lint types imports unit model system compiled bench chaos soak fix lock image clean
+.PHONY: help serve test format lint types imports unit model system compiled bench bench-peers chaos soak fix lock image clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -110,11 +110,16 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 # The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
-bench chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench bench-peers chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 
 bench: $(COMPILED)/.stamp $(VENV)/.bench ## the speed of the engine against a bare loop and a peer; ARGS="--only echo --json FILE" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
 	@$(BIN)/python -m eas_bench.spine $(ARGS)
+
+bench-peers: $(COMPILED)/.stamp $(VENV)/.bench ## other model servers beside ours, 7 GB of them; ARGS="--only mosec,triton" are its own
+	@scripts/debian-packages wrk=wrk cc=gcc java=openjdk-17-jdk-headless
+	@$(BIN)/eas-bench peers $(ARGS)
+	@$(BIN)/eas-bench peers --update-docs $(ARGS)
 
 chaos: $(COMPILED)/.stamp ## kill instances, hang up, send nonsense, and check every answer; ARGS="--minutes 10" are its own
 	@$(BIN)/eas-bench chaos $(ARGS)

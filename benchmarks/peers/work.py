@@ -50,8 +50,9 @@ def rows() -> Callable[[Any], Any]:
 class _Network:
     def __init__(self) -> None:
         import mlp  # noqa: PLC0415 - torch, which nothing else needs
+        import torch  # noqa: PLC0415
 
-        self._mlp, self._model = mlp, mlp.made()
+        self._mlp, self._torch, self._model = mlp, torch, mlp.made()
 
     def one(self, body: bytes) -> bytes:
         return self._mlp.answers(self._model, [body])[0]
@@ -60,8 +61,8 @@ class _Network:
         return self._mlp.answers(self._model, bodies)
 
     def rows(self, array: Any) -> Any:
-        with self._mlp.torch.inference_mode():
-            return self._model(self._mlp.torch.from_numpy(array)).numpy()
+        with self._torch.inference_mode():
+            return self._model(self._torch.from_numpy(array)).numpy()
 
 
 def _echo(body: bytes) -> bytes:

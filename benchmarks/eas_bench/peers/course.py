@@ -39,7 +39,7 @@ class Plan:
 
 
 def install(plan: Plan, tell: Callable[[str], None]) -> dict[str, str]:
-    """All environments; the versions of the peers. What can't be installed is told, and found out again later."""
+    """All environments; the versions of the peers. What can't be installed is told."""
     versions = {}
     for peer in plan.peers:
         try:
@@ -66,8 +66,9 @@ def run(plan: Plan, tell: Callable[[str], None]) -> Record:
         setting = _setting(plan, clients, cores, Path(folder), tell)
         os.sched_setaffinity(0, cores.load)  # the probes of this process belong to the load
         try:
-            for now in _measured(plan, now, setting):
-                record.write(plan.kept, now)
+            for latest in _measured(plan, now, setting):
+                record.write(plan.kept, latest)
+                now = latest
         finally:
             os.sched_setaffinity(0, cores.every)
     return now

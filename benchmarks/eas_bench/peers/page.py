@@ -1,4 +1,4 @@
-"""What people are told: the verdicts on a terminal; verdicts, table, settings and plot in docs/performance.md."""
+"""What people are told: verdicts on a terminal; with table, settings and plot in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def update(page: str, text: str) -> str:
 
 
 def markdown(record: Record, peers: Mapping[str, Peer], plot: str) -> str:
-    """The figures as they stand in the documentation; ``plot``: where the picture lies, seen from the page."""
+    """The figures as they stand in the documentation; ``plot``: where the picture lies."""
     main = [peer for peer in peers.values() if not peer.variant_of]
     verdicts = list(bars.verdicts(record, [peer.name for peer in main]))
     parts = [
@@ -86,7 +86,7 @@ def markdown(record: Record, peers: Mapping[str, Peer], plot: str) -> str:
         _figures(record, main),
         "\n".join(_settings(record, main)),
     ]
-    tried = _tried(record, [peer for peer in peers.values() if peer.variant_of], peers)
+    tried = _tried(record, [peer for peer in peers.values() if peer.variant_of])
     return "\n\n".join([*parts, *([tried] if tried else [])])
 
 
@@ -139,8 +139,10 @@ def _row(record: Record, name: str, title: str) -> list[str]:
 
 
 def _longest(record: Record, scenario: str, connections: int, name: str, beside: str) -> list[Pair[Figures]]:
-    """Both, ``name`` as the reference: of a peer the last; of ours and the bare loop, which share the rounds of
-    every group, those of the group that was measured for longest.
+    """The rounds of both, ``name`` as the reference.
+
+    Of a peer the last; of ours and the bare loop, which take part in every group's, those of the group that
+    was measured for longest.
     """
     if {name, beside} == {BARE, ENGINE}:
         batches = [batch for batch in record.batches if batch.scenario == scenario and batch.turns]
@@ -211,7 +213,7 @@ def _absences(record: Record, name: str) -> dict[str, list[str]]:
     return told
 
 
-def _tried(record: Record, variants: Iterable[Peer], peers: Mapping[str, Peer]) -> str:
+def _tried(record: Record, variants: Iterable[Peer]) -> str:
     """Other settings, as they were measured: why they aren't the ones above."""
     rows = []
     for peer in variants:

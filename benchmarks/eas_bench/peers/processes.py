@@ -80,12 +80,17 @@ class Family:
         if first is not None:
             with contextlib.suppress(psutil.Error):
                 first.send_signal(signal.SIGTERM)
-            until = time.monotonic() + _ENDS_WITHIN
-            while time.monotonic() < until and self.members():
-                time.sleep(_LOOK_EVERY)
+            self._gone(_ENDS_WITHIN)
         for process in self.members():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        self._gone(_ENDS_WITHIN)
+
+    def _gone(self, within: float) -> None:
+        """Wait for it."""
+        until = time.monotonic() + within
+        while time.monotonic() < until and self.members():
+            time.sleep(_LOOK_EVERY)
 
 
 def _lives(process: psutil.Process) -> bool:

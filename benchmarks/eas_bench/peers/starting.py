@@ -1,4 +1,4 @@
-"""How each peer is started for each kind of work: its files written, its command line, the form of its requests."""
+"""How each peer is started for each kind of work: its files, its command line, the form of its requests."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ def torchserve(place: Place) -> Start:
 
 _LOGGING_OF_TORCHSERVE = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="WARN">
-  <Appenders><Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%p %c %m%n"/></Console></Appenders>
+  <Appenders>
+    <Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%p %c %m%n"/></Console>
+  </Appenders>
   <Loggers>
     <Root level="warn"><AppenderRef ref="out"/></Root>
     <Logger name="ACCESS_LOG" level="off"/>

@@ -15,7 +15,8 @@ class Service:
     def __init__(self) -> None:
         self._rows = work.rows()
 
-    @bentoml.api(route="/predict", batchable=True, max_batch_size=work.BATCH, max_latency_ms=60_000)
+    @bentoml.api(route="/predict", batchable=True, max_batch_size=work.BATCH, max_latency_ms=60_000)  # type: ignore[untyped-decorator]
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """One batch."""
-        return self._rows(np.asarray(rows, dtype=np.float32))
+        answer: np.ndarray = self._rows(np.asarray(rows, dtype=np.float32))
+        return answer

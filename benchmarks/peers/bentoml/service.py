@@ -23,7 +23,7 @@ class Service:
     def __init__(self) -> None:
         self._answer = work.one()
 
-    @bentoml.api(route="/predict")
+    @bentoml.api(route="/predict")  # type: ignore[untyped-decorator]
     def predict(self, data: bytes, /) -> bytes:
         """One request."""
         return self._answer(data)

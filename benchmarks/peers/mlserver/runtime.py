@@ -11,7 +11,7 @@ from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 from peers import work
 
 
-class Runtime(MLModel):
+class Runtime(MLModel):  # type: ignore[misc]  # not installed where types are checked
     """One model."""
 
     async def load(self) -> bool:

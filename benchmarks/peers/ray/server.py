@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 import ray
 from ray import serve
@@ -31,12 +32,13 @@ class Deployment:
 
     def __init__(self) -> None:
         self._batches = work.kind() == work.NETWORK
-        self._answer = work.many() if self._batches else work.one()
+        self._answer: Any = work.many() if self._batches else work.one()
 
-    @serve.batch(max_batch_size=work.BATCH, batch_wait_timeout_s=work.WAIT_MS / 1000)
+    @serve.batch(max_batch_size=work.BATCH, batch_wait_timeout_s=work.WAIT_MS / 1000)  # type: ignore[untyped-decorator]
     async def many(self, bodies: list[bytes]) -> list[bytes]:
         """One batch."""
-        return self._answer(bodies)
+        answers: list[bytes] = self._answer(bodies)
+        return answers
 
     async def __call__(self, request: Request) -> Response:
         """One request."""
@@ -60,7 +62,8 @@ def main(port: int, directory: str) -> None:
         logging_level="warning",
     )
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=QUIET)
-    serve.run(Deployment.bind(), route_prefix="/", logging_config=QUIET)
+    bound = Deployment.bind()  # type: ignore[attr-defined]  # the decorator's doing
+    serve.run(bound, route_prefix="/", logging_config=QUIET)
     over.wait()
     serve.shutdown()
     ray.shutdown()

@@ -16,4 +16,4 @@ class Handler:
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """One batch."""
-        return self._answers([bytes(one.get("body") or one.get("data")) for one in data])
+        return self._answers([bytes(one.get("body") or one["data"]) for one in data])
