@@ -40,12 +40,13 @@ class Against:
 
 def _over(peer: str, key: str, limit: float) -> Against:
     scenario, _, connections = key.partition("-")
-    bar = Bar(f"{key}-{peer}", f"requests/s, eas-engine over {peer}", "at least", limit)
+    words = f"{connections} connections: requests/s, eas-engine over {peer}"
+    bar = Bar(f"{key}-{peer}", words, "at least", limit)
     return Against(bar, scenario, int(connections), peer)
 
 
 def _latency(peer: str) -> Against:
-    bar = Bar(f"W1-1-{peer}", f"p50 with one connection, eas-engine over {peer}", "at most", 1.0)
+    bar = Bar(f"W1-1-{peer}", f"1 connection: p50, eas-engine over {peer}", "at most", 1.0)
     return Against(bar, "W1", 1, peer, p50)
 
 

@@ -40,8 +40,8 @@ _EVERY = (
             "counts those at work, too)."
         ),
         lacks=(
-            "A full queue is 429, the same as a rate limit would be. Among its options are neither a "
-            "token nor a rate limit; health is its `/metrics`."
+            "A full queue is 429. Among its options are neither a token nor a rate limit; its health is "
+            "taken from `/metrics`."
         ),
     ),
     Peer(

@@ -97,9 +97,9 @@ def _where(record: Record) -> str:
     others = [median([run.others for run in _runs(batch.turns)]) for batch in record.batches if batch.turns]
     return (
         f"Taken from {times[0]} to {times[-1]}: {machine['cpu']}, {machine['cores']} cores, Linux "
-        f"{machine['kernel']}, Python {machine['python']}; {software}. {record.rounds} rounds of "
-        f"{record.seconds:g} s (of half as long for peers that no requirement names); all processes of the "
-        f"servers on core {record.pinned}. Others took {max(others, default=0.0):.2f} cores in the median of "
+        f"{machine['kernel']}, Python {machine['python']}; {software}. "
+        f"rounds: {record.rounds} of {record.seconds:g} s a run (half as long for peers that no requirement "
+        f"names); {record.pinned}, of the peers as of the engine. Others took {max(others, default=0.0):.2f} cores in the median of "
         "the runs of the worst scenario."
     )
 
