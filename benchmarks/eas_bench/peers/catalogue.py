@@ -124,8 +124,10 @@ _EVERY = (
         package="nvidia-pytriton",
         start=partial(starting.triton, batch=16),
         requirements="triton",
+        near=True,
         variant_of="triton",
-        only=("W1", "W2", "W4"),
+        always=True,
+        only=("W1", "W2"),
         settings="max_batch_size 16 and dynamic_batching without a delay",
         lacks="",
     ),
@@ -135,8 +137,10 @@ _EVERY = (
         package="mosec",
         start=partial(starting.mosec, batch=16),
         requirements="mosec",
+        near=True,
         variant_of="mosec",
-        only=("W1", "W2", "W4"),
+        always=True,
+        only=("W1", "W2"),
         settings="max_batch_size 16, max_wait_time 1 ms",
         lacks="",
     ),
@@ -228,4 +232,4 @@ _EVERY = (
     ),
 )
 PEERS: Final[Mapping[str, Peer]] = {peer.name: peer for peer in _EVERY}
-DEFAULT: Final[Sequence[str]] = tuple(peer.name for peer in _EVERY if not peer.variant_of)
+DEFAULT: Final[Sequence[str]] = tuple(peer.name for peer in _EVERY if peer.always or not peer.variant_of)

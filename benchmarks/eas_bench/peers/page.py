@@ -98,9 +98,10 @@ def _where(record: Record) -> str:
     return (
         f"Taken from {times[0]} to {times[-1]}: {machine['cpu']}, {machine['cores']} cores, Linux "
         f"{machine['kernel']}, Python {machine['python']}; {software}. "
-        f"rounds: {record.rounds} of {record.seconds:g} s a run (half as long for peers that no requirement "
-        f"names); {record.pinned}, of the peers as of the engine. Others took {max(others, default=0.0):.2f} cores in the median of "
-        "the runs of the worst scenario."
+        f"{record.rounds} round{'s' if record.rounds > 1 else ''}, runs of {record.seconds:g} s (a round less, "
+        f"of half as long, for peers that no requirement names); {record.pinned}, of the peers as of the "
+        f"engine. Others took {max(others, default=0.0):.2f} cores in the median of the runs of the worst "
+        "scenario."
     )
 
 

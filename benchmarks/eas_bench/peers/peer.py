@@ -80,6 +80,7 @@ class Peer:
     restless: bool = False  # it uses the core without requests, too: nobody shares its rounds
     warm: float = 1.0  # seconds of load before the first counted run
     variant_of: str = ""  # the peer that it is another setting of: measured when asked for by name
+    always: bool = False  # but this one with the rest: the server that it is a setting of does less without
     only: tuple[str, ...] = ()  # scenarios in which a variant differs at all
 
     @property

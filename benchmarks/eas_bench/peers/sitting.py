@@ -22,7 +22,7 @@ from eas_bench.scenarios.figures import NoFigures, percentile
 from eas_bench.scenarios.load import Clients
 from eas_bench.servers import Launch, NotServing
 
-RESTS = 0.3  # seconds after a run, in which a server answers what is left
+RESTS = 0.1  # seconds after a run, in which a server answers what is left
 WARM = 1.0
 _LONGEST = 400  # characters of a reason
 
@@ -62,7 +62,7 @@ def measure(setting: Setting, scenario: Scenario, peers: Sequence[Peer]) -> Batc
     return Batch(
         scenario=scenario.name,
         taken=taken,
-        rounds=setting.rounds,
+        rounds=group.rounds,
         seconds=group.seconds,
         absent=group.absent,
         faults=group.faults,
@@ -79,6 +79,7 @@ class _Group:
         self._there: list[Side] = []
         near = any(peer.near for peer in peers)
         self.seconds = setting.seconds if near else max(1.0, setting.seconds / 2)
+        self.rounds = setting.rounds if near else max(1, setting.rounds - 1)
         self.absent: dict[str, str] = {}
         self.faults: list[str] = []
 
@@ -125,7 +126,7 @@ class _Group:
     def turns(self, connections: int) -> list[dict[str, Figures]]:
         """The rounds. A server that gives no figures is left out of its round, which is a fault."""
         rounds: list[dict[str, Figures]] = []
-        for number in range(self._setting.rounds):
+        for number in range(self.rounds):
             told: dict[str, Figures] = {}
             for side in self._there:
                 try:
@@ -136,7 +137,7 @@ class _Group:
             rates = ", ".join(f"{name} {figures.rate:,.0f}" for name, figures in told.items())
             self._setting.tell(
                 f"{self._scenario.name}, {connections} connection{'s' if connections > 1 else ''}, "
-                f"round {number + 1} of {self._setting.rounds}: {rates} /s"
+                f"round {number + 1} of {self.rounds}: {rates} /s"
             )
         return rounds
 
