@@ -98,8 +98,8 @@ def _where(record: Record) -> str:
     return (
         f"Taken from {times[0]} to {times[-1]}: {machine['cpu']}, {machine['cores']} cores, Linux "
         f"{machine['kernel']}, Python {machine['python']}; {software}. "
-        f"{record.rounds} round{'s' if record.rounds > 1 else ''}, runs of {record.seconds:g} s (a round less, "
-        f"of half as long, for peers that no requirement names); {record.pinned}, of the peers as of the "
+        f"{record.rounds} round{'s' if record.rounds > 1 else ''} of runs of {record.seconds:g} s (a round "
+        f"less, half as long, for peers that no requirement names); {record.pinned}, of the peers as of the "
         f"engine. Others took {max(others, default=0.0):.2f} cores in the median of the runs of the worst "
         "scenario."
     )
