@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test format lint types imports unit model system compiled bench baseline chaos soak fix lock image clean
+.PHONY: help serve test format lint types imports unit model system compiled bench bench-peers baseline chaos soak fix lock image clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -110,7 +110,7 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 # The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
-bench baseline chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench bench-peers baseline chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 
 bench: $(COMPILED)/.stamp $(VENV)/.bench ## every scenario of benchmarks/scenarios, ten minutes; ARGS="--only W1,W5 --rounds 3" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
@@ -124,6 +124,11 @@ bench-tester: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 bench-tester: $(COMPILED)/.stamp ## test the load tester: known latencies, wrk beside it, its own limit; ARGS="--json FILE" are its own
 	@scripts/debian-packages wrk=wrk
 	@$(BIN)/python -m eas_bench.proof $(ARGS)
+
+bench-peers: $(COMPILED)/.stamp $(VENV)/.bench ## other model servers beside ours, 7 GB of them; ARGS="--only mosec,triton" are its own
+	@scripts/debian-packages wrk=wrk cc=gcc java=openjdk-17-jdk-headless
+	@$(BIN)/eas-bench peers $(ARGS)
+	@$(BIN)/eas-bench peers --update-docs $(ARGS)
 
 chaos: $(COMPILED)/.stamp ## kill instances, hang up, send nonsense, and check every answer; ARGS="--minutes 10" are its own
 	@$(BIN)/eas-bench chaos $(ARGS)

@@ -10,6 +10,7 @@ import typer
 from eas_bench.cli.baseline import baseline
 from eas_bench.cli.chaos import chaos
 from eas_bench.cli.compare import compare
+from eas_bench.cli.peers import peers
 from eas_bench.cli.report import report
 from eas_bench.cli.run import run
 from eas_bench.cli.scenario import scenario
@@ -27,6 +28,7 @@ app.command()(soak)
 app.command()(chaos)
 app.command()(scenario)
 app.command()(baseline)
+app.command()(peers)
 
 
 @app.callback()
