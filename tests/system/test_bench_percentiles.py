@@ -1,9 +1,9 @@
 """The load tester against servers whose latencies are known, over real sockets.
 
 What is expected comes from the server's own record of when it answered, so a slow machine is slow on both
-sides. Latencies are so long that what lies between the two (a process that is woken) is little. The load tester
-tells how late it was itself; where that is more than two percent, it bounds how wrong the figures may be. Of 400
-requests p99.9 is the very last, so that percentile is left to the tests in virtual time.
+sides. Latencies are so long that what lies between the two (a process that is woken) is little. The load
+tester tells how late it was itself; where that is more than two percent, it bounds how wrong the figures may
+be. Of 400 requests p99.9 is the very last, so that percentile is left to the tests in virtual time.
 """
 
 from __future__ import annotations
