@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -143,10 +144,7 @@ def _in_this_process(wanted: Wanted, load: record.Load, sheets: Sheets, checking
     """Where answers are checked."""
     start = time.monotonic_ns() + _LEAD + round(load.warm_up * 1e9)
     loop = loop_for(wanted, load, 0, start, deliver=sheets.add, checking=checking)
-    try:
-        loop.run()
-    except KeyboardInterrupt:
-        loop.stop()
+    with _on_interrupt(loop.stop):
         loop.run()
     return loop.ending
 
@@ -162,24 +160,37 @@ def _in_processes(wanted: Wanted, load: record.Load, sheets: Sheets) -> list[End
         start = time.monotonic_ns() + _LEAD + round(load.warm_up * 1e9)
         for child in children:
             _write(child, b"%d\n" % start)
-        return _gather(children, heard, sheets)
+        with _on_interrupt(lambda: _close_all(children)):
+            return _gather(children, heard, sheets)
+
+
+@contextlib.contextmanager
+def _on_interrupt(deed: Callable[[], object]) -> Iterator[None]:
+    """Within the block the first Ctrl-C does this, wherever it strikes; the next one ends the block.
+
+    Only the main thread can be interrupted; in others it changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupted(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        deed()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _gather(
     children: list[subprocess.Popen[bytes]], heard: SimpleQueue[tuple[int, dict[str, Any]]], sheets: Sheets
 ) -> list[Ending]:
     ended: dict[int, Ending] = {}
-    stopped = False
     while len(ended) < len(children):
-        try:
-            number, told_ = heard.get()
-        except KeyboardInterrupt:
-            if stopped:
-                raise
-            stopped = True
-            for child in children:
-                _close(child)
-            continue
+        number, told_ = heard.get()
         if "page" in told_:
             sheets.add(Page.heard(told_["page"]))
         elif "end" in told_:
@@ -230,6 +241,12 @@ def _write(child: subprocess.Popen[bytes], data: bytes) -> None:
     with contextlib.suppress(BrokenPipeError):  # it says why on stderr
         child.stdin.write(data)
         child.stdin.flush()
+
+
+def _close_all(children: list[subprocess.Popen[bytes]]) -> None:
+    """They make no more requests."""
+    for child in children:
+        _close(child)
 
 
 def _close(child: subprocess.Popen[bytes]) -> None:

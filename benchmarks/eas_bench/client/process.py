@@ -21,7 +21,8 @@ from typing import Any, BinaryIO
 from eas_bench import record, schedule
 from eas_bench.client.book import Page
 from eas_bench.client.calls import Calls
-from eas_bench.client.loop import Checking, Closed, Loop, Open, Settings
+from eas_bench.client.loop import Checking, Loop, Settings
+from eas_bench.client.loops import Closed, Open
 from eas_bench.client.wire import Sockets
 from eas_bench.target import Wanted
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from eas_bench import latency, record
 from eas_bench.client.book import Page
-from eas_bench.client.loop import Closed, Ending, Open, Settings
+from eas_bench.client.loop import Ending, Settings
+from eas_bench.client.loops import Closed, Open
 from eas_bench.client.wire import BUFFER
 from eas_bench.schedule import SECOND, send_times
 from support.virtual_wire import END, MS, OK, Coming, Server, VirtualWire
