@@ -50,6 +50,7 @@ def test_the_bars_are_those_that_were_asked_for() -> None:
         "W8-wrong": ("at most", 0, "faults"),
         "W9-start": ("under", 0.7, "s"),
         "W9-idle": ("under", 60, "MB"),
+        "starts-8": ("under", 2.5, "s"),
         "cost-body": ("at most", 1.2, "(exponent)"),
         "cost-instances": ("at most", 1.2, "(exponent)"),
         "cost-idle": ("at most", 1.2, "(exponent)"),

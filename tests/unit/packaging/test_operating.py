@@ -331,6 +331,9 @@ def test_every_kind_of_event_is_listed_and_no_other() -> None:
 def test_every_kind_of_event_is_told_by_the_engine() -> None:
     """Nothing else is: ``tell`` takes no other kind. An operation that failed has one of its own."""
     assert list(FAILURES) == list(get_args(OperationKind))
-    tellers = ("notes.py", "service.py", "updates/instances.py", "updates/updates.py")
+    tellers = (
+        *("notes.py", "service.py", "moving.py"),
+        *(f"updates/{one}.py" for one in ("instances", "updates", "holding", "trials")),
+    )
     text = "".join((ROOT / "engine/eas_engine" / one).read_text() for one in tellers)
     assert [kind for kind in get_args(EventKind) if f'"{kind}"' not in text] == list(FAILURES.values())

