@@ -9,7 +9,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test format lint types imports unit model system compiled bench bench-peers chaos soak fix lock image clean
+.PHONY: help serve test format lint types imports unit model system compiled
+.PHONY: bench baseline bench-peers chaos soak fix lock image clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -70,7 +71,7 @@ test: $(VENV)/.extras packages client ## everything that CI runs; closes with py
 
 .PHONY: packages
 packages:
-	@scripts/debian-packages curl=curl cc=gcc g++=g++ cmake=cmake javac=openjdk-17-jdk-headless
+	@scripts/debian-packages curl=curl cc=gcc g++=g++ cmake=cmake javac=openjdk-17-jdk-headless chromium=chromium
 
 format: $(VENV)/.dev ## is the code formatted? (`make fix` formats it)
 	$(BIN)/ruff format --check
@@ -110,11 +111,20 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 # The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
-bench bench-peers chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench baseline bench-peers chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 
-bench: $(COMPILED)/.stamp $(VENV)/.bench ## the speed of the engine against a bare loop and a peer; ARGS="--only echo --json FILE" are its own
+bench: $(COMPILED)/.stamp $(VENV)/.bench ## every scenario of benchmarks/scenarios, ten minutes; ARGS="--only W1,W5 --rounds 3" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
-	@$(BIN)/python -m eas_bench.spine $(ARGS)
+	@$(BIN)/eas-bench scenario $(ARGS)
+
+baseline: $(COMPILED)/.stamp $(VENV)/.bench ## has a ratio become worse since the newest kept result? ARGS="FILE --against FILE" are its own
+	@$(BIN)/eas-bench baseline $(ARGS)
+
+.PHONY: bench-tester
+bench-tester: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench-tester: $(COMPILED)/.stamp ## test the load tester: known latencies, wrk beside it, its own limit; ARGS="--json FILE" are its own
+	@scripts/debian-packages wrk=wrk
+	@$(BIN)/python -m eas_bench.proof $(ARGS)
 
 bench-peers: $(COMPILED)/.stamp $(VENV)/.bench ## other model servers beside ours, 7 GB of them; ARGS="--only mosec,triton" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc java=openjdk-17-jdk-headless

@@ -7,6 +7,7 @@
 * ``soak``, ``chaos``: hours, and torment, with every answer checked.
 * ``machine``, ``places``, ``servers``, ``watch``: where it runs, what lies beside it in a checkout, engines
   as processes.
-* ``scenarios``: the scenarios of this project, and its bars. ``peers``: the same for other servers.
+* ``scenarios``: the scenarios of this project, and its bars; ``plots``: as pictures. ``peers``: the same for
+  other servers.
 * ``cli``: the commands.
 """

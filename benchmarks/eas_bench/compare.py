@@ -259,9 +259,9 @@ def _notes(a: Sequence[Run], b: Sequence[Run], basis: Basis) -> list[str]:
             notes.append(f"they ran on different machines: {name} is {here} and {there}")
     if basis == "seconds":
         notes.append(
-            "one run a side: no interval across runs can be given. The one shown tells how steady these two "
-            "were within themselves; two runs of the same server differ by more. Take three or more a side, "
-            "in turns"
+            "one run a side: no interval across runs can be given, only one (from ten seconds on) that tells "
+            "how steady these two were; two runs of the same server differ by more. Take three or more a "
+            "side, in turns"
         )
     if basis == "runs":
         notes.append(

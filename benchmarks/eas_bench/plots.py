@@ -30,6 +30,7 @@ _WIDTH: Final = 4.6  # inches of one panel
 _HEIGHT: Final = 2.9
 _ROW: Final = 0.27  # inches of one bar
 _AROUND: Final = 0.9  # inches for a panel's title and axis
+_TICKS: Final = 8  # as many points get a mark of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ def _draw_bars(axes: Axes, panel: Bars) -> None:
     axes.barh(places, values, xerr=whiskers, color=colours, height=0.68, error_kw=error)
     if panel.logarithmic:
         axes.set_xscale("log")
+        axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would lie on each other
     if panel.limit is not None:
         axes.axvline(panel.limit, color=_LIMIT, linewidth=1.2, linestyle="--")
     axes.set_yticks(list(places), [bar.label for bar in panel.bars])
@@ -177,13 +179,16 @@ def _draw_lines(axes: Axes, panel: Lines) -> None:
         )
         if line.fit:
             axes.plot(*zip(*line.fit, strict=True), color=colour, linewidth=1.0, linestyle="--", alpha=0.7)
-    above_zero = [point.x for line in panel.lines for point in line.points if point.x > 0]
-    if panel.logarithmic_x and above_zero:
-        axes.set_xscale("symlog", linthresh=min(above_zero))
+    places = sorted({point.x for line in panel.lines for point in line.points})
+    if panel.logarithmic_x and places[-1] > 0:
+        axes.set_xscale("symlog", linthresh=min(x for x in places if x > 0))
+    if len(places) <= _TICKS:
+        axes.set_xticks(places, [_short(x) for x in places])
+        axes.set_xticks([], minor=True)
     if panel.logarithmic_y:
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(point.high for line in panel.lines for point in line.points))
     axes.set_xlabel(panel.x_title)
     axes.set_ylabel(panel.y_title)
     if len(panel.lines) > 1:
@@ -192,3 +197,10 @@ def _draw_lines(axes: Axes, panel: Lines) -> None:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _short(value: float) -> str:
+    for unit, size in (("M", 1 << 20), ("k", 1 << 10), ("M", 10**6), ("k", 10**3)):
+        if value >= size and value % size == 0:
+            return f"{value / size:.0f}{unit}"
+    return f"{value:g}"

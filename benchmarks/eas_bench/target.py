@@ -45,6 +45,8 @@ class Wanted:
             )
         if self.signed and not self.token:
             raise NotWanted("a signature needs the token as its key: give --token, --token-file or EAS_TOKEN")
+        if self.grpc and (not self.grpc.startswith("/") or self.grpc.count("/") != 2):
+            raise NotWanted(f"{self.grpc!r} is no method of gRPC: expected /package.Service/Method")
         if not self.bodies:
             raise NotWanted("there is no body to send: give at least one, be it empty")
         for name, value in self.headers:

@@ -9,7 +9,8 @@ from typing import Final
 
 LEAST: Final = 6
 """Samples without which there is no trend."""
-_SLOPE_AFTER: Final = 600.0
+LONG: Final = 600.0
+"""Seconds from which on a slope means something: that of a minute's noise would frighten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class Trend:
         return self.last - self.middle
 
     def told(self, unit: float, seconds: float) -> str:
-        """In words. A slope only when it was watched for long: that of a minute's noise would frighten."""
+        """In words, the slope only of what was watched for long."""
         text = f"{self.middle / unit:.1f} -> {self.last / unit:.1f}"
-        return f"{text} ({self.per_hour / unit:+.1f}/h)" if seconds >= _SLOPE_AFTER else text
+        return f"{text} ({self.per_hour / unit:+.1f}/h)" if seconds >= LONG else text
 
 
 def trend(times: Sequence[float], values: Sequence[float]) -> Trend:

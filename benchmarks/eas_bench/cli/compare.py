@@ -123,7 +123,9 @@ def show(comparison: Comparison, bounds: dict[str, float], console: Console) -> 
     from eas_bench import units
 
     words = {"pairs": "pairs of runs", "runs": "runs a side", "seconds": "the seconds of one run a side"}
-    table = Table("", "A", "B", "change", "95% interval", "", box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1))
+    for title in ("", "A", "B", "change", "95% interval", ""):
+        table.add_column(title, no_wrap=True)
     for change in comparison.changes:
         table.add_row(change.name, *_figures(change), *_interval(change), _word(change))
     count_a, count_b = comparison.runs
@@ -164,10 +166,12 @@ def _interval(change: Change) -> tuple[str, str]:
 
 def _signed(change: Change, value: float) -> str:
     digits = 3 if change.name == "errors" else 1
-    return f"{100 * value:+.{digits}f}{' points' if change.name == 'errors' else '%'}"
+    return f"{100 * value:+.{digits}f}{' pt' if change.name == 'errors' else '%'}"
 
 
 def _word(change: Change) -> str:
+    if change.by.low == change.by.high == 0:
+        return "[dim]equal[/]"
     if not change.loss.sure:
-        return "[dim]no difference shown[/]"
+        return "[dim]unclear[/]"
     return "[red]worse[/]" if change.loss.figure > 0 else "[green]better[/]"

@@ -29,12 +29,11 @@ def report(
     from eas_bench import record
     from eas_bench import report as reports
 
+    if output.resolve() in [file.resolve() for file in files]:
+        typer.echo(f"eas-bench report: {output} is one of the records; name another file", err=True)
+        raise typer.Exit(2)
     try:
         runs = [reports.read(file) for file in files]
-        if output.resolve() in [file.resolve() for file in files]:
-            raise typer.BadParameter(
-                f"{output} is one of the records; name another file", param_hint="--output"
-            )
         reports.write(runs, output)
     except record.NoRecord as error:
         typer.echo(f"eas-bench report: {error}", err=True)

@@ -137,7 +137,7 @@ def soak(
     lived = {"clients": clients, "only": only, "most": most, "engine": engine}
     if url is None and config is None:
         given = {**request, **limits, **order, "token_file": token_file}
-        _refuse(given, "only go with the soak of a server: give its URL, or --config")
+        _refuse(given, "only for the soak of a server: give its URL, or --config")
         status = life.soak(
             3600 * hours,
             clients=clients,
@@ -148,7 +148,7 @@ def soak(
             json_file=json_file,
         )
     else:
-        _refuse(lived, "only go with the soak without URL and --config")
+        _refuse(lived, "only for the soak without URL and --config")
         told = steady.Order(
             url=url,
             config=config,
@@ -171,7 +171,7 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
     names = [
         "--header" if name == "headers" else f"--{name.replace('_', '-')}"
         for name, value in options.items()
-        if value not in (None, "", False, [])
+        if value is not None and value is not False and value not in ("", [])
     ]
     if names:
-        raise typer.BadParameter(f"{', '.join(names)} {why}")
+        raise typer.BadParameter(f"{', '.join(names)}: {why}")

@@ -105,7 +105,9 @@ def show(found: Steady) -> None:
 
     console = Console(highlight=False)
     terminal.summary(found.run, console)
-    table = Table("process", "", "middle third", "last third", "an hour", "allowed", box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1))
+    for title in ("process", "", "middle", "last third", "per hour", "allowed"):
+        table.add_column(title, no_wrap=True)
     for *cells, grew in rows(found):
         table.add_row(*(Text(cell, "red" if grew else "") for cell in cells))
     console.print()

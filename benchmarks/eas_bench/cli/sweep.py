@@ -26,7 +26,9 @@ LONGER = 6.0
 """So many times as long as asked a trial may last, to have the requests that the objective needs."""
 _NEAR = 0.9
 """The share of what the generator can do up to which it is trusted (as a run's own verdict has it)."""
-_BARS = 24
+_BARS = 12
+_SPARE = 1.2
+"""So many times the requests that an objective needs are aimed at: random arrivals may be fewer."""
 
 
 def sweep(
@@ -173,7 +175,7 @@ def _measure(
     limit = client.own_limit(load, wanted=asked.wanted)
 
     def measure(rate: float) -> record.Run:
-        seconds = min(LONGER * load.duration, max(load.duration, objective.needs / rate))
+        seconds = min(LONGER * load.duration, max(load.duration, _SPARE * objective.needs / rate))
         wanted = load.model_copy(update={"rate": rate, "duration": round(seconds, 1)})
         watcher = Watcher(metrics or asked.admin_url or None, pid=asked.pid, warm_up=load.warm_up)
         with watcher:
@@ -227,9 +229,7 @@ def show(found: Found, console: Console) -> None:
 
     curve = [(point, slo.figures(point.run)) for point in found.curve]
     top = max((figures.p99 for _, figures in curve if figures is not None), default=1)
-    table = Table(
-        "sent", "good", "p50", "p99", "p99.9", "errors", "", "p99, logarithmic", box=None, padding=(0, 1)
-    )
+    table = Table("sent", "good", "p50", "p99", "p99.9", "errors", "", "p99 (log)", box=None, padding=(0, 1))
     for point, figures in curve:
         run = point.run
         late = (
@@ -252,9 +252,8 @@ def show(found: Found, console: Console) -> None:
         console.print(f"[red]no rate is known to meet {found.objective}:[/] {done.end.value}")
     else:
         bound = f" (not {units.rate(done.above)})" if done.above is not None else ""
-        console.print(
-            f"[bold green]{units.rate(done.rate)}[/] meets {found.objective}{bound}: {done.end.value}"
-        )
+        told = f"[bold green]{units.rate(done.rate)}[/] meets {found.objective}{bound}: {done.end.value}"
+        console.print(told, soft_wrap=True)
 
 
 def _bar(value: float, top: float) -> str:

@@ -167,4 +167,5 @@ class Answer:
     def _whole(self) -> bool:
         if self._data:
             raise Malformed("more bytes after the last chunk")
+        self._mode, self._left = "length", 0  # whatever else comes is too much
         return True

@@ -104,12 +104,12 @@ class Book:
         self.bytes_sent = 0
         self.bytes_received = 0
         self.failures: Counter[str] = Counter()
-        self._latencies: dict[int, array[int]] = {}
+        self._latencies: dict[int | str, array[int]] = {}
         self._late: array[int] = array("q")
         self.was_late: Callable[[int], None] = self._late.append
         self._page = Page(0)
 
-    def of(self, status: int) -> array[int]:
+    def of(self, status: int | str) -> array[int]:
         """Where the latencies of answers with this status go; the array stays the same."""
         return self._latencies.setdefault(status, array("q"))
 

@@ -8,6 +8,7 @@ import time
 from typing import Final
 
 from eas_bench.client.answers import Answer, Malformed
+from eas_bench.client.calls import metadata_of, package
 from eas_bench.client.measuring import NotMeasured
 from eas_bench.target import Wanted
 
@@ -21,6 +22,8 @@ _HINTS: Final = {
 
 def first_answer(wanted: Wanted, timeout: float) -> list[str]:
     """What a reader should know of it; nothing after a 2xx. Raises NotMeasured: nobody answers HTTP there."""
+    if wanted.grpc:
+        return _first_call(wanted, timeout)
     family, address = wanted.address()
     try:
         with socket.socket(family, socket.SOCK_STREAM) as connection:
@@ -39,6 +42,20 @@ def first_answer(wanted: Wanted, timeout: float) -> list[str]:
         return []
     hint = f" ({_HINTS[status]})" if status in _HINTS else ""
     return [f"the first request was answered with {status}{hint}"]
+
+
+def _first_call(wanted: Wanted, timeout: float) -> list[str]:
+    grpc = package()
+    with grpc.insecure_channel(f"{wanted.host}:{wanted.port}") as channel:
+        call = channel.unary_unary(wanted.grpc)
+        try:
+            call(wanted.bodies[0], timeout=timeout, metadata=metadata_of(wanted))
+        except grpc.RpcError as error:
+            status, why = error.code().name, error.details()
+            if status == "UNAVAILABLE":
+                raise NotMeasured(f"nobody speaks gRPC at {wanted.host}:{wanted.port}: {why}") from None
+            return [f"the first call was answered with {status}: {why}"]
+    return []
 
 
 def _ask(connection: socket.socket, request: bytes, *, bodiless: bool) -> int:

@@ -26,6 +26,7 @@ def own_limit(
 
     They make ``wanted``'s requests (or plain ones with this body) in closed loop to a sink. What counts is
     their processor time, so that it doesn't matter that the sink needs some, too. Raises NotMeasured.
+    With gRPC the sink answers each call with nothing.
     """
     wanted = wanted or Wanted("http://127.0.0.1/", bodies=(body,))
     if wanted.method == "HEAD":
@@ -41,7 +42,7 @@ def own_limit(
     )
     average = sum(map(len, wanted.bodies)) // len(wanted.bodies)
     wanted = replace(wanted, bodies=(bytes(average),))
-    with sink() as (port, size):
+    with sink(wanted.grpc) as (port, size):
         here = replace(wanted, url=f"http://127.0.0.1:{port}{wanted.path}")
         size(len(here.requests(0)[0]))
         run = measure(here, trial)
@@ -52,12 +53,12 @@ def own_limit(
 
 
 @contextlib.contextmanager
-def sink() -> Iterator[tuple[int, Callable[[int], None]]]:
+def sink(grpc: str = "") -> Iterator[tuple[int, Callable[[int], None]]]:
     """A process that answers without reading: its port, and what tells it how many bytes a request has.
 
     Raises NotMeasured.
     """
-    command = [sys.executable, "-m", "eas_bench.client.sink"]
+    command = [sys.executable, "-m", f"eas_bench.client.{'call_sink' if grpc else 'sink'}"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdin is not None  # noqa: S101, PT018 - for the type checker
     told = process.stdin

@@ -42,13 +42,29 @@ class Settings:
     """What a loop is told; times in nanoseconds."""
 
     connections: int
-    warm_up: int
     duration: int
     timeout: int
     bodiless: bool = False  # the method is HEAD
     renewed: Callable[[], list[bytes]] | None = None  # the requests anew, each second: they are dated
     checking: Checking | None = None  # what is wrong with an answer
     bodies: tuple[bytes, ...] = ()  # what to check with: one for each request
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is to be told of a loop besides its pages."""
+
+    seconds: float  # how long requests were made in the measured part
+    unasked: int = 0  # connections on which bytes came that nobody had asked for
+    complaints: tuple[str, ...] = ()  # the first few
+
+    @property
+    def notes(self) -> list[str]:
+        """For the record."""
+        told = [f"wrong: {complaint}" for complaint in self.complaints]
+        if self.unasked:
+            told.append(f"on {self.unasked} connections bytes came that nobody had asked for")
+        return told
 
 
 class Loop(ABC):
@@ -59,6 +75,7 @@ class Loop(ABC):
     ) -> None:
         self.book = Book()
         self.complaints: list[str] = []  # the first few of the checks
+        self.unasked = 0  # connections on which bytes came that nobody had asked for
         self.going = True  # requests are still made
         self._wire = wire
         self._requests = requests
@@ -84,6 +101,11 @@ class Loop(ABC):
         self._whole = -1
         self._append: Callable[[int], None] = self.book.of(200).append
 
+    @property
+    def ending(self) -> Ending:
+        """How it went, once it is over."""
+        return Ending(self._end / SECOND, self.unasked, tuple(self.complaints))
+
     def run(self) -> None:
         """Until every request of the measured part has its end."""
         wait, clock = self._wire.wait, self._wire.clock
@@ -98,11 +120,6 @@ class Loop(ABC):
     def stop(self) -> None:
         """Make no more requests; those under way have their end. May be called from another thread."""
         self._end = min(self._end, max(self._wire.clock(), 1))
-
-    @property
-    def seconds(self) -> float:
-        """How long requests were made in the measured part."""
-        return self._end / SECOND
 
     # -- what open and closed differ in
 
@@ -250,7 +267,7 @@ class Loop(ABC):
         """Bytes of an answer, or the end of the connection; whether more are to come."""
         if descriptor in self._leaving or not self._is_busy(descriptor):
             if size and descriptor not in self._leaving:
-                self.book.failures["malformed"] += 1  # nobody asked
+                self.unasked += 1
             self._drop(descriptor)
             return False
         answer = self._answers.get(descriptor)
@@ -358,6 +375,7 @@ class Loop(ABC):
         self.book.settle()
         self._give_up(now)
         if now >= self._end:
+            self._due(now)  # whoever looks late at the clock must still make those of before the end
             self.going = False
             if not self._outstanding():
                 self._turn_page(now)
@@ -526,9 +544,9 @@ class Open(Loop):
         self._queue = deque(moment - UNCOUNTED for moment in self._queue)
 
     def _give_up(self, now: int) -> None:
-        super()._give_up(now)
         while self._queue and _of(self._queue[0]) < now - self._settings.timeout:
             self._count(self._queue.popleft(), "unsent")
+        super()._give_up(now)
         if (
             self._queue
             and not self._free

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from eas_bench import machine, record
 from eas_bench.client.book import Page
-from eas_bench.client.loop import Checking
+from eas_bench.client.calls import metadata_of, package
+from eas_bench.client.loop import Checking, Ending
 from eas_bench.client.process import loop_for, told
 from eas_bench.client.verdict import seconds_of, verdict
 from eas_bench.latency import encoded, histogram_of
@@ -56,15 +57,19 @@ def measure(
     Ctrl-C ends a run early; its record says so. Raises NotMeasured; NotWanted: the host has no address.
     """
     wanted.address()
+    if wanted.grpc:
+        package()
+        metadata_of(wanted)
     if checking is not None:
         load = load.model_copy(update={"processes": 1})
     began = datetime.now(UTC)
     sheets = Sheets(load.processes, on_interval)
-    notes: list[str] = []
     if checking is None:
-        until = _in_processes(wanted, load, sheets)
+        endings = _in_processes(wanted, load, sheets)
     else:
-        until = _in_this_process(wanted, load, sheets, checking, notes)
+        endings = [_in_this_process(wanted, load, sheets, checking)]
+    until = max(ending.seconds for ending in endings)
+    notes = [note for ending in endings for note in ending.notes]
     if until < load.duration:
         notes.append(f"stopped after {until:.1f} of {load.duration:g} s")
     whole, intervals = sheets.whole(), sheets.intervals()
@@ -132,10 +137,8 @@ def _interval(page: Page) -> record.Interval:
     return page.interval(float(page.number), max(page.until - page.number, 1e-6))
 
 
-def _in_this_process(
-    wanted: Wanted, load: record.Load, sheets: Sheets, checking: Checking, notes: list[str]
-) -> float:
-    """Where answers are checked; how long requests were made."""
+def _in_this_process(wanted: Wanted, load: record.Load, sheets: Sheets, checking: Checking) -> Ending:
+    """Where answers are checked."""
     start = time.monotonic_ns() + _LEAD + round(load.warm_up * 1e9)
     loop = loop_for(wanted, load, 0, start, deliver=sheets.add, checking=checking)
     try:
@@ -143,12 +146,10 @@ def _in_this_process(
     except KeyboardInterrupt:
         loop.stop()
         loop.run()
-    notes += [f"wrong: {complaint}" for complaint in loop.complaints]
-    return loop.seconds
+    return loop.ending
 
 
-def _in_processes(wanted: Wanted, load: record.Load, sheets: Sheets) -> float:
-    """How long requests were made."""
+def _in_processes(wanted: Wanted, load: record.Load, sheets: Sheets) -> list[Ending]:
     with _started(load.processes) as children:
         for share, child in enumerate(children):
             _write(child, told(wanted, load, share))
@@ -164,8 +165,8 @@ def _in_processes(wanted: Wanted, load: record.Load, sheets: Sheets) -> float:
 
 def _gather(
     children: list[subprocess.Popen[bytes]], heard: SimpleQueue[tuple[int, dict[str, Any]]], sheets: Sheets
-) -> float:
-    ended: dict[int, float] = {}
+) -> list[Ending]:
+    ended: dict[int, Ending] = {}
     while len(ended) < len(children):
         try:
             number, told_ = heard.get()
@@ -176,10 +177,10 @@ def _gather(
         if "page" in told_:
             sheets.add(Page.heard(told_["page"]))
         elif "end" in told_:
-            ended[number] = told_["end"]["seconds"]
+            ended[number] = Ending(**told_["end"])
         else:
             raise _failed(children[number])
-    return max(ended.values())
+    return list(ended.values())
 
 
 def _await(

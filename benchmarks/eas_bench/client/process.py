@@ -7,26 +7,24 @@ arguments or its environment. stdout: JSON lines; ``{"ready": true}``, a page ea
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import resource
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, BinaryIO, Final
+from dataclasses import asdict
+from typing import Any, BinaryIO
 
 from eas_bench import record, schedule
 from eas_bench.client.book import Page
+from eas_bench.client.calls import Calls
 from eas_bench.client.loop import Checking, Closed, Loop, Open, Settings
 from eas_bench.client.wire import Sockets
 from eas_bench.target import Wanted
 
-_PRECEDENCE: Final = -10
-"""Nice, where requests must be sent at their moments, whoever else wants the core."""
-_FIELDS = ("url", "method", "headers", "token", "signed")
+_FIELDS = ("url", "method", "headers", "token", "signed", "grpc")
 
 
 def told(wanted: Wanted, load: record.Load, share: int) -> bytes:
@@ -60,12 +58,23 @@ def loop_for(
     *,
     deliver: Callable[[Page], None],
     checking: Checking | None = None,
-) -> Loop:
+) -> Loop | Calls:
     """One process's part of a load. ``start``: when the measured part begins. Raises NotWanted."""
     _more_descriptors()
+    connections = _part(load.connections, share, load.processes)
+    moments = schedule.send_times(load, share, load.processes) if load.kind == "open" else None
+    if wanted.grpc:
+        return Calls(
+            wanted,
+            load,
+            start=start,
+            connections=connections,
+            moments=moments,
+            deliver=deliver,
+            checking=checking,
+        )
     settings = Settings(
-        connections=_part(load.connections, share, load.processes),
-        warm_up=round(load.warm_up * schedule.SECOND),
+        connections=connections,
         duration=round(load.duration * schedule.SECOND),
         timeout=round(load.timeout * schedule.SECOND),
         bodiless=wanted.method == "HEAD",
@@ -76,9 +85,9 @@ def loop_for(
     family, address = wanted.address()
     wire = Sockets(family, address, start)
     requests = wanted.requests(time.time())
-    if load.kind == "closed":
+    if moments is None:
         return Closed(wire, requests, settings, deliver)
-    return Open(wire, requests, settings, deliver, schedule.send_times(load, share, load.processes))
+    return Open(wire, requests, settings, deliver, moments)
 
 
 def main() -> None:
@@ -89,16 +98,13 @@ def main() -> None:
     start = sys.stdin.buffer.readline()
     if not start:
         return
-    if load.kind == "open":
-        with contextlib.suppress(OSError):  # not everybody may
-            os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
     loop = loop_for(wanted, load, share, int(start), deliver=lambda page: _tell({"page": page.told()}))
     threading.Thread(target=_stop_at_the_end_of_stdin, args=(loop,), daemon=True).start()
     loop.run()
-    _tell({"end": {"seconds": loop.seconds}})
+    _tell({"end": asdict(loop.ending)})
 
 
-def _stop_at_the_end_of_stdin(loop: Loop) -> None:
+def _stop_at_the_end_of_stdin(loop: Loop | Calls) -> None:
     sys.stdin.buffer.read()
     loop.stop()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import shlex
 
 from eas_bench.chaos.run import Outcome, Plan, run
+from eas_bench.machine import running_on
 from eas_bench.scenarios.bars import Measured
 from eas_bench.scenarios.files import Crashes
 from eas_bench.scenarios.setting import Result, Setting
@@ -44,7 +45,8 @@ def _tormented(scenario: Crashes, setting: Setting, *, retry: bool) -> Outcome:
         descriptors=2 * scenario.instances,
         pace=False,
     )
-    outcome = run(plan, shlex.join(setting.engine))
+    with running_on(setting.cores.every):  # it takes for the engine what this process may use
+        outcome = run(plan, shlex.join(setting.engine))
     setting.tell(
         f"{plan.name}: {outcome.kills} kills, {outcome.requests:,} answers, "
         f"{outcome.interrupted} lost, slowest {outcome.longest:.2f} s"

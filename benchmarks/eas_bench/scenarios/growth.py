@@ -14,7 +14,6 @@ is flat or linear, however large the fixed part, and noise moves it little.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -42,10 +41,6 @@ class Growth:
     def words(self) -> str:
         """For people."""
         return f"{self.shape} than linear" if self.shape in {"gentler", "steeper"} else self.shape
-
-    def at(self, x: float) -> float:
-        """On the line."""
-        return self.fixed + self.each * x
 
 
 def growth(points: Points) -> Growth:
@@ -93,8 +88,3 @@ def _line(points: Points) -> tuple[float, float]:
         return fixed, each
     through_zero = [(w, x, y) for w, (x, y) in zip(weights, points, strict=True)]
     return 0.0, sum(w * x * y for w, x, y in through_zero) / sum(w * x * x for w, x, _ in through_zero)
-
-
-def medians(curves: Sequence[Points]) -> list[tuple[float, float]]:
-    """Of the same points measured several times, the middle of each."""
-    return [(same[0][0], statistics.median(y for _, y in same)) for same in zip(*curves, strict=True)]

@@ -65,6 +65,8 @@ def measure(scenario: Scenario, setting: Setting) -> Outcome:
         raise Unmeasurable(f"{error.cmd[0]} failed with {error.returncode}") from error
     except (Missing, NotServing, NoFigures, NotMeasured, OSError) as error:
         raise Unmeasurable(str(error) or repr(error)) from error
+    except (ArithmeticError, ValueError) as error:
+        raise Unmeasurable(f"the runs gave figures that make no sense: {error!r}") from error
     taken = taken_by_others(before)
     return Outcome(judged(scenario, setting.rounds, result, taken), result, time.monotonic() - began, taken)
 

@@ -1,7 +1,8 @@
 """Latency when requests come at a fixed rate that both sides can hold: what users of a service see.
 
-The rate is a share of what the engine did in the closed loop, and no more than the generator keeps up with;
-requests come independently of each other (Poisson), and latency counts from the moment at which each was due.
+The rate is a share of what the engine did in the closed loop, and no more than a share of what the generator
+can do by itself; requests come independently of each other (Poisson), and latency counts from the moment at
+which each was due.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from eas_bench.scenarios.setting import SMALL, Result, Setting
 from eas_bench.servers import Target
 from eas_bench.target import Wanted
 
-GENERATOR: Final = 20_000.0  # requests/s that a generator with one core surely makes in time
+EASY: Final = 0.6  # of the generator's own limit: what it makes in time
 _TIMEOUT: Final = 10.0
 _SIDES: Final = ("reference", "engine")
 
@@ -33,21 +34,24 @@ def measure(load: OpenLoop, setting: Setting, rate: float, targets: tuple[Target
     result, runs = Result(), []
     asked = record.Load(
         kind="open",
-        rate=min(load.share * rate, GENERATOR),
+        rate=load.share * rate,
         arrivals="poisson",
         connections=load.connections,
         duration=setting.seconds,
         warm_up=0.5,
         timeout=_TIMEOUT,
     )
+    limit = client.own_limit(asked, SMALL)
+    asked = asked.model_copy(update={"rate": min(load.share * rate, EASY * limit)})
+    setting.tell(f"open loop at {asked.rate:,.0f}/s; the generator itself could do {limit:,.0f}/s")
     for number in range(setting.rounds):
-        pair = [client.measure(wanted(target, SMALL), asked) for target in targets]
+        pair = [client.measure(wanted(target, SMALL), asked, limit=limit) for target in targets]
         runs.append(pair)
         words = ", ".join(
             f"{side} p50 {latency(run, 50):.3f} p99 {latency(run, 99):.3f} ms"
             for side, run in zip(_SIDES, pair, strict=True)
         )
-        setting.tell(f"{asked.rate:,.0f}/s, round {number + 1} of {setting.rounds}: {words}")
+        setting.tell(f"open loop, round {number + 1} of {setting.rounds}: {words}")
     engines = [engine for _, engine in runs]
     errors = sum(run.errors for run in engines)
     faults = [f"{errors} requests of the engine failed in the open loop"] if errors else []
@@ -57,6 +61,7 @@ def measure(load: OpenLoop, setting: Setting, rate: float, targets: tuple[Target
         result.figures[f"open-p{percent}"] = Measured(samples=samples, faults=faults, doubts=doubts)
     result.raw["open"] = {
         "rate": asked.rate,
+        "generator_limit": limit,
         "arrivals": asked.arrivals,
         **{side: [_kept(pair[at]) for pair in runs] for at, side in enumerate(_SIDES)},
     }

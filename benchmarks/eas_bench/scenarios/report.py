@@ -155,7 +155,11 @@ def _pairs(results: Results) -> list[Sequence[str]]:
             if not pairs or "p50_ms" not in pairs[0]["engine"]:
                 continue  # of the client in C, which tells by status
             rows += [
-                (f"{name}, {connections} connections", side, *_medians(pairs, side))
+                (
+                    f"{name}, {connections} connection{'' if connections == '1' else 's'}",
+                    side,
+                    *_medians(pairs, side),
+                )
                 for side in ("reference", "engine")
             ]
     return rows

@@ -1,4 +1,6 @@
-"""Hours of a service's life in one go: updates good and bad, canaries, scaling, kills; answers are checked.
+"""Hours in one go (``eas-bench soak``, ``make soak HOURS=1``).
 
-``python -m eas_bench.soak --hours 1``, or ``make soak HOURS=1``.
+* ``steady``, ``growth``: one load on somebody's server, and whether its processes grow.
+* ``run``, ``deeds``: the life of a service on an engine of ours: updates good and bad, canaries, scaling,
+  kills; every answer is checked.
 """

@@ -19,7 +19,7 @@ from eas_bench.chaos.victims import Victims
 from eas_bench.machine import Cores
 from eas_bench.servers import Launch, engine
 from eas_bench.soak.deeds import WEIGHTS, Deeds
-from eas_bench.trend import LEAST, Sample, Trend, trend
+from eas_bench.trend import LEAST, LONG, Sample, Trend, trend
 
 PROCESSOR = "soak"
 _SAMPLE = 5.0
@@ -140,10 +140,7 @@ def _judged(seconds: float, crowd: Crowd, deeds: Deeds, samples: list[Sample]) -
         times = [one.seconds for one in samples]
         outcome.memory = trend(times, [float(one.memory) for one in samples])
         outcome.descriptors = trend(times, [float(one.descriptors) for one in samples])
-        if outcome.memory.growth > _MEMORY:
-            outcome.faults.append(f"memory grew by {outcome.memory.growth / 1e6:.1f} MB")
-        if outcome.descriptors.growth > _DESCRIPTORS:
-            outcome.faults.append(f"descriptors grew by {outcome.descriptors.growth:.0f}")
+        outcome.faults += _grown(seconds, outcome.memory, outcome.descriptors)
     killed = sum(count for told, count in tally.answers.items() if told.startswith("500 instance_"))
     if killed > deeds.kills * _THREADS:
         outcome.faults.append(f"{killed} requests failed with {deeds.kills} kills of {_THREADS} threads")
@@ -152,6 +149,16 @@ def _judged(seconds: float, crowd: Crowd, deeds: Deeds, samples: list[Sample]) -
         if told != "200" and not told.startswith("500 instance_") and not stopped:
             outcome.faults.append(f"{count} times {told}")
     return outcome
+
+
+def _grown(seconds: float, memory: Trend, descriptors: Trend) -> list[str]:
+    """What has; in a short time it is the number of instances that goes up and down with the deeds."""
+    found = []
+    if seconds >= LONG and memory.growth > _MEMORY:
+        found.append(f"memory grew by {memory.growth / 1e6:.1f} MB")
+    if seconds >= LONG and descriptors.growth > _DESCRIPTORS:
+        found.append(f"descriptors grew by {descriptors.growth:.0f}")
+    return found
 
 
 def _left(pid: int) -> list[str]:

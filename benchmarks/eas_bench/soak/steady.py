@@ -29,8 +29,10 @@ class Steady:
 
     @property
     def unknown(self) -> list[str]:
-        """Why nothing, or not all, can be said."""
-        reasons = list(self.run.generator.invalid)
+        """Why not all can be said. A late generator leaves open whose fault a miss is, not what grew."""
+        reasons = []
+        if self.run.generator.invalid and self._missed:
+            reasons.append(f"{'; '.join(self._missed)}: but {'; '.join(self.run.generator.invalid)}")
         if not self.growths:
             reasons.append(
                 "no process of the server was watched for long enough: give --pid, or --metrics of an engine "
@@ -42,8 +44,12 @@ class Steady:
     def faults(self) -> list[str]:
         """What must not be."""
         found = [str(growth) for growth in self.growths if growth.grew]
-        found += [str(term) for term in self.verdict.terms if not term.met] if self.verdict else []
+        found += [] if self.run.generator.invalid else self._missed
         return found if self.run.good else [*found, "no request had a good answer (2xx)"]
+
+    @property
+    def _missed(self) -> list[str]:
+        return [str(term) for term in self.verdict.terms if not term.met] if self.verdict else []
 
     def document(self) -> dict[str, Any]:
         """As JSON, with the run whole."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from eas_bench.chaos.clients import Crowd, Tally, read_answer
-from eas_bench.chaos.trend import trend
+from eas_bench.chaos.rogues import DEEDS
+from eas_bench.chaos.run import Outcome, Plan, _judge, metric
 from eas_bench.servers import Target
+from eas_bench.trend import Sample, trend
 
 GOOD = "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {size}\r\n\r\n{body}"
 
@@ -113,3 +118,67 @@ def test_growth_is_told_from_noise_and_from_the_beginning() -> None:
     assert trend(times, leaks).per_hour == pytest.approx(2 * 3600)
     with pytest.raises(ValueError, match="too few"):
         trend(times[:5], leaks[:5])
+
+
+def test_a_slope_is_only_told_of_what_was_watched_for_long() -> None:
+    leaks = trend([60.0 * n for n in range(30)], [float(n) for n in range(30)])
+    assert leaks.told(1, 1800) == "14.5 -> 24.5 (+60.0/h)"
+    assert leaks.told(1, 90) == "14.5 -> 24.5"
+
+
+# -- the verdict on a run
+
+ALL = Counter({deed.replace("_", " "): 1 for deed in DEEDS})
+
+
+def judged(answers: dict[str, int], *, memory: int = 0, **plan: Any) -> list[str]:
+    """The faults of a run of a minute in which the engine grew by so much."""
+    outcome = Outcome(Plan(seconds=60, **plan), Counter(answers), kills=60, misdeeds=ALL)
+    _judge(outcome, [Sample(n, 50_000_000 + memory * (n > 40), 50) for n in range(60)])
+    return outcome.faults
+
+
+def test_what_an_engine_in_torment_may_do_is_no_fault() -> None:
+    assert judged({"200": 1000, "500 instance_killed": 60}) == []
+    assert judged({"200": 1000}, retry=True) == []
+    assert judged({"200": 1000, "poison: 500 poison_request": 5}, retry=True, poison=0.1) == []
+    assert judged({"200": 1000}, every=0, rogues=4) == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "plan", "words"),
+    [
+        ({"500 instance_killed": 1}, {}, "nothing was answered with 200"),
+        ({"200": 9, "500 instance_killed": 1}, {"retry": True}, "innocents got .* although they are tried"),
+        ({"200": 9, "408 deadline_exceeded": 1}, {"every": 0, "rogues": 4}, "although no instance died"),
+        ({"200": 9}, {"retry": True, "poison": 0.1}, "nobody got the 500 that poison deserves"),
+        ({"200": 9}, {"every": 0.1}, "only 60 kills"),
+    ],
+)
+def test_what_it_must_not_do_is_one(answers: dict[str, int], plan: dict[str, Any], words: str) -> None:
+    (fault,) = judged(answers, **plan)
+    assert re.search(words, fault)
+
+
+def test_nor_may_it_grow() -> None:
+    assert judged({"200": 9}, memory=9_000_000) == ["memory grew by 9.0 MB"]
+
+
+def test_a_deed_that_was_never_done_proves_nothing() -> None:
+    outcome = Outcome(Plan(seconds=60, every=0, rogues=1), Counter({"200": 1}), misdeeds=ALL.copy())
+    del outcome.misdeeds["cut chunks"]
+    _judge(outcome, [])
+    assert outcome.faults == ["never done: cut chunks: a longer run would"]
+
+
+def test_a_plan_in_words() -> None:
+    assert Plan(seconds=1, retry=True, rogues=3).name == (
+        "a kill every 1 s, 3 clients that behave badly, with retry_on_crash"
+    )
+    assert Plan(seconds=1, every=0, rogues=3).name == "3 clients that behave badly"
+    assert Plan(seconds=1, poison=0.1).name == "poison among innocents, without retry_on_crash"
+
+
+def test_a_metric_is_the_sum_of_its_samples() -> None:
+    told = '# HELP a_b x\na_b{c="1"} 2\na_b{c="2"} 3.5\na_b_limit 9\nd 4\n'
+    assert [metric(told, name) for name in ("a_b", "d", "e")] == [5.5, 4, 0]

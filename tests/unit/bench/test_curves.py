@@ -22,6 +22,7 @@ eas_rejects_total{service="echo",reason="queue_full"} 34
 eas_instance_state{service="echo",instance="0",state="READY"} 1
 eas_instance_state{service="echo",instance="0",state="STARTING"} 0
 eas_instance_state{service="echo",instance="1",state="READY"} 0
+eas_instance_state{service="echo",instance="1",state="STARTING"} 1
 eas_instance_state{service="echo",instance="2",state="READY"} 1.0
 """
 BAR = Bar("cost-body", "CPU time a request", "at most", 1.2, "(exponent)")

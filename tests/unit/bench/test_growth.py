@@ -1,86 +1,164 @@
-"""How a cost grows: flat, in proportion, or faster; noise doesn't change the answer."""
+"""Whether a server's processes grow under steady load, and the verdict on hours of it."""
 
 from __future__ import annotations
+
+import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_bench.scenarios.growth import LINEAR, exponent, growth, medians
+from eas_bench import slo
+from eas_bench.record import Generator, Process, Reading, Run
+from eas_bench.soak.growth import Limits, growths, short_lived
+from eas_bench.soak.steady import judge, rows
+from support.bench_runs import a_run, without_answers
 
-XS = [64.0, 1024.0, 16384.0, 65536.0, 262144.0, 1048576.0]
-FEW = [1.0, 2.0, 4.0, 8.0]
-noise = st.lists(st.floats(0.96, 1.04), min_size=6, max_size=6)
-positive = st.floats(1e-3, 1e3)
-
-
-def curve(xs: list[float], ys: list[float]) -> list[tuple[float, float]]:
-    return list(zip(xs, ys, strict=True))
+HOUR = 3600
 
 
-@given(positive, noise)
-def test_what_only_noise_moves_is_flat(level: float, noises: list[float]) -> None:
-    told = growth(curve(XS, [level * each for each in noises]))
-    assert told.shape == "flat"
-    assert told.exponent <= 0.1
+def a_process(**changes: Any) -> Process:
+    usual = {
+        "name": "echo-0",
+        "pid": 7,
+        "cpu_seconds": 1.0,
+        "memory_bytes": 30_000_000,
+        "threads": 5,
+        "descriptors": 20,
+    }
+    return Process(**{**usual, **changes})
 
 
-@given(positive, st.floats(1e-6, 10), noise, st.sampled_from([XS, FEW, [0.0, 1000.0, 10000.0]]))
-def test_a_line_is_linear_or_flat_whatever_its_fixed_part(
-    fixed: float, each: float, noises: list[float], xs: list[float]
-) -> None:
-    told = growth(curve(xs, [(fixed + each * x) * noises[index] for index, x in enumerate(xs)]))
-    assert told.shape in {"flat", "linear"}
-    assert told.exponent <= LINEAR
+def an_hour(per_hour: dict[str, float], *, seed: int = 1) -> list[Reading]:
+    """A reading a minute of one process, which grows like this, with noise."""
+    chance = random.Random(seed)
+    return [
+        Reading(
+            at=60 * minute,
+            processes=[
+                a_process(
+                    memory_bytes=30_000_000
+                    + round(per_hour.get("memory", 0) * minute / 60)
+                    + chance.randint(0, 400_000),
+                    descriptors=20
+                    + round(per_hour.get("descriptors", 0) * minute / 60)
+                    + chance.randint(0, 2),
+                    threads=5 + round(per_hour.get("threads", 0) * minute / 60),
+                )
+            ],
+        )
+        for minute in range(61)
+    ]
 
 
-def test_the_line_is_found() -> None:
-    told = growth(curve(XS, [7.0 + 0.001 * x for x in XS]))
-    assert [told.fixed, told.each] == pytest.approx([7.0, 0.001])
-    assert told.off < 1e-9
-    assert told.at(1000) == pytest.approx(8)
-    assert told.words == "linear"
+def grown(readings: list[Reading], **limits: float) -> list[str]:
+    return [growth.figure for growth in growths(readings, Limits(**limits)) if growth.grew]
 
 
-def test_a_line_through_less_than_nothing_begins_at_nothing() -> None:
-    told = growth([(1, 0.5), (2, 1.6), (4, 3.9)])
-    assert told.fixed == 0
-    assert told.each > 0
+def test_a_process_that_stays_is_no_leak() -> None:
+    assert grown(an_hour({})) == []
+    assert [one.figure for one in growths(an_hour({}), Limits())] == ["memory", "threads", "descriptors"]
 
 
-@given(positive, st.floats(1.45, 3), noise, st.sampled_from([XS, FEW]))
-def test_what_grows_faster_is_steeper(
-    level: float, power: float, noises: list[float], xs: list[float]
-) -> None:
-    told = growth(curve(xs, [level * x**power * noises[index] for index, x in enumerate(xs)]))
-    assert told.exponent > LINEAR
-    assert told.exponent == pytest.approx(power, abs=0.15)
+@pytest.mark.parametrize(("figure", "per_hour"), [("memory", 40e6), ("descriptors", 60), ("threads", 30)])
+def test_each_figure_is_watched_by_its_limit(figure: str, per_hour: float) -> None:
+    readings = an_hour({figure: per_hour})
+    assert grown(readings) == [figure]
+    assert grown(readings, **{figure: 2 * per_hour}) == []
+    (found,) = (growth for growth in growths(readings, Limits()) if growth.figure == figure)
+    assert found.trend.per_hour == pytest.approx(per_hour, rel=0.1)
 
 
-def test_far_from_a_line_the_exponent_says_on_which_side() -> None:
-    assert growth(curve(XS, [x**0.3 for x in XS])).words == "gentler than linear"
-    assert growth(curve(XS, [x**1.6 for x in XS])).words == "steeper than linear"
-    assert growth(curve(FEW, [9, 7, 4, 3])).words == "falling"
+@given(st.integers(0, 50))
+def test_a_minute_s_waver_is_no_leak_of_megabytes_an_hour(seed: int) -> None:
+    chance = random.Random(seed)
+    readings = [
+        Reading(
+            at=second,
+            processes=[
+                a_process(
+                    memory_bytes=30_000_000 + chance.randint(0, 1_500_000),
+                    descriptors=20 + chance.randint(0, 3),
+                )
+            ],
+        )
+        for second in range(60)
+    ]
+    assert grown(readings, memory=0, descriptors=0, threads=0) == []
 
 
-@given(st.lists(positive, min_size=4, max_size=4), st.floats(0.1, 10))
-def test_the_exponent_knows_no_units(ys: list[float], unit: float) -> None:
-    assert exponent(curve(FEW, [y * unit for y in ys])) == pytest.approx(exponent(curve(FEW, ys)), abs=1e-6)
+def test_what_grows_only_at_first_is_warming_up() -> None:
+    readings = [
+        Reading(at=second, processes=[a_process(memory_bytes=10_000_000 + 1_000_000 * min(second, 60))])
+        for second in range(300)
+    ]
+    assert grown(readings, memory=0) == []
 
 
-def test_the_exponent_compares_only_what_lies_apart() -> None:
-    assert exponent([(1, 1), (2, 100)]) == 0
-    assert exponent([(0, 1), (1000, 1.1)]) == 0  # nothing is a multiple of nothing
-    assert exponent([(1, 100), (100, 1)]) == 0
+def test_before_the_measured_part_nothing_counts() -> None:
+    early = [Reading(at=at, processes=[a_process(memory_bytes=1)]) for at in range(-30, 0)]
+    assert growths(early, Limits()) == []
+    assert growths([*early, *an_hour({})], Limits())[0].trend.middle > 30_000_000
 
 
-@pytest.mark.parametrize(
-    "points", [[], [(1, 1)], [(2, 1), (1, 1)], [(1, 1), (1, 2)], [(-1, 1), (1, 1)], [(1, 0), (2, 1)]]
-)
-def test_what_is_no_curve_is_refused(points: list[tuple[float, float]]) -> None:
-    with pytest.raises(ValueError, match=r"a curve has|a cost is"):
-        growth(points)
+def test_who_came_or_went_is_told_and_not_judged() -> None:
+    readings = an_hour({})
+    late = [
+        reading.model_copy(update={"processes": [*reading.processes, a_process(name="echo-1", pid=8)]})
+        if reading.at > 1800
+        else reading
+        for reading in readings
+    ]
+    assert {growth.process for growth in growths(late, Limits())} == {"echo-0"}
+    assert short_lived(late) == ["echo-1 (pid 8)"]
+    assert short_lived(readings) == []
 
 
-def test_rounds_become_one_curve_of_medians() -> None:
-    assert medians([[(1, 5), (2, 9)], [(1, 7), (2, 8)], [(1, 6), (2, 7)]]) == [(1, 6), (2, 8)]
+def test_descriptors_that_may_not_be_read_are_left_out() -> None:
+    readings = [Reading(at=at, processes=[a_process(descriptors=None)]) for at in range(20)]
+    assert [growth.figure for growth in growths(readings, Limits())] == ["memory", "threads"]
+
+
+# -- the verdict
+
+
+def a_soak(per_hour: dict[str, float], **changes: Any) -> Run:
+    return a_run(seconds=2, refused=0, lost=0, readings=an_hour(per_hour), **changes)
+
+
+def test_a_good_hour_has_no_fault() -> None:
+    found = judge(a_soak({}), Limits(), slo.parse("p99=1s"))
+    assert (found.faults, found.unknown) == ([], [])
+    document = found.document()
+    assert document["format"] == "eas-bench.soak/1"
+    assert Run.model_validate(document["run"]) == found.run
+    assert [row[:2] for row in rows(found)] == [
+        ("echo-0 (7)", "memory, MB"),
+        ("echo-0 (7)", "threads"),
+        ("echo-0 (7)", "descriptors"),
+    ]
+
+
+def test_growth_and_a_missed_objective_are_faults() -> None:
+    found = judge(a_soak({"memory": 90e6}), Limits(), slo.parse("p50=10us"))
+    assert len(found.faults) == 2
+    assert "echo-0 (pid 7): " in found.faults[0]
+    assert "MB of memory" in found.faults[0]
+    assert "16 is allowed" in found.faults[0]
+    assert found.faults[1].startswith("p50 ")
+
+
+def test_a_late_generator_leaves_the_miss_open_but_not_the_growth() -> None:
+    late = Generator(limit=1, late_p99=9, cpu_seconds=1, invalid=["requests were sent late"])
+    found = judge(a_soak({"memory": 90e6}, generator=late), Limits(), slo.parse("p50=10us"))
+    assert len(found.faults) == 1
+    assert "p50" in found.unknown[0]
+    assert "but requests were sent late" in found.unknown[0]
+    assert judge(a_soak({}, generator=late), Limits(), None).unknown == []
+
+
+def test_unwatched_or_unanswered_is_no_pass() -> None:
+    unwatched = judge(a_run(seconds=2, readings=[]), Limits(), None)
+    assert "give --pid" in unwatched.unknown[0]
+    assert "no request had a good answer (2xx)" in judge(without_answers(), Limits(), None).faults

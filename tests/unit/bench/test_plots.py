@@ -60,6 +60,17 @@ def test_more_curves_than_colours_are_all_drawn() -> None:
     assert [text for text in told if text.startswith("curve")] == [line.label for line in many]
 
 
+def test_few_points_have_a_mark_each_and_many_have_not() -> None:
+    def marks(*places: float) -> list[str]:
+        line = Line("a", [Point(x, 1, 1, 1) for x in places])
+        return texts(svg([Lines(title="t", x_title="x", y_title="y", lines=[line], logarithmic_x=True)]))
+
+    assert {"64", "1k", "64k", "1M"} <= set(marks(64, 1024, 65536, 1 << 20))
+    assert {"0", "1k", "10k"} <= set(marks(0, 1000, 10_000))
+    assert "0" in marks(0)
+    assert "7" not in marks(*range(1, 10))
+
+
 def test_a_whisker_on_the_wrong_side_of_its_value_is_left_out() -> None:
     assert "3" in texts(svg([Bars(title="t", unit="u", bars=[Bar("a", 3, 4, 2)])]))
 

@@ -128,6 +128,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         files.read(tmp_path / "nothing.toml")
 
 
+def test_two_figures_do_not_share_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("W2", "again"):
+        (tmp_path / f"{name}.toml").write_text(W2)
+    monkeypatch.setattr(places, "SCENARIOS", tmp_path)
+    with pytest.raises(files.NoScenario, match="again and W2 both have a figure with the key W2"):
+        files.every()
+
+
 def test_an_open_loop_needs_somebody_beside_it(tmp_path: Path) -> None:
     alone = (places.SCENARIOS / "health.toml").read_text()
     path = tmp_path / "health.toml"

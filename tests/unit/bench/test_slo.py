@@ -48,7 +48,8 @@ def a_run_of(*good: int, refused: int = 0, lost: int = 0) -> Run:
 )
 def test_a_term(text: str, figure: str, most: float) -> None:
     (term,) = slo.parse(text).terms
-    assert (term.figure, term.most) == (figure, pytest.approx(most))
+    assert term.figure == figure
+    assert term.most == pytest.approx(most)
 
 
 @given(

@@ -49,7 +49,7 @@ def test_few_trials_are_enough() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_bad_moments_hardly_change_the_answer(seed: int) -> None:
-    """One trial of ten misses whatever the rate, and near the knee (a tenth around it) it is anybody's guess."""
+    """One trial of ten misses whatever the rate; near the knee (a tenth around it) it is anybody's guess."""
     chance = random.Random(seed)
 
     def server(rate: float) -> Result:
