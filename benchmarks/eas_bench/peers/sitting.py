@@ -94,7 +94,7 @@ class _Group:
         for peer in self._peers:
             try:
                 environment = environments.installed(peer, setting.environments, setting.tell)
-                directory = setting.directory / f"{peer.name}-{time.monotonic_ns()}"
+                directory = setting.directory / f"{peer.name}-{scenario.name}"
                 place = sides.place_for(scenario, environment, directory)
                 side = running.enter_context(sides.peer(peer, scenario, place, setting.network, cores))
             except (NotInstalled, NotServing) as error:
