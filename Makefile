@@ -9,7 +9,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test format lint types imports unit model system compiled bench bench-peers baseline chaos soak fix lock image clean
+.PHONY: help serve test format lint types imports unit model system compiled
+.PHONY: bench baseline bench-peers chaos soak fix lock image clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -110,7 +111,7 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 # The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
-bench bench-peers baseline chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench baseline bench-peers chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 
 bench: $(COMPILED)/.stamp $(VENV)/.bench ## every scenario of benchmarks/scenarios, ten minutes; ARGS="--only W1,W5 --rounds 3" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless

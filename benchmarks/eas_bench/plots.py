@@ -141,6 +141,7 @@ def _draw_bars(axes: Axes, panel: Bars) -> None:
     axes.barh(places, values, xerr=whiskers, color=colours, height=0.68, error_kw=error)
     if panel.logarithmic:
         axes.set_xscale("log")
+        axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would lie on each other
     if panel.limit is not None:
         axes.axvline(panel.limit, color=_LIMIT, linewidth=1.2, linestyle="--")
     axes.set_yticks(list(places), [bar.label for bar in panel.bars])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eas_bench.peers.record import Record
 
-KEPT = "benchmarks/results/peers.json"
+KEPT = "benchmarks/peers/record.json"
 ENVIRONMENTS = "build/peers"
 
 

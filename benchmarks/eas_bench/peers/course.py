@@ -60,7 +60,8 @@ def run(plan: Plan, tell: Callable[[str], None]) -> Record:
     places.check()
     before = record.read(plan.kept)
     versions, cores = install(plan, tell), Cores.of_this_process()
-    with tempfile.TemporaryDirectory(prefix="eas-bench-peers-") as folder:
+    # A short name: sockets lie deep in it, and their paths may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         clients = prepare(Path(folder), cores.load)
         now = _begun(plan, before, {**machine.versions(clients.wrk), **versions}, cores)
         setting = _setting(plan, clients, cores, Path(folder), tell)

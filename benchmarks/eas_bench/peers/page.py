@@ -25,8 +25,8 @@ _WIDTH_OF_A_PIPE: Final = 140
 # Title, scenario, connections, figure.
 _RATES: Final = (
     ("W1, 64 connections, 1/s", "W1", 64, rate),
-    ("W1, 16, 1/s", "W1", 16, rate),
-    ("W1, 1: p50, ms", "W1", 1, p50),
+    ("W1, 16 connections, 1/s", "W1", 16, rate),
+    ("W1, 1 connection: p50, ms", "W1", 1, p50),
     ("W2, 1/s", "W2", 16, rate),
     ("W3, 1/s", "W3", 64, rate),
     ("W4, 1/s", "W4", 16, rate),

@@ -24,7 +24,7 @@ from eas_bench.servers import Launch, NotServing
 
 RESTS = 0.1  # seconds after a run, in which a server answers what is left
 WARM = 1.0
-_LONGEST = 400  # characters of a reason
+_LONGEST = 400  # characters of a reason; a traceback says most at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ class _Group:
         for peer in self._peers:
             try:
                 environment = environments.installed(peer, setting.environments, setting.tell)
-                directory = setting.directory / f"{peer.name}-{time.monotonic_ns()}"
+                directory = setting.directory / f"{peer.name}-{scenario.name}"
                 place = sides.place_for(scenario, environment, directory)
                 side = running.enter_context(sides.peer(peer, scenario, place, setting.network, cores))
             except (NotInstalled, NotServing) as error:
-                self.absent[peer.name] = " ".join(str(error).split())[:_LONGEST]
+                self.absent[peer.name] = " ".join(str(error).split())[-_LONGEST:]
                 setting.tell(f"{scenario.name}: {peer.name} isn't there: {self.absent[peer.name]}")
             else:
                 self._there.append(side)
