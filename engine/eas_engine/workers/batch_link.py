@@ -108,7 +108,7 @@ class BatchLink(Link):
 
     def room(self) -> int:
         """How many more units may be handed out."""
-        return self.free_threads() + self.takes_one_ahead()
+        return max(0, self.free_threads()) + self.takes_one_ahead()
 
     def free_threads(self) -> int:
         """How many worker threads have nothing to do."""
