@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from eas_bench import writing
+
 FORMAT: Final = "eas-bench.run/1"
 
 Count = Annotated[int, Field(ge=0)]
@@ -153,7 +155,7 @@ class Run(_Part):
 
 def write(run: Run, path: Path) -> None:
     """Into a file, as one JSON document; raises OSError."""
-    path.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    writing.write(path, run.model_dump_json(indent=1) + "\n")
 
 
 def read(path: Path) -> Run:

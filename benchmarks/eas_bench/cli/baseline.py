@@ -13,11 +13,22 @@ from eas_bench.cli.scenario import ENGINE, ONLY, ROUNDS, SECONDS, choose, failed
 def baseline(
     file: Annotated[
         Path | None,
-        typer.Argument(dir_okay=False, help="What is judged: a kept result. Without it, it is measured now."),
+        typer.Argument(
+            metavar="[RESULT.json]",
+            dir_okay=False,
+            help="What is judged, as `eas-bench scenario` keeps it.",
+            show_default="it is measured now",
+        ),
     ] = None,
     *,
     against: Annotated[
-        Path | None, typer.Option(dir_okay=False, metavar="FILE", help="By default the newest kept result.")
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            metavar="FILE",
+            help="What it is held against.",
+            show_default="the newest of benchmarks/results",
+        ),
     ] = None,
     only: ONLY = "",
     rounds: ROUNDS = 5,

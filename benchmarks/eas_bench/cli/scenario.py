@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eas_bench.cli import options as o
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,9 +21,20 @@ if TYPE_CHECKING:
     from eas_bench.scenarios.results import Results
 
 ROUNDS = Annotated[int, typer.Option(min=1, help="Pairs of runs: reference, engine, reference...")]
-SECONDS = Annotated[float, typer.Option(min=1, help="Of one run.")]
-ONLY = Annotated[str, typer.Option(metavar="NAME,...", help="Some of them, as `--list` names them.")]
-ENGINE = Annotated[str, typer.Option(metavar="COMMAND", help="What starts the engine.")]
+SECONDS = Annotated[
+    float, typer.Option(parser=o.number(1, 3600), metavar="NUMBER", help="Of one run.", show_default="2")
+]
+ONLY = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME,...",
+        help="Some of them, as `eas-bench scenario --list` names them.",
+        show_default="all",
+    ),
+]
+ENGINE = Annotated[
+    str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+]
 
 
 def scenario(
@@ -32,7 +45,11 @@ def scenario(
     json_file: Annotated[
         Path | None,
         typer.Option(
-            "--json", dir_okay=False, help="Keep what was measured here, and not among the results."
+            "--json",
+            metavar="FILE",
+            dir_okay=False,
+            help="Keep there what was measured, and not among the results.",
+            show_default="benchmarks/results/DATE.json",
         ),
     ] = None,
     engine: ENGINE = "",
