@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from eas_bench import writing
 
 FORMAT: Final = "eas-bench.run/1"
+STOPPED: Final = "stopped after"  # how the note of a run begins that Ctrl-C ended
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -146,6 +147,11 @@ class Run(_Part):
     def good(self) -> int:
         """How many of them were 2xx."""
         return sum(count for status, count in self.tally.statuses.items() if status.startswith("2"))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C ended it before its time."""
+        return any(note.startswith(STOPPED) for note in self.notes)
 
     @property
     def errors(self) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,12 +66,13 @@ def chaos(
     """
     from rich.console import Console
 
+    from eas_bench import interrupts
     from eas_bench.chaos.run import COMMAND, run
     from eas_bench.cli.telling import Telling
     from eas_bench.machine import Missing
     from eas_bench.servers import NotServing
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     names = [name.strip() for name in only.split(",")]
     unknown = [name for name in names if name not in RUNS]
     if unknown:

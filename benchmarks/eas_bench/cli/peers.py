@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,7 +73,7 @@ def peers(
     """
     from rich.console import Console
 
-    from eas_bench import places
+    from eas_bench import interrupts, places
     from eas_bench.machine import Missing
     from eas_bench.peers import catalogue, course
     from eas_bench.peers.record import NoRecord
@@ -83,7 +81,7 @@ def peers(
     from eas_bench.scenarios import session
     from eas_bench.servers import NotServing
 
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     console = Console(highlight=False)
     root = places.BENCHMARKS.parent
     kept, installed = json_file or root / KEPT, environments or root / ENVIRONMENTS

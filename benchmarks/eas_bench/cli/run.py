@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -140,11 +138,11 @@ def run(
     """
     from rich.console import Console
 
-    from eas_bench import record, target
+    from eas_bench import interrupts, record, target
     from eas_bench.client import NotMeasured
     from eas_bench.servers import NotServing
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     load = _load(
         record.Load,
         rate=rate,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -105,10 +103,11 @@ def measured(
     chosen: Mapping[str, Scenario], rounds: int, seconds: float, engine: str, console: Console
 ) -> Results:
     """All of these, and shown."""
+    from eas_bench import interrupts
     from eas_bench.machine import Missing
     from eas_bench.scenarios import report, session
 
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     plan = session.Plan(rounds, seconds, engine or session.ENGINE)
     if not shlex.split(plan.engine):
         raise typer.BadParameter("--engine: a command is needed")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from eas_bench import interrupts
 from eas_bench.cli import life, steady
 from eas_bench.cli import options as o
 
@@ -145,7 +144,7 @@ def soak(
 
     Exit status 1: something was wrong, or grew. 2: it couldn't be measured.
     """
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     request = {
         "body": body,
         "text": text,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -122,13 +120,13 @@ def sweep(
     """
     from rich.console import Console
 
-    from eas_bench import record, target
+    from eas_bench import interrupts, record, target
     from eas_bench import report as reports
     from eas_bench.client import NotMeasured
     from eas_bench.servers import NotServing
     from eas_bench.sweep import find
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     objective, share = o.objective(slo), _share(precision)
     outputs.check(json_file=json_file, report=report)
     if duration <= 0 or timeout <= 0:
@@ -164,7 +162,7 @@ def sweep(
         (json_file, outputs.document(found.document())),
         (report, lambda path: reports.write([point.run for point in found.curve], path)),
     )
-    raise typer.Exit(0 if found.done.rate is not None else _failure(found))
+    raise typer.Exit(_status(found))
 
 
 def _share(text: str) -> float:
@@ -268,8 +266,12 @@ def _bar(value: float, top: float) -> str:
     return "\N{FULL BLOCK}" * max(1, round(_BARS * min(1.0, share)))
 
 
-def _failure(found: Found) -> int:
-    """1 when no rate meets the objective; 2 when that isn't known."""
+def _status(found: Found) -> int:
+    """0 when a rate is found, 1 when none meets the objective, 2 when that isn't known, 130 after Ctrl-C."""
     from eas_bench.sweep import End
 
+    if found.done.end is End.STOPPED:
+        return 130
+    if found.done.rate is not None:
+        return 0
     return 1 if found.done.end is End.NOTHING else 2

@@ -25,7 +25,8 @@ def own_limit(
     """Requests/s that the processes of this load can make by themselves, as far as there are cores for them.
 
     They make ``wanted``'s requests (or plain ones with this body) in closed loop to a sink. What counts is
-    their processor time, so that it doesn't matter that the sink needs some, too. Raises NotMeasured.
+    their processor time, so that it doesn't matter that the sink needs some, too. Raises NotMeasured, and
+    KeyboardInterrupt.
     With gRPC the sink answers each call with nothing.
     """
     wanted = wanted or Wanted("http://127.0.0.1/", bodies=(body,))
@@ -46,6 +47,8 @@ def own_limit(
         here = replace(wanted, url=f"http://127.0.0.1:{port}{wanted.path}")
         size(len(here.requests(0)[0]))
         run = measure(here, trial)
+    if run.stopped:
+        raise KeyboardInterrupt  # it meant the command, and not this part of it
     if not run.good or not run.generator.cpu_seconds:
         raise NotMeasured(f"the generator had no answer from its own sink: {run.tally}")
     cores = min(load.processes, len(os.sched_getaffinity(0)))
