@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from eas_bench.cli.scenario import ENGINE, ONLY, ROUNDS, SECONDS, choose, failed, measured
+from eas_bench.cli.scenario import (
+    ENGINE,
+    ONLY,
+    ROUNDS,
+    SECONDS,
+    choose,
+    failed,
+    leave_if_interrupted,
+    measured,
+)
 
 
 def baseline(
@@ -57,6 +66,7 @@ def baseline(
         raise failed(error) from None
     if after is None:
         after = measured(choose(only), rounds, seconds, engine, console)
+        leave_if_interrupted(after)
     told = changes(before.figures, after.figures)
     if only:
         told = [change for change in told if change.after is not None]

@@ -81,6 +81,7 @@ def chaos(
         )
     outputs.check(json_file=json_file)
     console, outcomes = Console(highlight=False, soft_wrap=True, stderr=json_file == outputs.STDOUT), []
+    status = 0
     for name in names:
         plan = _plan(
             name,
@@ -96,11 +97,16 @@ def chaos(
                 outcomes.append(run(plan, engine or COMMAND, telling.now))
         except (Missing, NotServing, OSError) as error:
             typer.echo(f"eas-bench chaos: {error}", err=True)
-            raise typer.Exit(2) from None
+            status = 2
+            break
+        except KeyboardInterrupt:
+            typer.echo("eas-bench chaos: interrupted", err=True)
+            status = 130
+            break
         show(outcomes[-1], console)
     document = {"format": "eas-bench.chaos/1", "runs": [one.document() for one in outcomes]}
     outputs.keep("chaos", (json_file, outputs.document(document)))
-    raise typer.Exit(1 if any(one.faults for one in outcomes) else 0)
+    raise typer.Exit(status or (1 if any(one.faults for one in outcomes) else 0))
 
 
 def _plan(

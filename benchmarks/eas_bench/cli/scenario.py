@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +61,8 @@ def scenario(
     """Run the scenarios of this project: the engine against a bare loop, its bars, and what it costs.
 
     All of them take about ten minutes and are kept under benchmarks/results/. Exit status: 0; 1: a bar was
-    missed, or something went wrong meanwhile; 2: something couldn't be measured.
+    missed, or something went wrong meanwhile; 2: something couldn't be measured; 130: Ctrl-C ended it, and
+    what was measured before is kept.
     """
     from rich.console import Console
 
@@ -68,6 +70,8 @@ def scenario(
     if update_docs:
         _update(update_docs, console)
         return
+    if json_file is not None and json_file.parent.is_dir():  # else it is made
+        outputs.check(json_file=json_file)
     chosen = choose(only)
     if list_all:
         for name, one in chosen.items():
@@ -75,6 +79,7 @@ def scenario(
         return
     results = measured(chosen, rounds, seconds, engine, console)
     _keep(results, json_file, whole=not only, console=console)
+    leave_if_interrupted(results)
     if results.unmeasured:
         raise typer.Exit(2)
     if not results.good:
@@ -119,6 +124,14 @@ def measured(
     return results
 
 
+def leave_if_interrupted(results: Results) -> None:
+    """As commands do after Ctrl-C."""
+    from eas_bench.scenarios import session
+
+    if session.interrupted(results):
+        raise typer.Exit(130)
+
+
 def failed(error: Exception) -> typer.Exit:
     """It couldn't be measured, and why."""
     typer.echo(error, err=True)
@@ -126,16 +139,19 @@ def failed(error: Exception) -> typer.Exit:
 
 
 def _keep(results: Results, json_file: Path | None, *, whole: bool, console: Console) -> None:
-    """In the file that was asked for; else among the results, if nothing was left out."""
+    """In the file that was asked for; else among the results, if nothing was left out, or in build/."""
     from eas_bench import places
     from eas_bench.scenarios.results import place, write
 
-    if json_file is None and (not whole or results.unmeasured):
-        console.print("Not kept: that wasn't all of it (--json FILE keeps it there).", soft_wrap=True)
-        return
-    path = json_file or place(places.RESULTS, dt.datetime.now(dt.UTC).date())
-    write(results, path)
-    console.print(f"Kept in {path}", soft_wrap=True)
+    part = not whole or bool(results.unmeasured)
+    folder = places.PARTS if part else places.RESULTS
+    path = json_file or place(folder, dt.datetime.now(dt.UTC).date())
+    try:
+        write(results, path)
+    except OSError as error:
+        raise failed(OSError(f"{path}: can't be written: {error.strerror}")) from None
+    told = "" if json_file or not part else ", not among the results: that wasn't all of it"
+    console.print(f"Kept in {path}{told}", soft_wrap=True)
 
 
 def _update(file: Path, console: Console) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from eas_bench import record
-from eas_bench.client.measuring import NotMeasured, measure
+from eas_bench.client.measuring import NotMeasured, measure, whole
 from eas_bench.target import Wanted
 
 SECONDS: Final = 1.0
@@ -46,9 +46,7 @@ def own_limit(
     with sink(wanted.grpc) as (port, size):
         here = replace(wanted, url=f"http://127.0.0.1:{port}{wanted.path}")
         size(len(here.requests(0)[0]))
-        run = measure(here, trial)
-    if run.stopped:
-        raise KeyboardInterrupt  # it meant the command, and not this part of it
+        run = whole(measure(here, trial))
     if not run.good or not run.generator.cpu_seconds:
         raise NotMeasured(f"the generator had no answer from its own sink: {run.tally}")
     cores = min(load.processes, len(os.sched_getaffinity(0)))

@@ -98,6 +98,13 @@ def measure(
     )
 
 
+def whole(run: record.Run) -> record.Run:
+    """The run, where a part of it is of no use; raises KeyboardInterrupt when that ended it early."""
+    if run.stopped:
+        raise KeyboardInterrupt
+    return run
+
+
 class Sheets:
     """The pages of all processes, by second."""
 
