@@ -11,6 +11,7 @@ NATIVE = BENCHMARKS / "native"
 PROCESSORS = BENCHMARKS / "processors"
 SCENARIOS = BENCHMARKS / "scenarios"
 RESULTS = BENCHMARKS / "results"
+PARTS = BENCHMARKS.parent / "build" / "results"  # measurements that weren't whole
 HEADERS = BENCHMARKS.parent / "sdk" / "cpp" / "include"
 PERFORMANCE = BENCHMARKS.parent / "docs" / "performance.md"
 

@@ -13,7 +13,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from eas_bench import writing
+
 FORMAT: Final = "eas-bench.run/1"
+STOPPED: Final = "stopped after"  # how the note of a run begins that Ctrl-C ended
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -146,6 +149,11 @@ class Run(_Part):
         return sum(count for status, count in self.tally.statuses.items() if status.startswith("2"))
 
     @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C ended it before its time."""
+        return any(note.startswith(STOPPED) for note in self.notes)
+
+    @property
     def errors(self) -> int:
         """How many requests had another end: another status, or no whole answer."""
         return self.answers - self.good + sum(self.tally.failures.values())
@@ -153,7 +161,7 @@ class Run(_Part):
 
 def write(run: Run, path: Path) -> None:
     """Into a file, as one JSON document; raises OSError."""
-    path.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    writing.write(path, run.model_dump_json(indent=1) + "\n")
 
 
 def read(path: Path) -> Run:

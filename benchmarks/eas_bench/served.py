@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from eas_bench.interrupts import held
 from eas_bench.servers import NotServing, get, tail
 from eas_bench.target import Wanted
 
@@ -50,12 +51,13 @@ def running(
         state, log = Path(directory, "state"), Path(directory, "log")
         where = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--state-dir", str(state))
         whole = [*command, "serve", "--config", str(config), *where]
-        with log.open("wb") as out:
-            process = subprocess.Popen(whole, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-        try:
+        with contextlib.ExitStack() as stack:
+            with held(), log.open("wb") as out:
+                process = subprocess.Popen(
+                    whole, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+                )  # Ctrl-C is for us: the engine answers what is under way, and is stopped then
+                stack.callback(_end, process)
             yield _ready(process, state, log, ready_within)
-        finally:
-            _end(process)
 
 
 def _ready(process: subprocess.Popen[bytes], state: Path, log: Path, within: float) -> Served:

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from eas_bench import places
+from eas_bench.interrupts import held
 from eas_bench.machine import running_on
 
 READY_WITHIN = 60.0  # seconds
@@ -79,19 +80,22 @@ def reference(
 ) -> Iterator[Reference]:
     """A reference server, addressed with the very same requests as the engine (``like``)."""
     command = [sys.executable, "-m", f"reference.{module}", *arguments]
-    with log.open("wb") as stderr, running_on(cores):
-        process = subprocess.Popen(
-            command, cwd=places.BENCHMARKS, stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL
-        )
-    assert process.stdout is not None  # noqa: S101 - for the type checker
-    try:
+    with ExitStack() as stack:
+        with held(), log.open("wb") as stderr, running_on(cores):
+            process = subprocess.Popen(
+                command,
+                cwd=places.BENCHMARKS,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                stdin=subprocess.DEVNULL,
+            )
+            assert process.stdout is not None  # noqa: S101 - for the type checker
+            stack.callback(process.stdout.close)
+            stack.callback(end, process)
         words = process.stdout.readline().split()
         if len(words) != 2 or words[0] != b"listening":
             raise NotServing(f"reference.{module} didn't start: {tail(log)}")
         yield Reference(int(words[1]), like.path, like.headers, process.pid)
-    finally:
-        end(process)
-        process.stdout.close()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -195,14 +199,12 @@ class Engine:
 @contextmanager
 def engine(launch: Launch, processor: str, faults: list[str]) -> Iterator[Engine]:
     """A ready engine. What is wrong with its end goes to ``faults``. Errors: NotServing."""
-    started = Engine(launch, processor)
-    try:
+    with ExitStack() as stack:
+        with held():
+            started = Engine(launch, processor)
+            stack.callback(lambda: faults.extend(filter(None, [started.stop()])))
         started.wait_ready()
         yield started
-    finally:
-        fault = started.stop()
-        if fault:
-            faults.append(fault)
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:

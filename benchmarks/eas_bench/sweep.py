@@ -82,6 +82,7 @@ class End(Enum):
     GENERATOR = "the load generator was the limit: the server may hold more"
     CEILING = "no higher rate was to be tried: the server may hold more"
     NOTHING = "no rate meets it"
+    STOPPED = "it was stopped before it was over"
     TRIALS = "so many trials were allowed: a narrower answer needs more"
 
 
@@ -240,10 +241,19 @@ def find(
     search: Search,
     told: Callable[[Point], None] = lambda _point: None,
 ) -> Found:
-    """Have runs made at one rate after the other, until the search is over. Errors: those of ``measure``."""
+    """Have runs made at one rate after the other, until the search is over. Errors: those of ``measure``.
+
+    Ctrl-C ends it with what was measured until then; the run that it struck doesn't count.
+    """
     points: list[Point] = []
     while isinstance(step := following([point.trial for point in points], search), Try):
-        run = measure(step.rate)
+        try:
+            run = measure(step.rate)
+        except KeyboardInterrupt:
+            run = None
+        if run is None or run.stopped:
+            ladder = _Ladder.of([point.trial for point in points])
+            return Found(objective, Done(ladder.proved, End.STOPPED, ladder.bound), tuple(points))
         verdict = slo.judge(run, objective)
         points.append(Point(Trial(step.rate, _result(run, verdict)), verdict, run))
         told(points[-1])

@@ -7,8 +7,10 @@ and no process list can show them.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import re
 import socket
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -19,6 +21,8 @@ from urllib.parse import SplitResult, urlsplit
 from eas_bench.record import Asked
 
 TYPE: Final = "application/octet-stream"
+_PATIENCE: Final = 5.0  # seconds for a connection to one of several addresses
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # what RFC 9110 calls one
 
 
 class NotWanted(Exception):
@@ -47,6 +51,18 @@ class Wanted:
             raise NotWanted("a signature needs the token as its key: give --token, --token-file or EAS_TOKEN")
         if self.grpc and (not self.grpc.startswith("/") or self.grpc.count("/") != 2):
             raise NotWanted(f"{self.grpc!r} is no method of gRPC: expected /package.Service/Method")
+        if "@" in self._parts.netloc:
+            raise NotWanted(
+                "a user name in a URL isn't sent: give -H 'Authorization: Basic ...', or --token-file"
+            )
+        if any(not 32 < ord(letter) < 127 for letter in self.path):
+            raise NotWanted(
+                f"{self.url!r}: a path has letters of ASCII only and no spaces; write others as %XX"
+            )
+        if not _TOKEN.fullmatch(self.method):
+            raise NotWanted(f"{self.method!r} is no method of HTTP: expected a word such as POST")
+        if any(not 32 <= ord(letter) < 127 for letter in self.token):
+            raise NotWanted("the token has a character that none may have, such as the end of a line")
         if not self.bodies:
             raise NotWanted("there is no body to send: give at least one, be it empty")
         for name, value in self.headers:
@@ -89,13 +105,26 @@ class Wanted:
             authentication=authentication,
         )
 
+    @property
+    def place(self) -> str:
+        """Host and port, as they are written."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def address(self) -> tuple[int, tuple[Any, ...]]:
-        """The family and the address of a socket. Raises NotWanted: the name has none."""
+        """The family and the address of a socket: of several the first where somebody listens, or the last.
+
+        Raises NotWanted: the name has none.
+        """
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise NotWanted(f"{self.host}: no such host: {error.strerror}") from None
-        family, _type, _protocol, _name, address = found[0]
+        for family, _type, _protocol, _name, address in found[:-1]:  # localhost is ::1 first, as a rule
+            with socket.socket(family, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+                probe.settimeout(_PATIENCE)
+                probe.connect(address)
+                return family, address
+        family, _type, _protocol, _name, address = found[-1]
         return family, address
 
     def requests(self, at: float) -> list[bytes]:

@@ -73,7 +73,7 @@ def test_a_sweep_finds_that_an_engine_holds_what_is_asked_at_most(tmp_path: Path
     written, page = tmp_path / "sweep.json", tmp_path / "sweep.html"
     told = bench(
         *("sweep", "--config", str(ECHO), "--text", "hello", "--slo", "p50=60s,errors=0%", *QUICK),
-        *("--timeout", "60s", "--from", "20", "--to", "30", "--json", str(written), "--html", str(page)),
+        *("--timeout", "60s", "--from", "20", "--to", "30", "--json", str(written), "--report", str(page)),
     )
     assert told.returncode == 0, told.stdout + told.stderr
     assert "30/s meets p50=60s,errors=0%" in told.stdout
@@ -101,7 +101,7 @@ def test_a_soak_sees_a_server_grow(leaky: tuple[int, int], tmp_path: Path) -> No
     written, page = tmp_path / "soak.json", tmp_path / "soak.html"
     told = bench(
         *("soak", f"http://127.0.0.1:{port}/", "--pid", str(pid), "--text", "hello", "--rate", "40"),
-        *("--hours", "0.003", "--json", str(written), "--html", str(page)),
+        *("--hours", "0.003", "--json", str(written), "--report", str(page)),
     )
     assert told.returncode == 1, told.stdout + told.stderr
     document = json.loads(written.read_text())

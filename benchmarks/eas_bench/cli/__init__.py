@@ -5,6 +5,9 @@ Exit status: 0; 1 when an objective was missed or an answer was wrong; 2 when it
 
 from __future__ import annotations
 
+import importlib.metadata
+from typing import Annotated, Final
+
 import typer
 
 from eas_bench.cli.baseline import baseline
@@ -16,6 +19,14 @@ from eas_bench.cli.run import run
 from eas_bench.cli.scenario import scenario
 from eas_bench.cli.soak import soak
 from eas_bench.cli.sweep import sweep
+
+_EXTRA: Final = "pip install 'eas-engine[bench]'"
+_TO_GET: Final = {
+    **dict.fromkeys(("hdrh", "numpy", "plotly"), _EXTRA),
+    "grpc": "pip install 'eas-engine[grpc]'",
+    **dict.fromkeys(("matplotlib", "mosec"), "`make bench` in a checkout installs it"),
+}
+"""Packages that some commands need, and where they come from."""
 
 app = typer.Typer(
     name="eas-bench", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
@@ -31,11 +42,30 @@ app.command()(baseline)
 app.command()(peers)
 
 
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        print(f"eas-bench {importlib.metadata.version('eas-engine')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _about() -> None:
+def _about(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="And no more.")
+    ] = False,
+) -> None:
     """Find out what a model server holds: open-loop load, percentiles that are right, reports to look at."""
+    del version  # its callback has answered
 
 
 def main() -> None:
     """The console script."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _TO_GET:
+            raise
+        typer.echo(f"eas-bench: {package} isn't installed: {_TO_GET[package]}", err=True)
+        raise SystemExit(2) from None

@@ -7,17 +7,37 @@ from typing import Annotated
 
 import typer
 
-from eas_bench.cli.scenario import ENGINE, ONLY, ROUNDS, SECONDS, choose, failed, measured
+from eas_bench.cli.scenario import (
+    ENGINE,
+    ONLY,
+    ROUNDS,
+    SECONDS,
+    choose,
+    failed,
+    leave_if_interrupted,
+    measured,
+)
 
 
 def baseline(
     file: Annotated[
         Path | None,
-        typer.Argument(dir_okay=False, help="What is judged: a kept result. Without it, it is measured now."),
+        typer.Argument(
+            metavar="[RESULT.json]",
+            dir_okay=False,
+            help="What is judged, as `eas-bench scenario` keeps it.",
+            show_default="it is measured now",
+        ),
     ] = None,
     *,
     against: Annotated[
-        Path | None, typer.Option(dir_okay=False, metavar="FILE", help="By default the newest kept result.")
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            metavar="FILE",
+            help="What it is held against.",
+            show_default="the newest of benchmarks/results",
+        ),
     ] = None,
     only: ONLY = "",
     rounds: ROUNDS = 5,
@@ -46,6 +66,7 @@ def baseline(
         raise failed(error) from None
     if after is None:
         after = measured(choose(only), rounds, seconds, engine, console)
+        leave_if_interrupted(after)
     told = changes(before.figures, after.figures)
     if only:
         told = [change for change in told if change.after is not None]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,18 +23,36 @@ _DESCRIPTORS, _ROGUE_DESCRIPTORS = 4, 32
 
 def chaos(
     *,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of load, divided among the runs.")] = 10,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds from one kill to the next.")] = 1,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            parser=o.number(0.1, 527040),
+            metavar="NUMBER",
+            help="Of load, divided among the runs.",
+            show_default="10",
+        ),
+    ] = 10,
+    every: Annotated[
+        float,
+        typer.Option(
+            parser=o.number(0.1, 86400),
+            metavar="NUMBER",
+            help="Seconds from one kill to the next.",
+            show_default="1",
+        ),
+    ] = 1,
     instances: Annotated[int, typer.Option(min=1, help="Each lives for so many kills.")] = 64,
     clients: Annotated[int, typer.Option(min=1, help="Connections, one request at a time on each.")] = 16,
     rogues: Annotated[int, typer.Option(min=1, help="Clients that leave, lie or are slow.")] = 16,
     seed: Annotated[int, typer.Option(help="Of what is sent, and what is done when.")] = 0,
-    only: Annotated[str, typer.Option(metavar="RUN,...", help=f"Of {', '.join(RUNS)}.")] = ",".join(RUNS),
+    only: Annotated[
+        str, typer.Option(metavar="RUN,...", help="Some of them.", show_default=", ".join(RUNS))
+    ] = ",".join(RUNS),
     engine: Annotated[
-        str, typer.Option(metavar="COMMAND", help="What starts the engine; empty: the installed one.")
+        str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
     ] = "",
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there, too.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there; - is stdout.")
     ] = None,
 ) -> None:
     """Kill instances, hang up, send nonsense; beside it clients whose every answer is compared byte for byte.
@@ -48,19 +66,22 @@ def chaos(
     """
     from rich.console import Console
 
+    from eas_bench import interrupts
     from eas_bench.chaos.run import COMMAND, run
     from eas_bench.cli.telling import Telling
     from eas_bench.machine import Missing
     from eas_bench.servers import NotServing
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     names = [name.strip() for name in only.split(",")]
     unknown = [name for name in names if name not in RUNS]
     if unknown:
         raise typer.BadParameter(
             f"no run {', '.join(unknown)}; there are {', '.join(RUNS)}", param_hint="--only"
         )
-    console, outcomes = Console(highlight=False, soft_wrap=True), []
+    outputs.check(json_file=json_file)
+    console, outcomes = Console(highlight=False, soft_wrap=True, stderr=json_file == outputs.STDOUT), []
+    status = 0
     for name in names:
         plan = _plan(
             name,
@@ -75,13 +96,17 @@ def chaos(
             with Telling(console, plan.name, plan.seconds) as telling:
                 outcomes.append(run(plan, engine or COMMAND, telling.now))
         except (Missing, NotServing, OSError) as error:
-            typer.echo(error, err=True)
-            raise typer.Exit(2) from None
+            typer.echo(f"eas-bench chaos: {error}", err=True)
+            status = 2
+            break
+        except KeyboardInterrupt:
+            typer.echo("eas-bench chaos: interrupted", err=True)
+            status = 130
+            break
         show(outcomes[-1], console)
-    if json_file is not None:
-        document = {"format": "eas-bench.chaos/1", "runs": [one.document() for one in outcomes]}
-        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    raise typer.Exit(1 if any(one.faults for one in outcomes) else 0)
+    document = {"format": "eas-bench.chaos/1", "runs": [one.document() for one in outcomes]}
+    outputs.keep("chaos", (json_file, outputs.document(document)))
+    raise typer.Exit(status or (1 if any(one.faults for one in outcomes) else 0))
 
 
 def _plan(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,7 @@ def compare(
     from eas_bench import compare as comparing
     from eas_bench.record import NoRecord
 
+    outputs.check(json_file=json_file)
     paths_a, paths_b = _sides(files or [], a or [], b or [])
     try:
         bounds = comparing.bounds(fail_if_worse) if fail_if_worse else {}
@@ -66,9 +68,9 @@ def compare(
     except (NoRecord, comparing.Incomparable) as error:
         typer.echo(f"eas-bench compare: {error}", err=True)
         raise typer.Exit(2) from None
-    _write(comparison, json_file)
-    if json_file != Path("-"):
+    if json_file != outputs.STDOUT:
         show(comparison, bounds, Console(highlight=False))
+    outputs.keep("compare", (json_file, outputs.document(comparison.document())))
     if any(change.fails(bounds[change.name]) for change in comparison.changes if change.name in bounds):
         raise typer.Exit(1)
 
@@ -99,20 +101,6 @@ def _runs(paths: list[Path]) -> list[Run]:
             raise record.NoRecord(f"{path}: there is no *.json in this folder")
         found += [record.read(file) for file in files]
     return found
-
-
-def _write(comparison: Comparison, file: Path | None) -> None:
-    if file is None:
-        return
-    text = json.dumps(comparison.document(), indent=1)
-    if file == Path("-"):
-        print(text)
-        return
-    try:
-        file.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        typer.echo(f"eas-bench compare: {file}: can't be written: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
 
 
 def show(comparison: Comparison, bounds: dict[str, float], console: Console) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +42,8 @@ def soak(
         raise typer.BadParameter(
             f"no deed {', '.join(sorted(unknown))}; there are {', '.join(WEIGHTS)}", param_hint="--only"
         )
-    console = Console(highlight=False, soft_wrap=True)
+    outputs.check(json_file=json_file)
+    console = Console(highlight=False, soft_wrap=True, stderr=json_file == outputs.STDOUT)
     try:
         with Telling(console, "the life of a service", seconds) as telling:
             outcome = run(
@@ -53,12 +55,11 @@ def soak(
                 most=most or 0,
                 progress=telling.now,
             )
-        if json_file is not None:
-            json_file.write_text(json.dumps(outcome.document(), indent=2) + "\n", encoding="utf-8")
     except (Missing, NotServing, OSError) as error:
         typer.echo(f"eas-bench soak: {error}", err=True)
         return 2
     show(outcome, console)
+    outputs.keep("soak", (json_file, outputs.document(outcome.document())))
     return 1 if outcome.faults else 0
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+if TYPE_CHECKING:
+    from eas_bench.slo import Objective
+
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+_LONGEST: Final = 366 * 86400.0  # seconds
+MOST_RATE: Final = 1e6
+"""Requests/s: many times what a generator can do, and few enough to be counted one by one."""
 
 
 def seconds(text: str) -> float:
@@ -17,11 +27,30 @@ def seconds(text: str) -> float:
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)", str(text).strip())
     if found is None:
         raise typer.BadParameter(f"{text!r} is no duration: expected 500ms, 10s, 2m or 1h")
-    return float(found[1]) * _UNITS[found[2]]
+    length = float(found[1]) * _UNITS[found[2]]
+    if length > _LONGEST:
+        raise typer.BadParameter(f"{text!r} is longer than a year")
+    return length
+
+
+def number(least: float, most: float = math.inf) -> Callable[[str], float]:
+    """What reads a number from ``least`` to ``most``, and neither ``nan`` nor ``inf``."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and least <= value <= most):
+            above = "" if math.isinf(most) else f", {most:,g} at most".replace("1e+06", "1,000,000")
+            raise typer.BadParameter(f"{text!r}: expected a number, {least:g} at least{above}")
+        return value
+
+    return read
 
 
 Url = Annotated[
-    str | None, typer.Argument(metavar="URL", help="http://HOST[:PORT]/PATH of whatever speaks HTTP.")
+    str | None, typer.Argument(metavar="[URL]", help="http://HOST:PORT/PATH of whatever speaks HTTP.")
 ]
 Config = Annotated[
     Path | None,
@@ -47,7 +76,7 @@ Header = Annotated[
     typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="One more field of the head."),
 ]
 Method = Annotated[
-    str, typer.Option(metavar="METHOD", help="[default: POST with a body, GET without]", show_default=False)
+    str, typer.Option(metavar="METHOD", help="Of HTTP.", show_default="POST with a body, GET without")
 ]
 Token = Annotated[
     str,
@@ -89,6 +118,16 @@ def token_of(token: str, file: Path | None) -> str:
     if not found:
         raise typer.BadParameter(f"{file} is empty; expected a token in it", param_hint="--token-file")
     return found
+
+
+def objective(text: str) -> Objective:
+    """``p99=50ms,errors=0.1%``; raises BadParameter."""
+    from eas_bench import slo
+
+    try:
+        return slo.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--slo") from None
 
 
 def fields_of(

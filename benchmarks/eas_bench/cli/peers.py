@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from eas_bench.cli import options as o
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,19 +22,42 @@ ENVIRONMENTS = "build/peers"
 def peers(
     *,
     only: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Some of them, or other settings, as `--list` names them.")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Some of them, or other settings, as `--list` names them.",
+            show_default="all with the best settings",
+        ),
     ] = "",
-    scenarios: Annotated[str, typer.Option(metavar="W1,...", help="Some of W1 to W5.")] = "",
+    scenarios: Annotated[
+        str, typer.Option(metavar="W1,...", help="Some of W1 to W5.", show_default="all")
+    ] = "",
     rounds: Annotated[int, typer.Option(min=1, help="One run of each: bare loop, ours, theirs...")] = 3,
-    seconds: Annotated[float, typer.Option(min=1, help="Of one run; whole ones.")] = 2,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            parser=o.number(1, 3600), metavar="NUMBER", help="Of one run; whole ones.", show_default="2"
+        ),
+    ] = 2,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", dir_okay=False, help=f"Keep it here, not in {KEPT}; an open one goes on."),
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            dir_okay=False,
+            help="Where it is kept; an interrupted one goes on.",
+            show_default=KEPT,
+        ),
     ] = None,
     environments: Annotated[
-        Path | None, typer.Option(file_okay=False, help=f"Where they are installed, not in {ENVIRONMENTS}.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", file_okay=False, help="Where they are installed.", show_default=ENVIRONMENTS
+        ),
     ] = None,
-    engine: Annotated[str, typer.Option(metavar="COMMAND", help="What starts the engine.")] = "",
+    engine: Annotated[
+        str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+    ] = "",
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a bar is missed.")] = False,
     update_docs: Annotated[
         bool,
@@ -50,7 +73,7 @@ def peers(
     """
     from rich.console import Console
 
-    from eas_bench import places
+    from eas_bench import interrupts, places
     from eas_bench.machine import Missing
     from eas_bench.peers import catalogue, course
     from eas_bench.peers.record import NoRecord
@@ -58,7 +81,7 @@ def peers(
     from eas_bench.scenarios import session
     from eas_bench.servers import NotServing
 
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     console = Console(highlight=False)
     root = places.BENCHMARKS.parent
     kept, installed = json_file or root / KEPT, environments or root / ENVIRONMENTS

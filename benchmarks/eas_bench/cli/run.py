@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,9 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from eas_bench import record
+    from eas_bench.slo import Objective
     from eas_bench.target import Wanted
 
 RATE = 100.0  # requests/s, unless asked otherwise
@@ -37,7 +39,14 @@ def run(
     config: o.Config = None,
     rate: Annotated[
         float | None,
-        typer.Option("--rate", "-r", min=0.01, help=f"Open loop: requests a second. [default: {RATE:.0f}]"),
+        typer.Option(
+            "--rate",
+            "-r",
+            parser=o.number(0.01, o.MOST_RATE),
+            metavar="NUMBER",
+            help="Open loop: requests a second.",
+            show_default=f"{RATE:.0f}",
+        ),
     ] = None,
     connections: Annotated[
         int | None,
@@ -47,23 +56,38 @@ def run(
     ] = None,
     duration: Annotated[
         float,
-        typer.Option("--duration", "-d", parser=o.seconds, metavar="TIME", help="Of the measured part."),
+        typer.Option(
+            "--duration",
+            "-d",
+            parser=o.seconds,
+            metavar="TIME",
+            help="Of the measured part.",
+            show_default="10s",
+        ),
     ] = 10.0,
     warm_up: Annotated[
-        float, typer.Option(parser=o.seconds, metavar="TIME", help="Before it; counts for nothing.")
+        float,
+        typer.Option(
+            parser=o.seconds, metavar="TIME", help="Before it; counts for nothing.", show_default="1s"
+        ),
     ] = 1.0,
     timeout: Annotated[
-        float, typer.Option(parser=o.seconds, metavar="TIME", help="After which a request has failed.")
+        float,
+        typer.Option(
+            parser=o.seconds, metavar="TIME", help="After which a request has failed.", show_default="10s"
+        ),
     ] = 10.0,
     arrivals: Annotated[
         Arrivals,
         typer.Option(help="Open loop: at even distances, at random ones, or many at once."),
     ] = Arrivals.constant,
     burst: Annotated[
-        int | None, typer.Option(min=1, help="Bursts: so many at once. [default: those of 0.1 s]")
+        int | None,
+        typer.Option(min=1, help="Bursts: so many at once.", show_default="those of 0.1 s"),
     ] = None,
     most_connections: Annotated[
-        int | None, typer.Option(min=1, help=f"Open loop: at once. [default: {MOST_CONNECTIONS}]")
+        int | None,
+        typer.Option(min=1, help="Open loop: at most so many at once.", show_default=f"{MOST_CONNECTIONS}"),
     ] = None,
     body: o.Body = None,
     text: o.Text = None,
@@ -75,20 +99,33 @@ def run(
     sign: o.Sign = False,
     grpc: o.Grpc = "",
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="That make the load; each keeps a core busy.")
+        int, typer.Option(min=1, max=64, help="That make the load; each can keep a core busy.")
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
-    title: Annotated[str, typer.Option(help="Of the record.")] = "",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Of the record.", show_default="the URL")] = "",
     metrics: Annotated[
         str, typer.Option(metavar="URL", help="The server's admin plane or metrics, read once a second.")
     ] = "",
     own_limit: Annotated[
         bool,
-        typer.Option("--own-limit/--no-own-limit", help="Find out first what the generator itself can do."),
+        typer.Option(
+            "--own-limit/--no-own-limit",
+            help="Find out first what the generator itself can do, in a second and a half.",
+        ),
     ] = True,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the record there; - is stdout.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write the run there as a page with plots.")
+    ] = None,
+    slo: Annotated[
+        str,
+        typer.Option(
+            metavar="TERM,...",
+            help="What must be met, all of it: p99=50ms,errors=0.1%. Of p50, p90, p99, p99.9, max, errors.",
+        ),
+    ] = "",
 ) -> None:
     """Put a load on a server, and tell what it held.
 
@@ -96,13 +133,16 @@ def run(
     latency counts from the moment at which a request was due. With [b]--connections[/b] (closed loop) each
     connection waits for its answer before it asks again.
 
-    Exit status 1: no request was answered with 2xx. 2: it couldn't be measured, or the figures are invalid.
+    Exit status 1: no request was answered with 2xx, or --slo was missed. 2: it couldn't be measured, or the
+    figures are invalid.
     """
-    from eas_bench import record, target
+    from rich.console import Console
+
+    from eas_bench import interrupts, record, target
     from eas_bench.client import NotMeasured
     from eas_bench.servers import NotServing
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     load = _load(
         record.Load,
         rate=rate,
@@ -118,6 +158,8 @@ def run(
             "seed": seed,
         },
     )
+    objective = o.objective(slo) if slo else None
+    outputs.check(json_file=json_file, report=report)
     secret = o.token_of(token, token_file)
     try:
         fields = o.fields_of(
@@ -128,10 +170,11 @@ def run(
     except (NotMeasured, NotServing, target.NotWanted) as error:
         typer.echo(f"eas-bench run: {error}", err=True)
         raise typer.Exit(2) from None
-    _tell(made, json_file)
+    met = _tell(made, objective, Console(highlight=False, stderr=json_file == outputs.STDOUT))
+    _keep(made, json_file, report)
     if made.generator.invalid:
         raise typer.Exit(2)
-    if not made.good:
+    if not made.good or not met:
         raise typer.Exit(1)
 
 
@@ -219,18 +262,31 @@ def measured(asked: Asked, load: record.Load, *, title: str, metrics: str, own_l
     return made.model_copy(update={"notes": [*made.notes, *note, *watcher.notes]})
 
 
-def _tell(made: record.Run, json_file: Path | None) -> None:
-    from rich.console import Console
+def _tell(made: record.Run, objective: Objective | None, console: Console) -> bool:
+    """What came of it, and each term of an objective beside its figure; whether all are met."""
+    from rich.text import Text
 
-    from eas_bench import record, terminal
+    from eas_bench import slo, terminal
 
-    if json_file == Path("-"):
-        print(made.model_dump_json(indent=1))
-        return
-    terminal.summary(made, Console(highlight=False))
-    if json_file is not None:
-        try:
-            record.write(made, json_file)
-        except OSError as error:
-            typer.echo(f"eas-bench run: {json_file}: can't be written: {error.strerror}", err=True)
-            raise typer.Exit(2) from None
+    terminal.summary(made, console)
+    if objective is None:
+        return True
+    verdict = slo.judge(made, objective)
+    for term in verdict.terms:
+        word = ("met     ", "green") if term.met else ("missed  ", "red")
+        console.print(Text.assemble(word, str(term)), soft_wrap=True)
+    return verdict.met
+
+
+def _keep(made: record.Run, json_file: Path | None, report: Path | None) -> None:
+    """The record and the page; exits with 2 when one can't be written."""
+    from eas_bench import record
+    from eas_bench import report as reports
+
+    def recorded(path: Path) -> None:
+        if path == outputs.STDOUT:
+            print(made.model_dump_json(indent=1))
+        else:
+            record.write(made, path)
+
+    outputs.keep("run", (json_file, recorded), (report, lambda path: reports.write([made], path)))

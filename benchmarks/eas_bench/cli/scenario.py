@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,9 +20,20 @@ if TYPE_CHECKING:
     from eas_bench.scenarios.results import Results
 
 ROUNDS = Annotated[int, typer.Option(min=1, help="Pairs of runs: reference, engine, reference...")]
-SECONDS = Annotated[float, typer.Option(min=1, help="Of one run.")]
-ONLY = Annotated[str, typer.Option(metavar="NAME,...", help="Some of them, as `--list` names them.")]
-ENGINE = Annotated[str, typer.Option(metavar="COMMAND", help="What starts the engine.")]
+SECONDS = Annotated[
+    float, typer.Option(parser=o.number(1, 3600), metavar="NUMBER", help="Of one run.", show_default="2")
+]
+ONLY = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME,...",
+        help="Some of them, as `eas-bench scenario --list` names them.",
+        show_default="all",
+    ),
+]
+ENGINE = Annotated[
+    str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+]
 
 
 def scenario(
@@ -32,7 +44,11 @@ def scenario(
     json_file: Annotated[
         Path | None,
         typer.Option(
-            "--json", dir_okay=False, help="Keep what was measured here, and not among the results."
+            "--json",
+            metavar="FILE",
+            dir_okay=False,
+            help="Keep there what was measured, and not among the results.",
+            show_default="benchmarks/results/DATE.json",
         ),
     ] = None,
     engine: ENGINE = "",
@@ -45,7 +61,8 @@ def scenario(
     """Run the scenarios of this project: the engine against a bare loop, its bars, and what it costs.
 
     All of them take about ten minutes and are kept under benchmarks/results/. Exit status: 0; 1: a bar was
-    missed, or something went wrong meanwhile; 2: something couldn't be measured.
+    missed, or something went wrong meanwhile; 2: something couldn't be measured; 130: Ctrl-C ended it, and
+    what was measured before is kept.
     """
     from rich.console import Console
 
@@ -53,6 +70,8 @@ def scenario(
     if update_docs:
         _update(update_docs, console)
         return
+    if json_file is not None and json_file.parent.is_dir():  # else it is made
+        outputs.check(json_file=json_file)
     chosen = choose(only)
     if list_all:
         for name, one in chosen.items():
@@ -60,6 +79,7 @@ def scenario(
         return
     results = measured(chosen, rounds, seconds, engine, console)
     _keep(results, json_file, whole=not only, console=console)
+    leave_if_interrupted(results)
     if results.unmeasured:
         raise typer.Exit(2)
     if not results.good:
@@ -88,10 +108,11 @@ def measured(
     chosen: Mapping[str, Scenario], rounds: int, seconds: float, engine: str, console: Console
 ) -> Results:
     """All of these, and shown."""
+    from eas_bench import interrupts
     from eas_bench.machine import Missing
     from eas_bench.scenarios import report, session
 
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     plan = session.Plan(rounds, seconds, engine or session.ENGINE)
     if not shlex.split(plan.engine):
         raise typer.BadParameter("--engine: a command is needed")
@@ -103,6 +124,14 @@ def measured(
     return results
 
 
+def leave_if_interrupted(results: Results) -> None:
+    """As commands do after Ctrl-C."""
+    from eas_bench.scenarios import session
+
+    if session.interrupted(results):
+        raise typer.Exit(130)
+
+
 def failed(error: Exception) -> typer.Exit:
     """It couldn't be measured, and why."""
     typer.echo(error, err=True)
@@ -110,16 +139,19 @@ def failed(error: Exception) -> typer.Exit:
 
 
 def _keep(results: Results, json_file: Path | None, *, whole: bool, console: Console) -> None:
-    """In the file that was asked for; else among the results, if nothing was left out."""
+    """In the file that was asked for; else among the results, if nothing was left out, or in build/."""
     from eas_bench import places
     from eas_bench.scenarios.results import place, write
 
-    if json_file is None and (not whole or results.unmeasured):
-        console.print("Not kept: that wasn't all of it (--json FILE keeps it there).", soft_wrap=True)
-        return
-    path = json_file or place(places.RESULTS, dt.datetime.now(dt.UTC).date())
-    write(results, path)
-    console.print(f"Kept in {path}", soft_wrap=True)
+    part = not whole or bool(results.unmeasured)
+    folder = places.PARTS if part else places.RESULTS
+    path = json_file or place(folder, dt.datetime.now(dt.UTC).date())
+    try:
+        write(results, path)
+    except OSError as error:
+        raise failed(OSError(f"{path}: can't be written: {error.strerror}")) from None
+    told = "" if json_file or not part else ", not among the results: that wasn't all of it"
+    console.print(f"Kept in {path}{told}", soft_wrap=True)
 
 
 def _update(file: Path, console: Console) -> None:

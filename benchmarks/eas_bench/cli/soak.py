@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from eas_bench import interrupts
 from eas_bench.cli import life, steady
 from eas_bench.cli import options as o
 
@@ -20,20 +19,25 @@ def soak(
     url: o.Url = None,
     *,
     config: o.Config = None,
-    hours: Annotated[float, typer.Option(min=0.001, help="How long.")] = 1.0,
+    hours: Annotated[
+        float,
+        typer.Option(parser=o.number(0.001, 8784), metavar="NUMBER", help="How long.", show_default="1"),
+    ] = 1.0,
     rate: Annotated[
         float | None,
         typer.Option(
             "--rate",
             "-r",
-            min=0.01,
-            help=f"Requests a second. Default: {steady.RATE:g}.",
+            parser=o.number(0.01, o.MOST_RATE),
+            metavar="NUMBER",
+            help="Open loop: requests a second.",
+            show_default=f"{steady.RATE:g}",
             rich_help_panel=_SERVER,
         ),
     ] = None,
     connections: Annotated[
         int | None,
-        typer.Option("--connections", "-c", min=1, help="Closed loop, so many.", rich_help_panel=_SERVER),
+        typer.Option("--connections", "-c", min=1, help="Closed loop: so many.", rich_help_panel=_SERVER),
     ] = None,
     slo: Annotated[
         str,
@@ -44,19 +48,32 @@ def soak(
     memory: Annotated[
         float | None,
         typer.Option(
-            min=0,
+            parser=o.number(0),
             metavar="MB",
-            help="By so much a process may grow in an hour. Default: 16.",
+            help="By so much a process may grow in an hour.",
+            show_default="16",
             rich_help_panel=_SERVER,
         ),
     ] = None,
     descriptors: Annotated[
         float | None,
-        typer.Option(min=0, help="... by so many descriptors. Default: 16.", rich_help_panel=_SERVER),
+        typer.Option(
+            parser=o.number(0),
+            metavar="NUMBER",
+            help="... by so many descriptors.",
+            show_default="16",
+            rich_help_panel=_SERVER,
+        ),
     ] = None,
     threads: Annotated[
         float | None,
-        typer.Option(min=0, help="... by so many threads. Default: 4.", rich_help_panel=_SERVER),
+        typer.Option(
+            parser=o.number(0),
+            metavar="NUMBER",
+            help="... by so many threads.",
+            show_default="4",
+            rich_help_panel=_SERVER,
+        ),
     ] = None,
     pid: Annotated[
         int | None,
@@ -77,30 +94,42 @@ def soak(
     token_file: o.TokenFile = None,
     sign: o.Sign = False,
     grpc: o.Grpc = "",
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report there.", rich_help_panel=_SERVER)
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Write the run there as a page with plots.", rich_help_panel=_SERVER
+        ),
     ] = None,
     clients: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help=f"Connections, a request at a time on each. Default: {life.CLIENTS}.",
+            help="Connections, a request at a time on each.",
+            show_default=f"{life.CLIENTS}",
             rich_help_panel=_ENGINE,
         ),
     ] = None,
     only: Annotated[
         str,
-        typer.Option(metavar="DEED,...", help="Of what operators do. Default: all.", rich_help_panel=_ENGINE),
+        typer.Option(
+            metavar="DEED,...", help="Of what operators do.", show_default="all", rich_help_panel=_ENGINE
+        ),
     ] = "",
     most: Annotated[
         int | None, typer.Option(min=1, help="So many deeds, and no more.", rich_help_panel=_ENGINE)
     ] = None,
     engine: Annotated[
-        str, typer.Option(metavar="COMMAND", help="What starts the engine.", rich_help_panel=_ENGINE)
+        str,
+        typer.Option(
+            metavar="COMMAND",
+            help="What starts the engine.",
+            show_default="the installed one",
+            rich_help_panel=_ENGINE,
+        ),
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of random bodies, and of what is done when.")] = 0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there, too.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there; - is stdout.")
     ] = None,
 ) -> None:
     """Hours of load, and whether anything grows or goes wrong.
@@ -115,7 +144,7 @@ def soak(
 
     Exit status 1: something was wrong, or grew. 2: it couldn't be measured.
     """
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
+    interrupts.leave_by_the_way_out()  # no server is left behind
     request = {
         "body": body,
         "text": text,
@@ -132,7 +161,7 @@ def soak(
         "slo": slo,
         "pid": pid,
         "metrics": metrics,
-        "html": html,
+        "report": report,
     }
     lived = {"clients": clients, "only": only, "most": most, "engine": engine}
     if url is None and config is None:
@@ -160,7 +189,7 @@ def soak(
             slo=slo,
             pid=pid,
             metrics=metrics,
-            html=html,
+            report=report,
         )
         status = steady.soak(3600 * hours, told, seed=seed, json_file=json_file)
     raise typer.Exit(status)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 from eas_bench.cli.run import MOST_CONNECTIONS, asking, measured
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from eas_bench import record
     from eas_bench.soak.steady import Steady
 
@@ -35,12 +37,15 @@ class Order:
     slo: str = ""
     pid: int | None = None
     metrics: str = ""
-    html: Path | None = None
+    report: Path | None = None
 
 
 def soak(seconds: float, order: Order, *, seed: int, json_file: Path | None) -> int:
     """Load the server, watch it, judge it; the exit status. Raises BadParameter."""
-    from eas_bench import slo, target
+    from rich.console import Console
+
+    from eas_bench import report as reports
+    from eas_bench import target
     from eas_bench.client import NotMeasured
     from eas_bench.servers import NotServing
     from eas_bench.soak.growth import Limits
@@ -53,20 +58,22 @@ def soak(seconds: float, order: Order, *, seed: int, json_file: Path | None) -> 
     load = _load(seconds, order, seed)
     megabytes = order.limits.get("memory")
     limits = Limits(**{**order.limits, **({} if megabytes is None else {"memory": megabytes * 1e6})})
-    try:
-        objective = slo.parse(order.slo) if order.slo else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--slo") from None
+    objective = o.objective(order.slo) if order.slo else None
+    outputs.check(json_file=json_file, report=order.report)
     try:
         with asking(order.url, order.config, order.token, o.fields_of(**order.request)) as asked:
             watched = dataclasses.replace(asked, pid=order.pid or asked.pid)
             run = measured(watched, load, title="", metrics=order.metrics, own_limit=True)
         found = judge(run, limits, objective)
-        _keep(found, json_file, order.html)
     except (NotMeasured, NotServing, target.NotWanted, OSError) as error:
         typer.echo(f"eas-bench soak: {error}", err=True)
         return 2
-    show(found)
+    show(found, Console(highlight=False, stderr=json_file == outputs.STDOUT))
+    outputs.keep(
+        "soak",
+        (json_file, outputs.document(found.document())),
+        (order.report, lambda path: reports.write([found.run], path)),
+    )
     return 1 if found.faults else 2 if found.unknown else 0
 
 
@@ -83,19 +90,8 @@ def _load(seconds: float, order: Order, seed: int) -> record.Load:
     return record.Load(kind="closed", connections=order.connections, **rest)
 
 
-def _keep(found: Steady, json_file: Path | None, html: Path | None) -> None:
-    """Raises OSError."""
-    from eas_bench import report
-
-    if json_file is not None:
-        json_file.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
-    if html is not None:
-        report.write([found.run], html)
-
-
-def show(found: Steady) -> None:
+def show(found: Steady, console: Console) -> None:
     """The run, how each process went, and what was wrong."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -103,7 +99,6 @@ def show(found: Steady) -> None:
     from eas_bench.cli.telling import tell_faults
     from eas_bench.soak.steady import rows
 
-    console = Console(highlight=False)
     terminal.summary(found.run, console)
     table = Table(box=None, padding=(0, 1))
     for title in ("process", "", "middle", "last third", "per hour", "allowed"):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 from eas_bench.cli.run import MOST_CONNECTIONS, Arrivals, asking
 
 if TYPE_CHECKING:
@@ -43,28 +41,52 @@ def sweep(
             show_default=False,
         ),
     ],
-    first: Annotated[float, typer.Option("--from", min=1, help="Requests a second to begin with.")] = 100.0,
+    first: Annotated[
+        float,
+        typer.Option(
+            "--from",
+            parser=o.number(1, o.MOST_RATE),
+            metavar="NUMBER",
+            help="Requests a second to begin with.",
+            show_default="100",
+        ),
+    ] = 100.0,
     most: Annotated[
         float | None,
-        typer.Option("--to", min=1, help="Never more; what the generator can do is the most anyway."),
+        typer.Option(
+            "--to",
+            parser=o.number(1, o.MOST_RATE),
+            metavar="NUMBER",
+            help="Never more.",
+            show_default="90% of what the generator can do",
+        ),
     ] = None,
     precision: Annotated[
         str, typer.Option(metavar="SHARE", help="How near the answer comes to what isn't held.")
     ] = "5%",
     trials: Annotated[int, typer.Option(min=3, help="Runs at most.")] = 40,
     duration: Annotated[
-        float, typer.Option("--duration", "-d", parser=o.seconds, metavar="TIME", help="Of each run.")
+        float,
+        typer.Option(
+            "--duration", "-d", parser=o.seconds, metavar="TIME", help="Of each run.", show_default="5s"
+        ),
     ] = 5.0,
     warm_up: Annotated[
-        float, typer.Option(parser=o.seconds, metavar="TIME", help="Before each; counts for nothing.")
+        float,
+        typer.Option(
+            parser=o.seconds, metavar="TIME", help="Before each; counts for nothing.", show_default="1s"
+        ),
     ] = 1.0,
     timeout: Annotated[
-        float, typer.Option(parser=o.seconds, metavar="TIME", help="After which a request has failed.")
+        float,
+        typer.Option(
+            parser=o.seconds, metavar="TIME", help="After which a request has failed.", show_default="10s"
+        ),
     ] = 10.0,
     arrivals: Annotated[
         Arrivals, typer.Option(help="At even distances, at random ones, or many at once.")
     ] = Arrivals.poisson,
-    most_connections: Annotated[int, typer.Option(min=1, help="At once.")] = MOST_CONNECTIONS,
+    most_connections: Annotated[int, typer.Option(min=1, help="At most so many at once.")] = MOST_CONNECTIONS,
     body: o.Body = None,
     text: o.Text = None,
     rows: o.Rows = None,
@@ -75,7 +97,7 @@ def sweep(
     sign: o.Sign = False,
     grpc: o.Grpc = "",
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="That make the load; each keeps a core busy.")
+        int, typer.Option(min=1, max=64, help="That make the load; each can keep a core busy.")
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
     metrics: Annotated[
@@ -84,8 +106,8 @@ def sweep(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all runs there; - is stdout.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report of the runs there.")
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write the runs there as a page with plots.")
     ] = None,
 ) -> None:
     """Find the highest rate at which a server meets an objective.
@@ -98,13 +120,15 @@ def sweep(
     """
     from rich.console import Console
 
-    from eas_bench import record, target
+    from eas_bench import interrupts, record, target
+    from eas_bench import report as reports
     from eas_bench.client import NotMeasured
     from eas_bench.servers import NotServing
     from eas_bench.sweep import find
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # no server is left behind
-    objective, share = _objective(slo), _share(precision)
+    interrupts.leave_by_the_way_out()  # no server is left behind
+    objective, share = o.objective(slo), _share(precision)
+    outputs.check(json_file=json_file, report=report)
     if duration <= 0 or timeout <= 0:
         raise typer.BadParameter("--duration and --timeout must be more than nothing")
     load = record.Load(
@@ -132,18 +156,13 @@ def sweep(
     except (NotMeasured, NotServing, target.NotWanted) as error:
         typer.echo(f"eas-bench sweep: {error}", err=True)
         raise typer.Exit(2) from None
-    _keep(found, json_file, html)
     show(found, console)
-    raise typer.Exit(0 if found.done.rate is not None else _failure(found))
-
-
-def _objective(text: str) -> Objective:
-    from eas_bench import slo
-
-    try:
-        return slo.parse(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--slo") from None
+    outputs.keep(
+        "sweep",
+        (json_file, outputs.document(found.document())),
+        (report, lambda path: reports.write([point.run for point in found.curve], path)),
+    )
+    raise typer.Exit(_status(found))
 
 
 def _share(text: str) -> float:
@@ -204,23 +223,6 @@ def _tell_point(point: Point, console: Console) -> None:
     console.print(Text.assemble((f"{result:<9}", style), f"{rate:>12}  ", (why, "dim")), soft_wrap=True)
 
 
-def _keep(found: Found, json_file: Path | None, html: Path | None) -> None:
-    """Write what is to be written; exit with 2 when it can't be."""
-    from eas_bench import report
-
-    text = json.dumps(found.document(), indent=1)
-    try:
-        if json_file == Path("-"):
-            print(text)
-        elif json_file is not None:
-            json_file.write_text(text + "\n", encoding="utf-8")
-        if html is not None:
-            report.write([point.run for point in found.curve], html)
-    except OSError as error:
-        typer.echo(f"eas-bench sweep: {error.filename}: can't be written: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
-
-
 def show(found: Found, console: Console) -> None:
     """The curve, and the answer."""
     from rich.table import Table
@@ -264,8 +266,12 @@ def _bar(value: float, top: float) -> str:
     return "\N{FULL BLOCK}" * max(1, round(_BARS * min(1.0, share)))
 
 
-def _failure(found: Found) -> int:
-    """1 when no rate meets the objective; 2 when that isn't known."""
+def _status(found: Found) -> int:
+    """0 when a rate is found, 1 when none meets the objective, 2 when that isn't known, 130 after Ctrl-C."""
     from eas_bench.sweep import End
 
+    if found.done.end is End.STOPPED:
+        return 130
+    if found.done.rate is not None:
+        return 0
     return 1 if found.done.end is End.NOTHING else 2

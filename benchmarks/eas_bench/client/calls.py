@@ -69,7 +69,7 @@ class Calls:
             ("grpc.max_send_message_length", _LARGEST),
             ("grpc.max_receive_message_length", _LARGEST),
         ]
-        address = f"{wanted.host}:{wanted.port}"
+        address = wanted.place
         self._channels = [
             grpc.insecure_channel(address, options=options) for _ in range(min(_CHANNELS, connections))
         ]

@@ -31,13 +31,13 @@ def first_answer(wanted: Wanted, timeout: float) -> list[str]:
             connection.connect(address)
             status = _ask(connection, wanted.requests(time.time())[0], bodiless=wanted.method == "HEAD")
     except Malformed as error:
-        raise NotMeasured(f"{wanted.host}:{wanted.port} doesn't speak HTTP/1.1: {error}") from None
+        raise NotMeasured(f"{wanted.place} doesn't speak HTTP/1.1: {error}") from None
     except TimeoutError:
         return [f"the first request had no answer within {timeout:g} s"]
     except ConnectionRefusedError:
-        raise NotMeasured(f"nobody listens at {wanted.host}:{wanted.port}; is the server up?") from None
+        raise NotMeasured(f"nobody listens at {wanted.place}; is the server up?") from None
     except OSError as error:
-        raise NotMeasured(f"{wanted.host}:{wanted.port} can't be asked: {error.strerror or error}") from None
+        raise NotMeasured(f"{wanted.place} can't be asked: {error.strerror or error}") from None
     if 200 <= status < 300:
         return []
     hint = f" ({_HINTS[status]})" if status in _HINTS else ""
@@ -46,14 +46,14 @@ def first_answer(wanted: Wanted, timeout: float) -> list[str]:
 
 def _first_call(wanted: Wanted, timeout: float) -> list[str]:
     grpc = package()
-    with grpc.insecure_channel(f"{wanted.host}:{wanted.port}") as channel:
+    with grpc.insecure_channel(wanted.place) as channel:
         call = channel.unary_unary(wanted.grpc)
         try:
             call(wanted.bodies[0], timeout=timeout, metadata=metadata_of(wanted))
         except grpc.RpcError as error:
             status, why = error.code().name, error.details()
             if status == "UNAVAILABLE":
-                raise NotMeasured(f"nobody speaks gRPC at {wanted.host}:{wanted.port}: {why}") from None
+                raise NotMeasured(f"nobody speaks gRPC at {wanted.place}: {why}") from None
             return [f"the first call was answered with {status}: {why}"]
     return []
 

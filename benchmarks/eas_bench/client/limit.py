@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from eas_bench import record
-from eas_bench.client.measuring import NotMeasured, measure
+from eas_bench.client.measuring import NotMeasured, measure, whole
 from eas_bench.target import Wanted
 
 SECONDS: Final = 1.0
@@ -25,7 +25,8 @@ def own_limit(
     """Requests/s that the processes of this load can make by themselves, as far as there are cores for them.
 
     They make ``wanted``'s requests (or plain ones with this body) in closed loop to a sink. What counts is
-    their processor time, so that it doesn't matter that the sink needs some, too. Raises NotMeasured.
+    their processor time, so that it doesn't matter that the sink needs some, too. Raises NotMeasured, and
+    KeyboardInterrupt.
     With gRPC the sink answers each call with nothing.
     """
     wanted = wanted or Wanted("http://127.0.0.1/", bodies=(body,))
@@ -45,7 +46,7 @@ def own_limit(
     with sink(wanted.grpc) as (port, size):
         here = replace(wanted, url=f"http://127.0.0.1:{port}{wanted.path}")
         size(len(here.requests(0)[0]))
-        run = measure(here, trial)
+        run = whole(measure(here, trial))
     if not run.good or not run.generator.cpu_seconds:
         raise NotMeasured(f"the generator had no answer from its own sink: {run.tally}")
     cores = min(load.processes, len(os.sched_getaffinity(0)))

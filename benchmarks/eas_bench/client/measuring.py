@@ -21,6 +21,7 @@ from eas_bench.client.calls import metadata_of, package
 from eas_bench.client.loop import Checking, Ending
 from eas_bench.client.process import loop_for, told
 from eas_bench.client.verdict import seconds_of, verdict
+from eas_bench.interrupts import held
 from eas_bench.latency import encoded, histogram_of
 from eas_bench.target import Wanted
 
@@ -74,7 +75,7 @@ def measure(
     until = max(ending.seconds for ending in endings)
     notes = [note for ending in endings for note in ending.notes]
     if until < load.duration:
-        notes.append(f"stopped after {until:.1f} of {load.duration:g} s")
+        notes.append(f"{record.STOPPED} {until:.1f} of {load.duration:g} s")
     whole, intervals = sheets.whole(), sheets.intervals()
     seconds = seconds_of(load, until, intervals)
     histograms = {status: histogram_of(counts) for status, counts in whole.answers.items()}
@@ -95,6 +96,13 @@ def measure(
         readings=readings() if readings is not None else [],
         notes=notes,
     )
+
+
+def whole(run: record.Run) -> record.Run:
+    """The run, where a part of it is of no use; raises KeyboardInterrupt when that ended it early."""
+    if run.stopped:
+        raise KeyboardInterrupt
+    return run
 
 
 class Sheets:
@@ -223,8 +231,9 @@ def _started(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     children: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(processes):
-            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
-            children.append(child)  # each at once: a second may fail to start
+            with held():
+                child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+                children.append(child)  # each at once: a second may fail to start
         yield children
     finally:
         for child in children:

@@ -16,6 +16,7 @@ from typing import Self
 
 import psutil
 
+from eas_bench.interrupts import held
 from eas_bench.machine import running_on
 
 _MARK = "EAS_BENCH_MARK"  # in the environment of every process of a server
@@ -132,23 +133,27 @@ def started(
     log: Path,
 ) -> Iterator[tuple[Family, subprocess.Popen[bytes]]]:
     """A command with a session of its own; all that came of it is ended with the block."""
-    with marked() as mark, log.open("wb") as output, running_on(cores):
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    family = Family(mark)
-    try:
+    with contextlib.ExitStack() as stack:
+        with held(), marked() as mark, log.open("wb") as output, running_on(cores):
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            family = Family(mark)
+            stack.callback(_end, family, process)
         yield family, process
-    finally:
-        family.end(psutil.Process(process.pid) if process.poll() is None else None)
-        process.kill()
-        process.wait()
+
+
+def _end(family: Family, process: subprocess.Popen[bytes]) -> None:
+    """All of them."""
+    family.end(psutil.Process(process.pid) if process.poll() is None else None)
+    process.kill()
+    process.wait()
 
 
 def free_port() -> int:

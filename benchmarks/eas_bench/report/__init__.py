@@ -13,7 +13,7 @@ from typing import Final
 
 from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLengthException
 
-from eas_bench import latency, record
+from eas_bench import latency, record, writing
 from eas_bench.record import NoRecord, Run
 
 _BROKEN: Final = (
@@ -41,4 +41,4 @@ def write(runs: Sequence[Run], path: Path) -> None:
     """A report of one run or several, in the order given, into a file; raises OSError."""
     from eas_bench.report.page import page  # noqa: PLC0415 - plotly takes a second to import
 
-    path.write_text(page(runs), encoding="utf-8")
+    writing.write(path, page(runs))

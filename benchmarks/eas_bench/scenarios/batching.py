@@ -11,9 +11,10 @@ import http.client
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 from eas_bench import places, servers, watch
-from eas_bench.machine import running_on
+from eas_bench.machine import Missing, running_on
 from eas_bench.scenarios.bars import Measured
 from eas_bench.scenarios.figures import Pair, WrkRun, net_of_wire, wavering
 from eas_bench.scenarios.files import Batching
@@ -28,6 +29,9 @@ MOSEC = Target(0, "/inference", ())
 
 def measure(scenario: Batching, setting: Setting) -> Result:
     """784-512-512-10, rows of float32 as raw bytes, one thread. Errors: as ``turns.measure``."""
+    for package, how in (("mosec", "`make bench`"), ("torch", "`make test`")):
+        if find_spec(package) is None:
+            raise Missing(f"{package} isn't installed: {how} in a checkout does it")
     result = Result()
     cores = setting.cores.server
     with (

@@ -45,7 +45,7 @@ def measure(load: OpenLoop, setting: Setting, rate: float, targets: tuple[Target
     asked = asked.model_copy(update={"rate": min(load.share * rate, EASY * limit)})
     setting.tell(f"open loop at {asked.rate:,.0f}/s; the generator itself could do {limit:,.0f}/s")
     for number in range(setting.rounds):
-        pair = [client.measure(wanted(target, SMALL), asked, limit=limit) for target in targets]
+        pair = [client.whole(client.measure(wanted(target, SMALL), asked, limit=limit)) for target in targets]
         runs.append(pair)
         words = ", ".join(
             f"{side} p50 {latency(run, 50):.3f} p99 {latency(run, 99):.3f} ms"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from eas_bench import writing
 from eas_bench.scenarios.bars import Bar, Sense, Verdict
 from eas_bench.scenarios.measuring import Outcome
 
@@ -127,7 +128,7 @@ class Results(_Part):
 def write(results: Results, path: Path) -> None:
     """As one JSON document. Errors: OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(results.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    writing.write(path, results.model_dump_json(indent=1) + "\n")
 
 
 def read(path: Path) -> Results:

@@ -27,6 +27,7 @@ from eas_bench.scenarios.results import Averages, Figure, Ran, Results, Settings
 from eas_bench.scenarios.setting import Setting
 
 ENGINE: Final = shlex.join([sys.executable, "-m", "eas_engine"])
+INTERRUPTED: Final = "it was interrupted before"
 _ALSO: Final = ("mosec", "torch", "numpy")  # what has a part in some figures
 
 
@@ -40,7 +41,10 @@ class Plan:
 
 
 def run(scenarios: Mapping[str, Scenario], plan: Plan, console: Console) -> Results:
-    """All of them; one that can't be measured doesn't end it. Errors: Missing: no checkout, no client."""
+    """All of them; one that can't be measured doesn't end it. Errors: Missing: no checkout, no client.
+
+    Ctrl-C ends it with what was measured until then (:func:`interrupted`).
+    """
     places.check()
     cores = Cores.of_this_process()
     before, taken = machine.load_average(), dt.datetime.now(dt.UTC)
@@ -65,6 +69,11 @@ def run(scenarios: Mapping[str, Scenario], plan: Plan, console: Console) -> Resu
         scenarios={name: Ran.of(scenarios[name].title, outcome) for name, outcome in outcomes.items()},
         unmeasured=unmeasured,
     )
+
+
+def interrupted(results: Results) -> bool:
+    """Whether it was ended early."""
+    return INTERRUPTED in results.unmeasured.values()
 
 
 def seconds_of(scenario: Scenario, plan: Plan) -> float:
@@ -104,6 +113,10 @@ def _all(
             except Unmeasurable as error:
                 unmeasured[name] = str(error)
                 console.print(f"  not measured: {error}", style="red", markup=False, soft_wrap=True)
+            except KeyboardInterrupt:
+                left = [each for each in scenarios if each not in {*outcomes, *unmeasured}]
+                unmeasured.update(dict.fromkeys(left, INTERRUPTED))
+                break
             progress.advance(progress.task_ids[0], expected)
     return outcomes, unmeasured
 

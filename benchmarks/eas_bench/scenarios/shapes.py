@@ -40,7 +40,7 @@ def measure(scenario: Shapes, setting: Setting) -> Result:
             engine.target.expect(body, sums(body))
         wanted, checking = opened.wanted(engine.target, *bodies), checks(bodies)
         for number in range(setting.rounds):
-            runs.append(client.measure(wanted, load, checking=checking))
+            runs.append(client.whole(client.measure(wanted, load, checking=checking)))
             setting.tell(f"round {number + 1} of {setting.rounds}: {_told(runs[-1])}")
     result.figures = figures(runs, scrapes.faults)
     result.raw = {
