@@ -43,6 +43,10 @@ class Wanted:
 
     def __post_init__(self) -> None:
         """Raises NotWanted: it makes no request."""
+        if "@" in self._parts.netloc:
+            raise NotWanted(
+                "a user name in a URL isn't sent: give -H 'Authorization: Basic ...', or --token-file"
+            )
         if self._parts.scheme != "http" or not self._parts.hostname:
             raise NotWanted(
                 f"{self.url!r} is no address: expected http://HOST[:PORT]/PATH (TLS isn't spoken)"
@@ -51,10 +55,6 @@ class Wanted:
             raise NotWanted("a signature needs the token as its key: give --token, --token-file or EAS_TOKEN")
         if self.grpc and (not self.grpc.startswith("/") or self.grpc.count("/") != 2):
             raise NotWanted(f"{self.grpc!r} is no method of gRPC: expected /package.Service/Method")
-        if "@" in self._parts.netloc:
-            raise NotWanted(
-                "a user name in a URL isn't sent: give -H 'Authorization: Basic ...', or --token-file"
-            )
         if any(not 32 < ord(letter) < 127 for letter in self.path):
             raise NotWanted(
                 f"{self.url!r}: a path has letters of ASCII only and no spaces; write others as %XX"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -69,6 +70,16 @@ def test_a_closed_load_counts_each_of_its_answers(small_sink: str, processes: in
     assert run.tally.sent == run.good > 0
     assert run.seconds == 0.5
     assert set(run.latency) == {"all", "200"}
+
+
+def test_more_connections_than_a_process_may_have_are_refused(
+    small_sink: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 100))
+    wanted = Wanted(small_sink, bodies=(b"hello",))
+    with pytest.raises(client.NotMeasured, match=r"100 connections are more than 1 .* raise the limit"):
+        client.measure(wanted, a_load(connections=100))
+    assert client.measure(wanted, a_load(connections=100, processes=2)).good
 
 
 def test_answers_are_checked_in_this_process(small_sink: str) -> None:
@@ -156,6 +167,71 @@ def test_an_engine_that_doesnt_start_is_told_with_its_own_words(tmp_path: Path) 
     assert bench("--config", str(tmp_path / "none.json"), *QUICK).returncode == 2
 
 
+@pytest.mark.parametrize(("slo", "status", "word"), [("p99=50s", 0, "met"), ("p99=1us", 1, "missed")])
+def test_an_objective_decides_and_a_page_is_written(
+    small_sink: str, tmp_path: Path, slo: str, status: int, word: str
+) -> None:
+    page, file = tmp_path / "run.html", tmp_path / "run.json"
+    files = ["--report", str(page), "--json", str(file)]
+    done = bench(small_sink, "--text", "hello", "-c", "1", *QUICK, "--slo", f"{slo},errors=0%", *files)
+    assert done.returncode == status, done.stdout + done.stderr
+    told = [line.split() for line in done.stdout.splitlines() if line.startswith(("met", "missed"))]
+    assert [words[:2] for words in told] == [[word, "p99"], ["met", "errors"]]
+    assert page.read_text().lower().startswith("<!doctype html>")
+    assert record.read(file).good > 0
+
+
+def test_with_json_on_stdout_the_rest_is_on_stderr(small_sink: str, tmp_path: Path) -> None:
+    page = tmp_path / "run.html"
+    arguments = [
+        "--text",
+        "hello",
+        "-c",
+        "1",
+        *QUICK,
+        "--slo",
+        "p99=1us",
+        "--report",
+        str(page),
+        "--json",
+        "-",
+    ]
+    done = bench(small_sink, *arguments)
+    assert done.returncode == 1
+    assert record.Run.model_validate_json(done.stdout).good > 0
+    assert "missed  p99" in done.stderr
+    assert page.exists()
+
+
+def test_a_page_that_can_t_be_written_costs_no_record(small_sink: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    arguments = ["--text", "hello", "-c", "1", *QUICK, "--report", "/proc/run.html", "--json", str(file)]
+    done = bench(small_sink, *arguments)
+    assert done.returncode == 2
+    assert "/proc/run.html: can't be written" in done.stderr
+    assert record.read(file).good > 0
+
+
+def test_ctrl_c_before_the_measured_part_ends_the_command(small_sink: str, tmp_path: Path) -> None:
+    """Neither is the generator's own limit cut short, nor is there a record of nothing."""
+    file = tmp_path / "run.json"
+    for when in (["--warm-up", "1h", "--no-own-limit"], ["--warm-up", "1h"]):
+        command = [*COMMAND, small_sink, "--text", "hello", "-c", "1", *when, "--json", str(file)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        await_child(process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 130, errors
+        assert not file.exists()
+
+
+def await_child(process: subprocess.Popen[str]) -> None:
+    """Until a generator process says nothing more to import: it reads its orders."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text().split():
+        assert process.poll() is None
+
+
 def test_ctrl_c_ends_a_run_early_with_what_there_is(small_sink: str, tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     command = [
@@ -199,6 +275,19 @@ def test_ctrl_c_ends_a_run_early_with_what_there_is(small_sink: str, tmp_path: P
         (["http://h/", "--sign"], "--token"),
         (["http://h/", "--body", "/nowhere"], "can't be read"),
         (["http://h/", "--token-file", "/nowhere"], "can't be read"),
+        (["http://h/", "--json", "/nowhere/a.json"], "there is no folder /nowhere"),
+        (["http://h/", "--report", "/tmp"], "it is a folder"),
+        (["http://h/", "--report", "-"], "a page for a browser"),
+        (["http://h/", "--report", "a", "--json", "a"], "name another file"),
+        (["http://h/", "--slo", "p99=soon"], "is no term of an objective"),
+        (["http://h/", "--rate", "nan"], "expected a number"),
+        (["http://h/", "--rate", "1e9"], "1,000,000 at most"),
+        (["http://h/", "--metrics", "ftp://h"], "admin plane"),
+        (["http://h/", "-d", "99999999h"], "longer than a year"),
+        (["http://h/", "--token", "a\nb"], "end of a line"),
+        (["http://h/", "--method", "GE T"], "no method of HTTP"),
+        (["http://u:p@h/"], "user name"),
+        (["http://h/\u00e9"], "%XX"),
         (["http://h/", "--grpc", "Method"], "/package.Service/Method"),
     ],
 )

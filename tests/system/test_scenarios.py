@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from eas_bench import places
 from eas_bench.cli import app
 from eas_bench.machine import Cores
 from eas_bench.scenarios import files, measuring, session
@@ -146,6 +147,29 @@ def test_a_measurement_is_shown_and_kept(tmp_path: Path) -> None:
     for text in ("W1 echo of 64 bytes (1 of 4, about", "round 1 of 1", f"Kept in {kept}"):
         assert text in done.output
     assert "unreliable, too few rounds: 1" in done.output
+
+
+@needs_wrk
+@pytest.mark.usefixtures("quick")
+def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among what isn't whole, for a baseline must be."""
+    monkeypatch.setattr(places, "PARTS", tmp_path)
+    real = measuring.measure
+
+    def measure(one: Scenario, setting: Setting) -> Outcome:
+        if one.kind == "overload":
+            raise KeyboardInterrupt
+        return real(one, setting)
+
+    monkeypatch.setattr(session, "measure", measure)
+    done = CliRunner().invoke(app, ["scenario", "--rounds", "1", "--seconds", "1", "--only", "W4,W5,cost"])
+    assert done.exit_code == 130, done.output
+    (kept,) = tmp_path.iterdir()
+    results = read(kept)
+    assert set(results.scenarios) == {"W4"}
+    assert {figure.scenario for figure in results.figures} == {"W4"}
+    assert results.unmeasured == dict.fromkeys(("W5", "cost"), session.INTERRUPTED)
+    assert "not among the results" in done.output
 
 
 @needs_wrk

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -18,6 +19,8 @@ _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 _LONGEST: Final = 366 * 86400.0  # seconds
+MOST: Final = 1_000_000
+"""Connections, or requests of a burst: more than a machine has ports for."""
 MOST_RATE: Final = 1e6
 """Requests/s: many times what a generator can do, and few enough to be counted one by one."""
 
@@ -50,7 +53,7 @@ def number(least: float, most: float = math.inf) -> Callable[[str], float]:
 
 
 Url = Annotated[
-    str | None, typer.Argument(metavar="[URL]", help="http://HOST:PORT/PATH of whatever speaks HTTP.")
+    str | None, typer.Argument(metavar="URL", help="http://HOST:PORT/PATH of whatever speaks HTTP.")
 ]
 Config = Annotated[
     Path | None,
@@ -95,6 +98,17 @@ Grpc = Annotated[
         metavar="/PKG.SERVICE/METHOD", help="Ask by gRPC: bodies are the serialised messages (extra grpc)."
     ),
 ]
+
+
+def metrics_url(text: str) -> str:
+    """Where metrics are read; raises BadParameter."""
+    try:
+        scheme, host = urlsplit(text).scheme, urlsplit(text).hostname
+    except ValueError:
+        scheme, host = "", None
+    if text and (scheme not in {"http", "https"} or not host):
+        raise typer.BadParameter(f"{text!r}: expected http://HOST:PORT of an admin plane, or with a path")
+    return text
 
 
 def header(text: str) -> tuple[str, str]:

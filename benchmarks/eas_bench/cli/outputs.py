@@ -61,6 +61,8 @@ def document(content: Any) -> _Deed:
 
 def _why_not(path: Path) -> str:
     """What keeps this from being written; empty: nothing that can be seen."""
+    if path == STDOUT:
+        return "it is a page for a browser; name a file"
     if path.is_dir():
         return "it is a folder"
     folder = path.parent

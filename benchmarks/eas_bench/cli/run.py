@@ -51,7 +51,11 @@ def run(
     connections: Annotated[
         int | None,
         typer.Option(
-            "--connections", "-c", min=1, help="Closed loop: so many, each with a request at a time."
+            "--connections",
+            "-c",
+            min=1,
+            max=o.MOST,
+            help="Closed loop: so many, each with a request at a time.",
         ),
     ] = None,
     duration: Annotated[
@@ -83,11 +87,13 @@ def run(
     ] = Arrivals.constant,
     burst: Annotated[
         int | None,
-        typer.Option(min=1, help="Bursts: so many at once.", show_default="those of 0.1 s"),
+        typer.Option(min=1, max=o.MOST, help="Bursts: so many at once.", show_default="those of 0.1 s"),
     ] = None,
     most_connections: Annotated[
         int | None,
-        typer.Option(min=1, help="Open loop: at most so many at once.", show_default=f"{MOST_CONNECTIONS}"),
+        typer.Option(
+            min=1, max=o.MOST, help="Open loop: at most so many at once.", show_default=f"{MOST_CONNECTIONS}"
+        ),
     ] = None,
     body: o.Body = None,
     text: o.Text = None,
@@ -104,7 +110,12 @@ def run(
     seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Of the record.", show_default="the URL")] = "",
     metrics: Annotated[
-        str, typer.Option(metavar="URL", help="The server's admin plane or metrics, read once a second.")
+        str,
+        typer.Option(
+            parser=o.metrics_url,
+            metavar="URL",
+            help="The server's admin plane or metrics, read once a second.",
+        ),
     ] = "",
     own_limit: Annotated[
         bool,

@@ -37,7 +37,9 @@ def soak(
     ] = None,
     connections: Annotated[
         int | None,
-        typer.Option("--connections", "-c", min=1, help="Closed loop: so many.", rich_help_panel=_SERVER),
+        typer.Option(
+            "--connections", "-c", min=1, max=o.MOST, help="Closed loop: so many.", rich_help_panel=_SERVER
+        ),
     ] = None,
     slo: Annotated[
         str,
@@ -83,7 +85,12 @@ def soak(
     ] = None,
     metrics: Annotated[
         str,
-        typer.Option(metavar="URL", help="The server's admin plane or metrics.", rich_help_panel=_SERVER),
+        typer.Option(
+            parser=o.metrics_url,
+            metavar="URL",
+            help="The server's admin plane or metrics.",
+            rich_help_panel=_SERVER,
+        ),
     ] = "",
     body: o.Body = None,
     text: o.Text = None,

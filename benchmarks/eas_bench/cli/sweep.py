@@ -86,7 +86,9 @@ def sweep(
     arrivals: Annotated[
         Arrivals, typer.Option(help="At even distances, at random ones, or many at once.")
     ] = Arrivals.poisson,
-    most_connections: Annotated[int, typer.Option(min=1, help="At most so many at once.")] = MOST_CONNECTIONS,
+    most_connections: Annotated[
+        int, typer.Option(min=1, max=o.MOST, help="At most so many at once.")
+    ] = MOST_CONNECTIONS,
     body: o.Body = None,
     text: o.Text = None,
     rows: o.Rows = None,
@@ -101,7 +103,12 @@ def sweep(
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
     metrics: Annotated[
-        str, typer.Option(metavar="URL", help="The server's admin plane or metrics, read once a second.")
+        str,
+        typer.Option(
+            parser=o.metrics_url,
+            metavar="URL",
+            help="The server's admin plane or metrics, read once a second.",
+        ),
     ] = "",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all runs there; - is stdout.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from eas_bench.latency import encoded, histogram_of
 from eas_bench.target import Wanted
 
 _LEAD: Final = 50_000_000  # ns between the last process that is ready and the first request
+_OTHER_DESCRIPTORS: Final = 32  # that a process has besides its connections
 _SHORT: Final = 0.1  # seconds; a last page that is shorter is part of the one before
 _MARGIN: Final = 30.0  # seconds that the processes may take beyond their run
 
@@ -56,11 +58,13 @@ def measure(
             is called here and not in another process, so one process then makes the load, slower.
         limit: requests/s that the generator can do by itself (:func:`own_limit`).
 
-    Ctrl-C ends a run early, and its record says so; another one ends it without a record.
+    Ctrl-C ends a run early, and its record says so; another one, or one in the warm-up, ends it without a
+    record.
 
     Raises NotMeasured; NotWanted: the host has no address.
     """
     wanted.address()
+    _check_descriptors(load)
     if wanted.grpc:
         package()
         metadata_of(wanted)
@@ -73,6 +77,8 @@ def measure(
     else:
         endings = [_in_this_process(wanted, load, sheets, checking)]
     until = max(ending.seconds for ending in endings)
+    if until < min(load.duration, _SHORT):
+        raise KeyboardInterrupt  # in the warm-up: there is nothing to tell
     notes = [note for ending in endings for note in ending.notes]
     if until < load.duration:
         notes.append(f"{record.STOPPED} {until:.1f} of {load.duration:g} s")
@@ -103,6 +109,17 @@ def whole(run: record.Run) -> record.Run:
     if run.stopped:
         raise KeyboardInterrupt
     return run
+
+
+def _check_descriptors(load: record.Load) -> None:
+    """Raises NotMeasured: a closed load has more connections than this machine allows a process."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard - _OTHER_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and load.connections > most * load.processes and load.kind == "closed":
+        raise NotMeasured(
+            f"{load.connections:,} connections are more than {load.processes} process(es) may open ({most:,} "
+            "each): give --processes, or raise the limit (ulimit -Hn)"
+        )
 
 
 class Sheets:

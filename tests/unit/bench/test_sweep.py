@@ -29,6 +29,24 @@ def up_to(capacity: float) -> Callable[[float], Result]:
     return lambda rate: MET if rate <= capacity else MISSED
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_ctrl_c_ends_a_search_with_what_it_has(early: bool) -> None:
+    """Whether the run that it struck tells of it, or was none."""
+    rates: list[float] = []
+
+    def measure(rate: float) -> Run:
+        rates.append(rate)
+        if len(rates) < 4:
+            return a_run(rate=rate, seconds=1)
+        if early:
+            raise KeyboardInterrupt
+        return a_run(rate=rate, seconds=1, notes=["stopped after 0.5 of 1 s"])
+
+    found = find(measure, slo.parse("p99=1s,errors=90%"), Search(first=10))
+    assert found.done.end is End.STOPPED
+    assert [point.trial.rate for point in found.points] == rates[:3]
+
+
 @given(st.floats(1.5, 200_000), st.floats(1, 50_000), st.sampled_from([0.02, 0.05, 0.2]))
 def test_a_knee_is_found_wherever_the_search_begins(capacity: float, first: float, precision: float) -> None:
     done, trials = searched(up_to(capacity), Search(first=first, precision=precision, trials=200))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +37,41 @@ def test_a_request_is_whole() -> None:
             b"Authorization: YTQ0ZTU2Nzg=\r\nContent-Length: 0\r\n\r\n"
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": "http://h/a b"},
+        {"url": "http://h/\u00e9"},
+        {"url": "http://user@h/"},
+        {"method": "GET / HTTP/1.1\r\nX:"},
+        {"method": ""},
+        {"token": "a\r\nX-Evil: 1"},
+        {"token": "\u00e9"},
+    ],
+)
+def test_nothing_gets_into_a_head_that_isn_t_meant_to(changes: dict[str, Any]) -> None:
+    with pytest.raises(NotWanted):
+        Wanted(**{"url": URL, **changes})
+
+
+def test_of_several_addresses_the_one_is_taken_where_somebody_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as other:
+        there = listener.getsockname()
+        other_there = other.getsockname()
+        nobody = ("127.0.0.1", 1)
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in (nobody, there, other_there)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert Wanted("http://localhost/").address() == (socket.AF_INET, there)
+
+
+def test_an_address_of_ipv6_is_written_in_brackets() -> None:
+    wanted = Wanted("http://[::1]:8080/x")
+    assert wanted.place == "[::1]:8080"
+    assert head(wanted)[1] == "Host: [::1]:8080"
 
 
 def test_the_signature_is_the_one_of_the_contract() -> None:
@@ -98,9 +135,12 @@ def test_a_host_without_an_address_is_told() -> None:
 
 
 def test_the_token_is_in_no_record_and_no_text() -> None:
-    wanted = Wanted("http://me:secret@127.0.0.1:8080/x", token="topsecret", bodies=(b"a",))
+    wanted = Wanted("http://127.0.0.1:8080/x", token="topsecret", bodies=(b"a",))
     assert "topsecret" not in repr(wanted)
     assert "secret" not in wanted.asked.model_dump_json()
+    with pytest.raises(NotWanted) as refused:
+        Wanted("http://me:secret@127.0.0.1:8080/x")
+    assert "secret" not in str(refused.value)
     assert wanted.asked.url == "http://127.0.0.1:8080/x"
     assert wanted.asked.authentication == "token"
     assert Wanted(URL, token="t", signed=True).asked.authentication == "signature"
