@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -66,3 +68,29 @@ def test_status_speaks_of_the_running_service(place: Path) -> None:
             engine.terminate()
         engine.stdout.read()
     assert engine.returncode == 0
+
+
+def shape(output: str) -> list[str]:
+    """Its lines without figures and their units, which each run has its own of."""
+    figure = r"\d[\d,.]*%?(?: ?(?:us|ms|s|kB/s|MB/s|B/s)\b)?"
+    return [re.sub(r"\s+", " ", re.sub(figure, "#", line)).strip() for line in output.splitlines()]
+
+
+def test_the_load_tester_says_what_the_service_holds(place: Path) -> None:
+    shown = shlex.split(block("commands: load").splitlines()[0])
+    gentle = {"10s": "5s", "p99=250ms": "p99=60s"}  # for a machine that has much else to do
+    said = subprocess.run(
+        [gentle.get(word, word) for word in shown],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=place,
+        env=environment(place) | {"COLUMNS": "200"},
+    )
+
+    lines = shape(said.stdout)
+    invalid = [line for line in lines if line.startswith("INVALID")]
+    assert said.returncode == (2 if invalid else 0), said.stdout + said.stderr
+    assert [line for line in lines if line not in invalid] == shape(block("load output"))
+    assert json.loads((place / "before.json").read_text())["tally"]["sent"] == 1000
+    assert "<html" in (place / "before.html").read_text()

@@ -21,6 +21,8 @@ KNOWN = {
     "commands: make",
     "commands: service",
     "commands: container",
+    "commands: load",
+    "load output",
     "make serve output",
     "curl output",
     "client output: first",
@@ -45,9 +47,9 @@ def rows(heading: str) -> list[list[str]]:
     return found
 
 
-def help_of(*command: str) -> str:
+def help_of(*command: str, program: str = "eas_engine") -> str:
     said = subprocess.run(
-        [sys.executable, "-m", "eas_engine", *command, "--help"],
+        [sys.executable, "-m", program, *command, "--help"],
         check=True,
         capture_output=True,
         text=True,
@@ -102,6 +104,14 @@ def test_the_options_shown_exist() -> None:
         command = words[0] if words and not words[0].startswith("-") else "serve"
         options = help_of(command)
         assert all(word in options for word in words if word.startswith("--")), line
+
+
+def test_the_options_of_the_load_tester_exist() -> None:
+    shown = [shlex.split(line, comments=True) for line in block("commands: load").splitlines()]
+    assert shown
+    for program, command, *words in shown:
+        options = help_of(command, program=program.replace("-", "_"))
+        assert all(word in options for word in words if word.startswith("--")), command
 
 
 def test_the_status_codes_are_the_engines_own() -> None:
