@@ -27,10 +27,21 @@ _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One card."""
+    """One card, or one MIG slice of a card: what an instance may be given.
+
+    Attributes:
+        name: the model's, of a slice with its profile.
+        memory_bytes: all that it has.
+        uuid: the driver's name of it, which ``CUDA_VISIBLE_DEVICES`` takes; empty: unknown.
+        card: the UUID of the card that a slice is part of; empty: it is a whole card.
+        node: the NUMA node that it is attached to; None: unknown.
+    """
 
     name: str
     memory_bytes: int
+    uuid: str = ""
+    card: str = ""
+    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

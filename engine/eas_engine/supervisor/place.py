@@ -23,6 +23,9 @@ class Limits:
         memory: bytes (``metadata.memory``).
         shm: bytes of a ``/dev/shm`` of its own (``metadata.shm_size``).
         scratch: bytes that it may write (``features."eas.aliyun.com/extra-ephemeral-storage"``).
+        gpus: whole cards, its alone (``metadata.gpu``).
+        gpu_memory: bytes of one card that it shares with others (``metadata.gpu_memory``); needs ``gpus`` 0.
+        gpu_percent: of that card's compute (``metadata.gpu_core_percentage``).
     """
 
     cpu: float | None = None
@@ -30,6 +33,9 @@ class Limits:
     memory: int | None = None
     shm: int | None = None
     scratch: int | None = None
+    gpus: int = 0
+    gpu_memory: int | None = None
+    gpu_percent: int | None = None
 
 
 Spread = Literal["default", "host", "zone"]
@@ -58,11 +64,13 @@ class Place:
         cpus: numbers of the CPUs that it may run on; empty: all that the engine has.
         group: the resource group (``metadata.resource``); empty: the whole machine.
         node: the NUMA node that ``cpus`` belong to; None: not bound to one.
+        cards: UUIDs of the cards or MIG slices that it may use; empty: none.
     """
 
     cpus: tuple[int, ...] = ()
     group: str = ""
     node: int | None = None
+    cards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
