@@ -81,7 +81,7 @@ class Link(Answers):
 
     def open(self, threads: int) -> None:
         """The host is ready."""
-        self.credit = Credit(threads)
+        self.credit = Credit(threads, alone=self._alone)
         self._open = self.serving = True
         self.limit = self.credit.limit
         self._loop.add_reader(self._socket.fileno(), self._readable)
@@ -157,6 +157,15 @@ class Link(Answers):
         self._open = True
         self.limit = self.credit.limit
         pool.pull(self)
+
+    def be_alone(self, *, alone: bool) -> None:
+        """Whether the pool has no other link."""
+        if alone == self._alone:
+            return
+        self._alone = alone
+        self.credit.be_alone(alone=alone)
+        if self._open:
+            self.limit = self.credit.limit
 
     def move(self, pool: Pool) -> None:
         """Be one of `pool`'s links from now on, and of nobody else's. Its pool before takes it out."""

@@ -139,6 +139,8 @@ class Pool:
     def _count(self) -> None:
         """The links, or the pools beside this one, are others than before."""
         self._only = self.links[0] if len(self.links) == 1 and not self.besides else None
+        for link in self.links:
+            link.be_alone(alone=link is self._only)
         if self._only is None and self.links:
             self._watch()  # somebody may have been given work ahead while there was nobody else
 

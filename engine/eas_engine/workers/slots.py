@@ -1,7 +1,9 @@
 """The slots of one host: what was handed out to it, and the bytes on their way there.
 
 The bottom of a link (``link``): its fields, what the pool asks for request by request, and the sending.
-Handing out is coalesced: everything handed out in one turn of the loop goes in one write.
+Handing out is coalesced: everything handed out in one turn of the loop goes in one write, and while each turn
+brings more, the write waits for the next one, three times at most: a crowd comes over several turns, and
+where both processes share a CPU each write is two switches between them (``docs/performance.md``).
 
 Reads the clock and the socket directly: this is the hot path.
 """
@@ -29,6 +31,8 @@ _pack: Final = wire.REQUEST.pack
 _HEADER_SIZE: Final = wire.REQUEST.size
 _CANCELLED: Final = wire.CANCELLED
 _CALL: Final = wire.CALL
+_TURNS: Final = 3  # that a write waits for more
+_MANY: Final = 48  # frames that wait for nothing: 16 requests
 
 
 class Slots(Holder):
@@ -60,10 +64,13 @@ class Slots(Holder):
         self.count = 0  # slots that are taken
         self.limit = 0  # how many may be; 0 unless the link is open
         self.credit = Credit(0)
+        self._alone = False  # the pool has no other link
         self._frames: list[Any] = []
         self._unsent: memoryview | None = None
         self._armed = False
-        self._alone = True  # the last write had one request
+        self._turns = 0  # that the armed write may still wait
+        self._seen = 0  # frames, when it was looked at last
+        self._single = True  # the last write had one request
         self._inbox = wire.Inbox(wire.ANSWER)
         self._open = False
         self._alive = True
@@ -108,13 +115,12 @@ class Slots(Holder):
             self._frames += (header, wire.EXTENT.pack(ticket.offset, ticket.size), head)
         if self._armed:
             return
-        if self.count == 1 and self._alone:
+        if self.count == 1 and self._single:
             # Nothing to coalesce with: who comes alone doesn't wait for the loop's next turn. Unless the last
             # time others came right behind, as they do when several clients get their answers together.
             self._flush()
         else:
-            self._armed = True
-            self._loop.call_soon(self._flush)
+            self._arm()
 
     def withdraw(self, ticket: Ticket) -> bool:
         """See ``request.Holder``. The slot stays taken until the host gives it back."""
@@ -155,6 +161,23 @@ class Slots(Holder):
 
     # -- frames out
 
+    def _arm(self) -> None:
+        """Send when the loop has turned."""
+        self._armed = True
+        self._turns = _TURNS
+        self._seen = 0
+        self._loop.call_soon(self._gather)
+
+    def _gather(self) -> None:
+        """Send, unless the turn has brought more."""
+        count = len(self._frames)
+        if self._turns and self._seen < count < _MANY:
+            self._turns -= 1
+            self._seen = count
+            self._loop.call_soon(self._gather)
+        else:
+            self._flush()
+
     def _flush(self) -> None:
         self._armed = False
         if not self._alive:
@@ -162,7 +185,7 @@ class Slots(Holder):
         frames = self._frames
         if not frames or self._unsent is not None:
             return
-        self._alone = self.count == 1
+        self._single = self.count == 1
         data = b"".join(frames)
         frames.clear()
         try:
@@ -200,8 +223,7 @@ class Slots(Holder):
             whole = _HEADER_SIZE + wire.EXTENT.size
             self._frames += (_pack(whole, wire.RELEASE, 0, 0, 0, 0.0), wire.EXTENT.pack(offset, 0))
             if not self._armed:
-                self._armed = True
-                self._loop.call_soon(self._flush)
+                self._arm()
 
     def _wake(self) -> None:
         waiters, self._idle_waiters = self._idle_waiters, []

@@ -39,6 +39,28 @@ def test_one_slow_answer_takes_it_all_away_at_once() -> None:
     assert credit.limit == 2  # trust comes back slowly
 
 
+def test_a_host_that_is_the_only_one_has_one_ahead_however_slow_once_that_is_known() -> None:
+    credit = Credit(2, alone=True)
+    assert credit.limit == 2
+    credit.learn(1, 5_000_000, 5_000_000)
+    assert credit.limit == 3
+    for _ in range(200):
+        credit.learn(1, 999, 999)
+    assert credit.limit == 3
+    for _ in range(200):
+        credit.learn(1, 95, 95)
+    assert credit.limit == 5, "not one more than it would have beside others"
+
+
+def test_with_company_a_slow_host_has_none_ahead() -> None:
+    credit = Credit(2, alone=True)
+    credit.learn(1, 5_000_000, 5_000_000)
+    credit.be_alone(alone=False)
+    assert credit.limit == 2
+    credit.learn(1, 5_000_000, 5_000_000)
+    assert credit.limit == 2
+
+
 @given(st.lists(st.lists(st.integers(0, 3000), min_size=1, max_size=20), max_size=60), st.integers(1, 64))
 def test_the_limit_is_never_below_the_threads_nor_above_what_fits(
     reads: list[list[int]], threads: int

@@ -187,7 +187,7 @@ def test_errors_of_others_are_those_since_it_began_without_what_the_gate_refused
             parts.front.refused(refused, None, parts.loop.now)
         parts.gate.drain()
     for status in (500, 418, 418):
-        (call,) = main.read()
+        call = main.read()[0]
         assert main.begin(call)
         main.answer(call, status=status)
         parts.loop.turn()

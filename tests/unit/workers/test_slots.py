@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from eas_host import wire
 from support.asking import ask, learn_that_it_is_fast
 from support.parts import Parts
@@ -42,6 +46,78 @@ def test_who_comes_alone_goes_at_once_unless_others_came_behind_the_last_one(par
     ask(parts)
     assert len(host.read()) == 1  # none did
     served(1)
+
+
+@pytest.fixture
+def roomy() -> Iterator[Parts]:
+    parts = Parts(queue=50)
+    yield parts
+    parts.close()
+
+
+@pytest.mark.parametrize(("coming", "together"), [(0, 2), (1, 3), (2, 4), (9, 5)])
+def test_a_write_waits_for_those_who_come_turn_by_turn_but_not_for_long(
+    roomy: Parts, coming: int, together: int
+) -> None:
+    host = roomy.host(threads=20)
+    ask(roomy)
+    host.read()
+    sent: list[int] = []
+
+    def one_more(left: int) -> None:
+        sent.append(len(host.read()) - 1)
+        if left > 0:
+            ask(roomy)
+        if left > -6:
+            roomy.loop.call_soon(one_more, left - 1)
+
+    ask(roomy)
+    ask(roomy)
+    roomy.loop.call_soon(one_more, coming)
+    roomy.loop.turn()
+
+    assert next(count for count in sent if count) == together
+    assert sent[-1] == coming + 2
+
+
+def test_a_write_that_is_large_enough_waits_for_nobody(roomy: Parts) -> None:
+    host = roomy.host(threads=40)
+    for _ in range(17):
+        ask(roomy)
+    sent: list[int] = []
+    roomy.loop.call_soon(lambda: sent.append(len(host.read())))
+    roomy.loop.turn()
+
+    assert sent == [17]
+
+
+def test_the_only_host_has_one_ahead_until_another_has_a_thread_for_it(parts: Parts) -> None:
+    first = parts.host(threads=1)
+    ask(parts)
+    (call,) = first.read()
+    assert first.begin(call)
+    call.unit.us = 2_000_000
+    first.answer(call)
+    parts.loop.turn()
+    for _ in range(3):
+        ask(parts)
+    parts.loop.turn()
+    assert len(first.read()) == 2
+    assert len(parts.backlog) == 1
+    assert first.begin(first.calls[0])  # and it takes long
+
+    second = parts.host(threads=1)
+    parts.loop.turn()
+    assert len(second.read()) == 1
+    second.serve()
+    parts.loop.advance(0.1)
+    assert [call.number for call in second.read()] == [3], "taken back from the first"
+    second.serve()
+    parts.loop.turn()
+    first.answer(first.calls[0])
+    first.serve()
+    parts.loop.turn()
+    parts.check_empty()
 
 
 def test_nobody_waits_behind_a_slow_host_while_another_has_a_free_thread(parts: Parts) -> None:
