@@ -4,9 +4,9 @@ As many as it has worker threads; and, only while the processor is fast, a few *
 ``AHEAD_SECONDS`` of work, at most ``MOST_AHEAD``. They let both processes write and read many messages with
 one system call, which is what makes small requests cheap. One slow answer takes the credit away at once.
 
-A host that is the only one has a request ahead however slow it is: nobody else could begin it sooner, and a
-thread that becomes free would wait for it meanwhile, from its answer's way to the engine to the next request's
-way back.
+A host that is the only one has a request ahead however slow it is: nobody else could begin it sooner, and
+a thread that becomes free would wait meanwhile, from its answer on its way to the engine to the next request
+on its way back.
 """
 
 from __future__ import annotations
