@@ -58,6 +58,7 @@ COMPILED = (
     "eas_engine/workers/suspects.py",
 )
 HOST = (
+    "eas_host/adapters/cpp_fast.py",
     "eas_host/batches.py",
     "eas_host/outbox.py",
     "eas_host/role.py",

@@ -90,7 +90,7 @@ class BatchServer(Server):
 
     def _begin(self, count: int, payload: bytes) -> Tuple[List[int], List[Request]]:
         """Mark all requests of a unit begun; those that weren't withdrawn by then, and their slots."""
-        marks, board, prefix, columns = self._marks, self.board, self.prefix, wire.unit(count)
+        marks, board, prefix, columns = self.marks, self.board, self.prefix, wire.unit(count)
         told = columns.unpack_from(payload)
         slots, head_sizes, numbers, deadlines, sizes, offsets = (
             told[at : at + count] for at in range(0, len(told), count)

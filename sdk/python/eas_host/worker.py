@@ -72,6 +72,7 @@ class Server:
 
     Attributes:
         board: as in ``wire``.
+        marks: the same memory, as a mapping, whose bytes are read and written faster than a view's.
         bodies: the arena of requests, read-only; empty without one.
         outbox: where answers go.
         prefix: first part of made request ids.
@@ -84,8 +85,8 @@ class Server:
         self._link = socket.socket(fileno=channel["link"])
         self._link.setblocking(True)
         self.prefix = str(channel["request_prefix"])
-        self._marks = mmap.mmap(channel["board"]["fd"], wire.BOARD_BYTES)  # quicker than a view of it
-        self.board = memoryview(self._marks)
+        self.marks = mmap.mmap(channel["board"]["fd"], wire.BOARD_BYTES)
+        self.board = memoryview(self.marks)
         arena = channel["requests"]
         self.bodies = map_read_only(arena["fd"], arena["size"]) if arena else memoryview(b"")
         self.outbox = Outbox(self._link, channel)
@@ -247,7 +248,7 @@ class Server:
         kind: int = fields[1]
         slot: int = fields[2]
         mark = slot + slot
-        marks = self._marks
+        marks = self.marks
         marks[mark] = 1
         if marks[mark + 1]:
             return self.skip(slot)

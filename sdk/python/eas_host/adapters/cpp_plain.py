@@ -13,18 +13,15 @@ import os
 import sys
 import threading
 from array import array
-from time import monotonic as now
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from eas_host.adapters.cpp_fast import PlainCall
 from eas_host.adapters.cpp_memory import BYTES, INT_MAX, LARGE, MEMORY, address_of, free, free_large
 from eas_host.adapters.cpp_server import Frames
 from eas_host.load import Failed
-from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
-from eas_host.worker import LONGEST_CALL, Caller
+from eas_host.worker import Caller
 from eas_sdk._batches import Outcome, Ran
 from eas_sdk.request import Request
-
-pack, HEADER_SIZE = ANSWER.pack, ANSWER.size
 
 _ERRORS = 400  # HTTP statuses from here on
 _TOO_LARGE = "a body of {} bytes: the C interface passes sizes as int, so it can take 2147483647 at most"
@@ -102,35 +99,15 @@ class Process:
         """See ``Call``."""
         cells = _new_cells()
         pointers, length, given, to_output, to_length, output = cells
-        function, model, general, memory = self._function, self._model, frames.call, MEMORY
-        server, board, answers = frames.server, frames.board, frames.outbox.frames
 
-        def call(fields: Tuple[Any, ...], payload: bytes) -> float:
-            _, kind, slot, head_size, _, _ = fields
-            if kind != CALL:
-                return general(fields, payload)
-            mark = slot + slot
-            board[mark] = 1
-            if board[mark + 1]:
-                return server.skip(slot)
-            pointers[0] = id(payload) + BYTES + head_size
-            begun = server.since = now()
-            code = function(model, given, len(payload) - head_size, to_output, to_length)
-            took = now() - begun
-            at, size = pointers[1], length[0]
-            if code == 200 and at and 0 <= size < SPILL_BYTES and took < LONGEST_CALL:
-                head = pack(HEADER_SIZE + size, REPLY, slot, 200, int(took * 1e6), begun)
-                answers.append(head + memory[at : at + size])
-                free(output)
-                pointers[1] = 0
-                length[0] = 0
-            else:
-                status, content, lines, _ = self._answer(code, cells)
-                frames.settle(slot, took, begun, (status, content, lines, None))
-                self._clear(cells)
-            return took
+        def unusual(slot: int, code: int, took: float, begun: float) -> None:
+            status, content, lines, _ = self._answer(code, cells)
+            frames.settle(slot, took, begun, (status, content, lines, None))
+            self._clear(cells)
 
-        return call
+        seen = self._model, pointers, length, given, to_output, to_length, output
+        tools = MEMORY, free, BYTES, unusual
+        return PlainCall(frames.server, frames.call, self._function, seen, tools).call
 
 
 def _without_output(status: int, output: Optional[int], length: int) -> Tuple[int, bytes]:

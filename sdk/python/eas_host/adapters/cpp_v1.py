@@ -11,20 +11,17 @@ import ctypes
 import os
 import struct
 from array import array
-from time import monotonic as now
 from typing import Any, Dict, Final, List, Sequence, Tuple
 
 from eas_host.adapters import Raised
+from eas_host.adapters.cpp_fast import VersionedCall
 from eas_host.adapters.cpp_memory import BYTES, MEMORY, address_of
 from eas_host.adapters.cpp_server import Call, Frames
 from eas_host.load import Failed
-from eas_host.wire import ANSWER, CALL, REPLY, SPILL_BYTES
-from eas_host.worker import LONGEST_CALL, Caller
+from eas_host.worker import Caller
 from eas_sdk._batches import Outcome, Ran
 from eas_sdk.request import Request
 from eas_sdk.response import encode_headers
-
-pack, HEADER_SIZE = ANSWER.pack, ANSWER.size
 
 ABI_VERSION = 1
 SYMBOL = "eas_processor_v1"
@@ -146,41 +143,19 @@ class Versioned:
     def _fast(self, frames: Frames) -> Caller:
         """See ``Call``."""
         cells = _Cells()
-        request, response = cells.request, cells.response
-        to_request, to_response = cells.to_request, cells.to_response
-        process, processor, fill, read = self._process, self._processor, _FIELDS.pack_into, RESPONSE.unpack
-        server, board, answers = frames.server, frames.board, frames.outbox.frames
-        general, flags_at, origin, memory = frames.call, frames.flags_at, frames.origin_at, MEMORY
 
-        def call(fields: Tuple[Any, ...], payload: bytes) -> float:
-            _, kind, slot, head_size, number, deadline = fields
-            if kind != CALL:
-                return general(fields, payload)
-            mark = slot + slot
-            board[mark] = 1
-            if board[mark + 1]:
-                return server.skip(slot)
-            head = id(payload) + BYTES
-            size, flag = len(payload) - head_size, flags_at + slot
-            fill(request, 8, head + head_size, size, head, head_size, deadline, flag, number, origin)
-            begun = server.since = now()
-            process(processor, to_request, to_response)
-            took = now() - begun
-            _, status, at, size, _, count, release, _ = read(response)
-            if status == 200 and at and size < SPILL_BYTES and not (count or release) and took < LONGEST_CALL:
-                answer = pack(HEADER_SIZE + size, REPLY, slot, 200, int(took * 1e6), begun)
-                answers.append(answer + memory[at : at + size])
-                response[:] = _FRESH
+        def unusual(fields: Tuple[Any, ...], payload: bytes, took: float, begun: float) -> None:
+            status, content, lines = self._answer(cells)
+            if status == RAISED:
+                frames.server.raised(fields, payload, took, begun, raised(content))
             else:
-                status, content, lines = self._answer(cells)
-                if status == RAISED:
-                    server.raised(fields, payload, took, begun, raised(content))
-                else:
-                    frames.settle(slot, took, begun, (status, content, lines, None))
-                self._clear(cells)
-            return took
+                frames.settle(fields[2], took, begun, (status, content, lines, None))
+            self._clear(cells)
 
-        return call
+        seen = self._processor, cells.request, cells.response, cells.to_request, cells.to_response
+        addresses = BYTES, frames.flags_at, frames.origin_at
+        tools = (_FIELDS.pack_into, RESPONSE.unpack, _FRESH, MEMORY, *addresses, unusual)
+        return VersionedCall(frames.server, frames.call, self._process, seen, tools).call
 
     def batch(self, requests: Sequence[Tuple[Any, ...]]) -> List[Outcome]:
         """Status, body and header lines for each request, given by the fields of ``Invoke``."""
