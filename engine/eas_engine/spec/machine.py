@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from eas_engine.devices.gpu import Gpu
 from eas_engine.records import dataclass
 from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
@@ -19,29 +20,12 @@ from eas_engine.spec.machine_types import MachineType, machine_types
 from eas_engine.spec.numa import NumaNode
 from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 
+__all__ = ["Gpu", "Machine", "this_machine"]
+
 _CGROUPS: Final = "EAS_CGROUPS"
 _DRIVER: Final = "libnvidia-ml.so.1"
 _OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One card, or one MIG slice of a card: what an instance may be given.
-
-    Attributes:
-        name: the model's, of a slice with its profile.
-        memory_bytes: all that it has.
-        uuid: the driver's name of it, which ``CUDA_VISIBLE_DEVICES`` takes; empty: unknown.
-        card: the UUID of the card that a slice is part of; empty: it is a whole card.
-        node: the NUMA node that it is attached to; None: unknown.
-    """
-
-    name: str
-    memory_bytes: int
-    uuid: str = ""
-    card: str = ""
-    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
