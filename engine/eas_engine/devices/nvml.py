@@ -37,9 +37,11 @@ CORRECTED: Final = 0
 UNCORRECTED: Final = 1
 SINCE_BOOT: Final = 0
 """Of the counters of ECC errors: those since the driver was loaded, not those of the card's life."""
-DOUBLE_BIT_ECC: Final = 0x2
 XID: Final = 0x8
-"""Types of events."""
+"""Type of an event; ``eventData`` is its number."""
+EXCLUSIVE_PROCESS: Final = 3
+PROHIBITED: Final = 2
+"""Compute modes; 0 is the default, any number of processes."""
 NOT_A_SLICE: Final = 0xFFFFFFFF
 """``gpuInstanceId`` of an event that belongs to a whole card."""
 
@@ -67,6 +69,14 @@ class Process(Protocol):
 
     pid: int
     usedGpuMemory: int | None  # noqa: N815 - NVML's
+
+
+class ProcessSample(Protocol):
+    """Percent of the last sample period in which kernels of the process were running."""
+
+    pid: int
+    timeStamp: int  # noqa: N815 - NVML's
+    smUtil: int  # noqa: N815 - NVML's
 
 
 class Event(Protocol):
@@ -135,6 +145,14 @@ class Nvml(Protocol):
         ...
 
     def nvmlDeviceGetUtilizationRates(self, handle: Handle, /) -> Utilization: ...  # noqa: D102
+    def nvmlDeviceGetProcessUtilization(self, handle: Handle, since: int, /) -> Sequence[ProcessSample]:
+        """Of processes that did something after that instant, microseconds since the epoch.
+
+        Raises ``NOT_FOUND``, and ``pynvml`` an error with the number 0, when none did.
+        """
+        ...
+
+    def nvmlDeviceGetComputeMode(self, handle: Handle, /) -> int: ...  # noqa: D102
     def nvmlDeviceGetPowerUsage(self, handle: Handle, /) -> int:
         """Milliwatts."""
         ...

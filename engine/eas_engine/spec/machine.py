@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +21,6 @@ from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 __all__ = ["Gpu", "Machine", "this_machine"]
 
 _CGROUPS: Final = "EAS_CGROUPS"
-_DRIVER: Final = "libnvidia-ml.so.1"
 _OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
@@ -87,33 +84,17 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
 
 
 def _gpus() -> tuple[Gpu, ...]:
-    if find_spec("pynvml") is None or not _has_driver():
+    from eas_engine.devices.nvml import load  # noqa: PLC0415 - as below
+
+    nvml = load()
+    if nvml is None:
         return ()
-    import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there is a driver
 
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Gpu(str(pynvml.nvmlDeviceGetName(one)), int(pynvml.nvmlDeviceGetMemoryInfo(one).total))
-            for one in handles
-        )
-    except pynvml.NVMLError:
-        return ()
+        return Inventory(nvml).gpus()
     finally:
-        pynvml.nvmlShutdown()
-
-
-def _has_driver() -> bool:
-    """Whether the driver's library is there. pynvml says it, too, but takes 2 MB and 10 ms to be imported."""
-    try:
-        ctypes.CDLL(_DRIVER)
-    except OSError:
-        return False
-    return True
+        nvml.nvmlShutdown()
 
 
 def _cuda_toolkits(root: Path) -> tuple[str, ...]:
