@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
+from eas_engine.devices import Gpu
 from eas_engine.devices import nvml as driver
-from eas_engine.devices.gpu import Gpu
 from eas_engine.devices.nvml import Handle, Nvml
 from eas_engine.records import dataclass
 

@@ -9,13 +9,10 @@ or ``NO_PERMISSION``.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
-DRIVER: Final = "libnvidia-ml.so.1"
-"""The driver's library, which ``pynvml`` calls."""
+from eas_engine.devices import can_be_asked
 
 # The numbers are those of nvml.h: they never change, and importing the package for them takes 2 MB and 10 ms.
 NOT_SUPPORTED: Final = 3
@@ -187,7 +184,7 @@ class Nvml(Protocol):
 
 def load() -> Nvml | None:
     """The driver's interface, opened; None without driver or package, or where the driver doesn't answer."""
-    if find_spec("pynvml") is None or not has_driver():
+    if not can_be_asked():
         return None
     import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
 
@@ -197,15 +194,6 @@ def load() -> Nvml | None:
     except loaded.NVMLError:
         return None
     return loaded
-
-
-def has_driver() -> bool:
-    """Whether the driver's library is there. ``pynvml`` says it, too, but takes 2 MB and 10 ms to import."""
-    try:
-        ctypes.CDLL(DRIVER)
-    except OSError:
-        return False
-    return True
 
 
 def number(error: Exception) -> int:

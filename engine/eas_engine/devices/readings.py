@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from eas_engine.devices import Gpu
 from eas_engine.devices import nvml as driver
-from eas_engine.devices.gpu import Gpu
 from eas_engine.devices.inventory import Inventory
 from eas_engine.devices.nvml import Nvml
 from eas_engine.records import dataclass

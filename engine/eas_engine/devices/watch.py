@@ -15,8 +15,8 @@ from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from eas_engine.devices import Gpu
 from eas_engine.devices import nvml as driver
-from eas_engine.devices.gpu import Gpu
 from eas_engine.devices.inventory import Inventory, Occupant
 from eas_engine.devices.nvml import Nvml
 from eas_engine.devices.readings import Reading, busy, reading

@@ -9,7 +9,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Final
 
-from eas_engine.devices.gpu import Gpu
+from eas_engine.devices import Gpu, can_be_asked
 from eas_engine.records import dataclass
 from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
@@ -84,13 +84,14 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
 
 
 def _gpus() -> tuple[Gpu, ...]:
-    from eas_engine.devices.nvml import load  # noqa: PLC0415 - as below
+    if not can_be_asked():
+        return ()
+    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there is a driver
+    from eas_engine.devices.nvml import load  # noqa: PLC0415 - as above
 
     nvml = load()
     if nvml is None:
         return ()
-    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there is a driver
-
     try:
         return Inventory(nvml).gpus()
     finally:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from eas_engine.devices import Gpu
 from eas_engine.devices import nvml as driver
-from eas_engine.devices.gpu import Gpu
 from eas_engine.devices.inventory import Inventory
 from support.nvml import Card, ScriptedNvml, Slice, card
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from eas_engine.clock import SystemClock
+from eas_engine.devices import Gpu
 from eas_engine.devices import nvml as driver
-from eas_engine.devices.gpu import Gpu
 from eas_engine.devices.inventory import Occupant
 from eas_engine.devices.readings import Reading
 from eas_engine.devices.watch import Seen, View, Watch
