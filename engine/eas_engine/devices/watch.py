@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import field, replace
 from types import MappingProxyType
@@ -23,10 +23,6 @@ from eas_engine.devices.readings import Reading, busy, reading
 from eas_engine.devices.xid import Fault, fault, lost
 from eas_engine.records import dataclass
 
-SELDOM: Final = 5.0
-"""Seconds between two looks, for metrics."""
-OFTEN: Final = 1.0
-"""The same while the autoscaler goes by what is seen."""
 _PATIENCE: Final = 0.5
 """Seconds that the driver is waited for at a time: so long may the end of the engine be kept up."""
 
@@ -79,15 +75,22 @@ class View:
     faults: Mapping[tuple[str, int], int] = field(default_factory=lambda: MappingProxyType({}))
     lost: frozenset[str] = frozenset()
 
-    def percent_of(self, pids: Collection[int], cards: Iterable[str], share: int | None) -> float | None:
+    def use_of(self, cards: Collection[str]) -> float | None:
+        """How busy these cards are, whoever uses them, in percent; None: one of them doesn't tell."""
+        shown = [one.reading.utilization for one in map(self.seen.get, cards) if one is not None]
+        known = [one for one in shown if one is not None]
+        return sum(known) / len(known) if known and len(known) == len(cards) else None
+
+    def percent_of(self, pids: Collection[int], cards: Collection[str], share: int | None) -> float | None:
         """How busy an instance keeps what it was given, in percent; None: there is no figure.
 
         Args:
             pids: of its processes.
-            cards: that are its alone, or the one that it shares.
+            cards: that are its alone, or the one that it shares; empty: those that it is found on.
             share: percent of that one's compute that it may use; None: no such limit.
         """
-        shown = [one for one in map(self.seen.get, cards) if one is not None]
+        shown = [one for one in map(self.seen.get, cards or self.seen) if one is not None]
+        shown = shown if cards else [one for one in shown if one.percent_of(pids) is not None]
         own = [one.percent_of(pids) for one in shown]
         if any(one is not None for one in own):
             mean = sum(one or 0.0 for one in own) / len(own)
@@ -108,10 +111,10 @@ class Watch:
         period: seconds between two looks.
     """
 
-    def __init__(self, nvml: Nvml, tell: Callable[[Fault], None], clock: Clock) -> None:
+    def __init__(self, nvml: Nvml, tell: Callable[[Fault], None], clock: Clock, *, period: float) -> None:
         self._nvml, self._tell, self._clock = nvml, tell, clock
         self.inventory = Inventory(nvml)
-        self.period = SELDOM
+        self.period = period
         self._view = View()
         self._counts: dict[tuple[str, int], int] = {}
         self._registered: set[str] = set()

@@ -25,8 +25,7 @@ class Watched:
     def __init__(self, nvml: ScriptedNvml) -> None:
         self.nvml = nvml
         self.told: queue.SimpleQueue[Fault] = queue.SimpleQueue()
-        self.watch = Watch(nvml, self.told.put, SystemClock())
-        self.watch.period = 0.01
+        self.watch = Watch(nvml, self.told.put, SystemClock(), period=0.01)
 
     def next(self) -> Fault:
         return self.told.get(timeout=60)
@@ -120,7 +119,7 @@ def test_nobody_is_left_to_be_told() -> None:
     def closed(_: Fault) -> None:
         raise RuntimeError("Event loop is closed")
 
-    watch = Watch(nvml, closed, SystemClock())
+    watch = Watch(nvml, closed, SystemClock(), period=1.0)
     watch._report(fault("GPU-0", 13))
     assert watch.view.faults == {("GPU-0", 13): 1}
 
@@ -150,7 +149,8 @@ def test_the_use_of_cards_is_their_mean_and_that_of_a_share_is_of_the_share() ->
     assert view.percent_of([7], ["GPU-0"], None) == 80.0
     assert view.percent_of([7], ["GPU-0", "GPU-1"], None) == 40.0
     assert view.percent_of([7], ["GPU-1"], None) is None
-    assert view.percent_of([7], [], None) is None
+    assert view.percent_of([7], [], None) == 80.0
+    assert view.percent_of([70], [], None) is None
     assert view.percent_of([7], ["GPU-9"], 50) is None
     assert View({"GPU-0": seen({7: 15.0}, PARENT)}).percent_of([7], ["GPU-0"], 30) == 50.0
     assert view.percent_of([7], ["GPU-0"], 30) == 100.0
