@@ -31,6 +31,10 @@ class NVMLError(Exception):
         self.value = value
 
 
+class NVMLLibraryMismatchError(Exception):
+    """As ``pynvml.NVMLLibraryMismatchError``."""
+
+
 @dataclass(eq=False, kw_only=True)
 class Slice:
     """A MIG slice. ``processes``: bytes by pid; None: the driver doesn't say."""
@@ -153,9 +157,11 @@ class ScriptedNvml:
         driver: version of the driver.
         cuda: the newest CUDA that it can do, 12040 for 12.4.
         failing: the error by the name of the function that raises it, for all cards.
+        old: the driver is older than the package: lists of processes can't be had.
     """
 
     NVMLError = NVMLError
+    NVMLLibraryMismatchError = NVMLLibraryMismatchError
 
     def __init__(self, *cards: Card) -> None:
         self.cards: list[Card] = list(cards)
@@ -165,6 +171,7 @@ class ScriptedNvml:
         self.driver = "570.86.15"
         self.cuda = 12080
         self.failing: dict[str, int] = {}
+        self.old = False
 
     def xid(self, uuid: str, xid: int, *, gpu_instance: int = numbers.NOT_A_SLICE) -> None:
         """The driver reports an Xid of a card, to every set that asked for it."""
@@ -183,6 +190,10 @@ class ScriptedNvml:
 
     def _check(self, function: str, device: Card | Slice | None = None) -> None:
         self.asked.append(function)
+        if self.old and function.endswith("RunningProcesses"):
+            raise NVMLLibraryMismatchError(
+                "Unversioned function called and the pyNVML version does not match"
+            )
         if function in self.failing:
             raise NVMLError(self.failing[function])
         if isinstance(device, Slice):

@@ -61,6 +61,7 @@ class Inventory:
 
     def __init__(self, nvml: Nvml, proc: Path = Path("/proc")) -> None:
         self._nvml, self._proc = nvml, proc
+        self._errors: tuple[type[Exception], ...] = (nvml.NVMLError, nvml.NVMLLibraryMismatchError)
 
     def __repr__(self) -> str:
         return f"<Inventory {len(self.gpus())} cards and slices>"
@@ -136,7 +137,7 @@ class Inventory:
         """The driver's answer; None when it has none."""
         try:
             return question(*about)
-        except self._nvml.NVMLError:
+        except self._errors:
             return None
 
     def _cards(self) -> Iterator[tuple[Gpu, Handle]]:

@@ -100,6 +100,11 @@ class Nvml(Protocol):
         """What every function raises; ``number`` tells which."""
         ...
 
+    @property
+    def NVMLLibraryMismatchError(self) -> type[Exception]:
+        """What lists of processes raise instead where the driver is older than 510; no ``NVMLError``."""
+        ...
+
     def nvmlInit(self) -> None:
         """Opens the library; counted, so every call needs its ``nvmlShutdown``."""
         ...

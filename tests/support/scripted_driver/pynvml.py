@@ -1,4 +1,4 @@
-"""The package ``pynvml`` as a test's processes find it; what it says stands in the file ``EAS_TEST_CARDS``."""
+"""The package ``pynvml`` as a test's processes find it; what it says stands in ``EAS_TEST_CARDS``."""
 
 from __future__ import annotations
 

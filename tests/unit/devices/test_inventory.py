@@ -108,6 +108,11 @@ class TestProcesses:
         assert inventory.used_by("GPU-none") is None
         assert not inventory.holds(["GPU-0"], [7])
 
+    def test_a_driver_that_is_older_than_its_package(self, tmp_path: Path) -> None:
+        nvml = ScriptedNvml(card(0, processes={7: 5}))
+        nvml.old = True
+        assert Inventory(nvml, tmp_path).used_by("GPU-0") is None
+
     def test_of_a_slice(self, tmp_path: Path) -> None:
         one = card(0, slices=[Slice(uuid="MIG-a", processes={7: 5}), Slice(uuid="MIG-b")])
         inventory = self.of(tmp_path, one)
