@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from eas_engine.clock import Clock
     from eas_engine.configuration import Configured
+    from eas_engine.devices.nvml import Nvml
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
     from eas_engine.spec import ServiceSpec
@@ -169,6 +170,15 @@ def enforcer(parts: Parts, logs: Logs) -> Enforcer:
     return Enforcer(
         loaded.spec.name, parts.state.path / "scratch", loaded.machine.cgroups, warn=logs.log.warning
     )
+
+
+def nvml(parts: Parts) -> Nvml | None:
+    """The driver of the machine's cards; None: it has none."""
+    if not parts.first.loaded.machine.gpus:
+        return None
+    from eas_engine.devices.nvml import load  # noqa: PLC0415 - only where there are cards
+
+    return load()
 
 
 def _needs(of: Configured, sdk: Path) -> Needs:

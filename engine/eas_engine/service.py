@@ -24,6 +24,7 @@ import uvloop
 from eas_engine import __version__, assembly
 from eas_engine.announce import announce
 from eas_engine.artifacts.resolve import Places
+from eas_engine.cards import Cards
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.disk import Disk
 from eas_engine.errors import ConfigurationError, StartError
@@ -111,7 +112,14 @@ class Engine:
         self._placer.found = self._supervisor.placed
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         self._updates = Updates(self._joined(), first)
-        self._gauge = Gauge(self._plane, self._supervisor.snapshot, self._enforcer.usage, self._clock)
+        self._cards = Cards(assembly.nvml(self._parts), lambda: self._placer.cards, self._clock, self._notes)
+        self._gauge = Gauge(
+            self._plane,
+            self._supervisor.snapshot,
+            self._enforcer.usage,
+            self._clock,
+            gpu=self._cards.percent,
+        )
         self._scaler = Scaler(None, self._gauge.sample, self._autoscale, self._clock, self._notes.info)
         self._plane.on_wake = self._scaler.wake
         self._moving = Moving(self._supervisor, self._placer, self._clock, self._notes.info)
@@ -129,11 +137,13 @@ class Engine:
             instead="EAS_ADMIN_PORT" if options.any_path else "",
         )
         self._admin_port = admin.start()
+        self._cards.start()
         try:
             with Watch(self._window, self._logs.log.warning):
                 return await self._serve()
         finally:
             await asyncio.to_thread(admin.stop)
+            await asyncio.to_thread(self._cards.close)
             await asyncio.to_thread(self._enforcer.close)
             await self._disk.close()
 
@@ -246,6 +256,7 @@ class Engine:
             self._window,
             version=__version__,
             labels=service_labels(service.name, service.metadata.workspace_id, service.labels),
+            cards=self._cards.view,
         )
 
     # -- what holds
@@ -282,6 +293,9 @@ class Engine:
         """By what holds; a service that an operator has stopped has as many instances as that one wants."""
         settings = None if stopped else assembly.autoscaling(self._updates.current)
         self._gauge.measures_cpu = settings is not None and "cpu" in settings.thresholds
+        self._gauge.measures_gpu = settings is not None and "gpu[util]" in settings.thresholds
+        limits = assembly.limits(self._updates.current.loaded.spec)
+        self._cards.configure(limits, often=self._gauge.measures_gpu)
         self._scaler.configure(settings)
 
     def _autoscale(self, instances: int) -> None:

@@ -14,6 +14,7 @@ from eas_engine.spec.problems import Origin, Problem, problem_at
 
 _MB: Final = 2**20
 _GB: Final = 2**30
+_GPU_USE: Final = "gpu[util]"
 
 
 def problems(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) -> Iterator[Problem]:
@@ -30,6 +31,7 @@ def _findings(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
     yield from _pools(spec, machine)
     yield from _disk(spec, machine)
     yield from _gpus(spec, machine)
+    yield from _gpu_use(spec, machine)
     yield from _software(spec, machine)
     if not spec.token and not spec.generate_token:
         yield "generate_token", "an open service: every caller is answered, no token is asked for", "warning"
@@ -143,6 +145,21 @@ def _gpus(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
             f'"{spec.processor}" is for GPUs; this machine has none, so it runs on the CPU',
             "warning",
         )
+
+
+def _gpu_use(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    """An autoscaler that goes by what no instance will ever have a figure of."""
+    scaler = spec.autoscaler
+    asked = spec.metadata.gpu or spec.metadata.gpu_memory or presets.device(spec, machine) == "gpu"
+    if scaler is None or (machine.gpus and asked):
+        return
+    why = "the service asks for none (metadata.gpu, gpu_memory)" if machine.gpus else "this machine has none"
+    message = f"no instance will have a figure of its GPUs, so the number never falls: {why}"
+    if _GPU_USE in scaler.strategies:
+        yield f"autoscaler.strategies.{_GPU_USE}", message, "warning"
+    for index, one in enumerate(scaler.scaleStrategies):
+        if one.metricName == _GPU_USE:
+            yield f"autoscaler.scaleStrategies[{index}].metricName", message, "warning"
 
 
 def _software(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:

@@ -158,6 +158,22 @@ def test_a_machine_with_cards(tmp_path: Path) -> None:
     assert "largest card has 16 GB" in refusals[-1].message
 
 
+@pytest.mark.parametrize(
+    "scaler",
+    [{"strategies": {"gpu[util]": 50}}, {"scaleStrategies": [{"metricName": "gpu[util]", "threshold": 50}]}],
+)
+def test_an_autoscaler_without_gpus_to_go_by_is_warned_of(tmp_path: Path, scaler: dict[str, Any]) -> None:
+    def warned(machine: Machine, **metadata: Any) -> list[str]:
+        content = python_service(autoscaler={"min": 1, "max": 2, **scaler}, metadata=metadata)
+        _, warnings = startable(read(tmp_path, content, machine=machine))
+        return [one.message for one in warnings if "gpu[util]" in one.path or "metricName" in one.path]
+
+    with_card = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),))
+    assert "this machine has none" in warned(Machine(4, 8 * GIB))[0]
+    assert "the service asks for none" in warned(with_card)[0]
+    assert warned(with_card, gpu=1) == []
+
+
 def test_an_open_service_and_a_resource_group_are_warned_of(tmp_path: Path) -> None:
     _, warnings = startable(read(tmp_path, python_service(generate_token="false", resource="eas-r-1")))
     text = "\n".join(map(str, warnings))

@@ -51,6 +51,11 @@ class Placing:
         """The group of each instance that has a place."""
         return {name: found.group for name, found in self._found.items() if isinstance(found, Place)}
 
+    @property
+    def cards(self) -> Mapping[str, tuple[str, ...]]:
+        """UUIDs of the cards that each instance has. From any thread."""
+        return {name: found.cards for name, found in dict(self._found).items() if isinstance(found, Place)}
+
     def choices(self, wishes: Wishes) -> tuple[Pool, ...]:
         """The pools that an instance may be in, best first."""
         return self._placer.choices(wishes)
