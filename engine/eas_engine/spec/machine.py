@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +42,16 @@ class Gpu:
     uuid: str = ""
     card: str = ""
     node: int | None = None
+
+
+def cards(gpus: Iterable[Gpu]) -> dict[str, Gpu]:
+    """Cards and slices by what ``CUDA_VISIBLE_DEVICES`` calls them: their UUIDs, their numbers without one."""
+    return {one.uuid or str(number): one for number, one in enumerate(gpus)}
+
+
+def whole_cards(gpus: Iterable[Gpu]) -> tuple[str, ...]:
+    """The cards in the driver's order, those that are cut into slices, too: by their numbers in this list."""
+    return tuple(dict.fromkeys(one.card or name for name, one in cards(gpus).items()))
 
 
 @dataclass(frozen=True, slots=True)

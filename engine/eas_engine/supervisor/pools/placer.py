@@ -98,6 +98,16 @@ class LedgerPlacer:
         self._claims = left
         self._write_sometime()
 
+    def lose(self, card: str) -> tuple[str, ...]:
+        """That card (or slice) is gone, with its slices; who had it has no place any more: their names."""
+        gone = self.pools.cards.keys() - self.pools.without(card).cards.keys()
+        self.pools = self.pools.without(card)
+        without = tuple(name for name, one in self._claims.items() if not gone.isdisjoint(one.cards))
+        if without:
+            self._claims = {name: one for name, one in self._claims.items() if name not in without}
+            self._write_sometime()
+        return without
+
     def rename(self, before: str, instance: str) -> None:
         """What one instance has is another one's from now on."""
         claims = {**self._claims}
@@ -124,13 +134,16 @@ class LedgerPlacer:
             spread=spread,
             cpu=cpu,
             memory=limits.memory or 0,
+            gpus=limits.gpus,
+            gpu_memory=limits.gpu_memory or 0,
+            gpu_percent=limits.gpu_percent or 0,
         )
 
 
 def _counts(claim: Claim) -> bool:
     """Whether others must know of it."""
-    return bool(claim.cpu or claim.memory or claim.alone)
+    return bool(claim.cpu or claim.memory or claim.alone or claim.cards)
 
 
 def _place(claim: Claim) -> Place:
-    return Place(cpus=claim.cpus, group=claim.group, node=claim.node)
+    return Place(cpus=claim.cpus, group=claim.group, node=claim.node, cards=claim.cards)
