@@ -14,7 +14,7 @@ from eas_engine.artifacts.workspace import variables
 from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane, PlaneSettings
-from eas_engine.spec import presets
+from eas_engine.spec import cards, presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
 from eas_engine.supervisor.launch import Program
@@ -145,13 +145,16 @@ def wishes(service: ServiceSpec) -> Wishes:
 
 def limits(service: ServiceSpec) -> InstanceLimits:
     """What one instance may use."""
-    wanted = service.metadata
+    wanted, share = service.metadata, cards.wanted(service)
     return InstanceLimits(
         cpu=wanted.cpu,
         best_effort=wanted.qos == "BestEffort",
         memory=None if wanted.memory is None else wanted.memory * _MB,
         shm=None if wanted.shm_size is None else int(wanted.shm_size * _GB),
         scratch=service.features.extra_ephemeral_storage or None,
+        gpus=share.whole,
+        gpu_memory=share.memory or None,
+        gpu_percent=share.percent or None,
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from eas_engine.devices.gpu import Gpu
 from eas_engine.records import dataclass
 from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
@@ -19,39 +20,13 @@ from eas_engine.spec.machine_types import MachineType, machine_types
 from eas_engine.spec.numa import NumaNode
 from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 
+__all__ = ["Gpu", "Machine", "this_machine"]
+
 _CGROUPS: Final = "EAS_CGROUPS"
+_MPS: Final = "nvidia-cuda-mps-control"
 _DRIVER: Final = "libnvidia-ml.so.1"
 _OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One card, or one MIG slice of a card: what an instance may be given.
-
-    Attributes:
-        name: the model's, of a slice with its profile.
-        memory_bytes: all that it has.
-        uuid: the driver's name of it, which ``CUDA_VISIBLE_DEVICES`` takes; empty: unknown.
-        card: the UUID of the card that a slice is part of; empty: it is a whole card.
-        node: the NUMA node that it is attached to; None: unknown.
-    """
-
-    name: str
-    memory_bytes: int
-    uuid: str = ""
-    card: str = ""
-    node: int | None = None
-
-
-def cards(gpus: Iterable[Gpu]) -> dict[str, Gpu]:
-    """Cards and slices by what ``CUDA_VISIBLE_DEVICES`` calls them: their UUIDs, their numbers without one."""
-    return {one.uuid or str(number): one for number, one in enumerate(gpus)}
-
-
-def whole_cards(gpus: Iterable[Gpu]) -> tuple[str, ...]:
-    """The cards in the driver's order, those that are cut into slices, too: by their numbers in this list."""
-    return tuple(dict.fromkeys(one.card or name for name, one in cards(gpus).items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +51,8 @@ class Machine:
     """The NUMA nodes; empty: unknown, so one for all."""
     settings: EngineSettings = field(default_factory=EngineSettings)
     """Resource groups and own machine types (``eas-engine.toml``)."""
+    mps: str = ""
+    """The path of NVIDIA's daemon for the Multi-Process Service; empty: it isn't installed."""
     cgroups: Cgroups = field(default_factory=Cgroups)
     """Where the engine may make control groups for its instances."""
 
@@ -105,6 +82,7 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
         cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
+        mps=shutil.which(_MPS) or "",
         packages=InstalledPackages(),
         cpu_numbers=usable,
         nodes=numa.nodes(nodes, usable),

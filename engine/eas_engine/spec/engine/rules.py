@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from eas_engine.spec import cpu_list
+from eas_engine.spec import card_names, cpu_list
 from eas_engine.spec.engine.keys import OPTIONS, GroupKeys, Keys, TypeKeys
 from eas_engine.spec.engine.settings import EngineSettings, Group
-from eas_engine.spec.machine import Machine, cards, whole_cards
+from eas_engine.spec.machine import Machine
 from eas_engine.spec.machine_types import MachineType
 from eas_engine.spec.problems import Origin, Problem, problem_at
 
@@ -57,10 +57,10 @@ def _cards(given: GroupKeys, machine: Machine) -> tuple[str, ...] | None:
     if given.gpus is None:
         return None
     named = set(given.gpus)
-    numbers = {uuid: str(number) for number, uuid in enumerate(whole_cards(machine.gpus))}
+    numbers = {uuid: str(number) for number, uuid in enumerate(card_names.whole(machine.gpus))}
     return tuple(
         uuid
-        for uuid, one in cards(machine.gpus).items()
+        for uuid, one in card_names.by_name(machine.gpus).items()
         if not named.isdisjoint((uuid, one.card or uuid, numbers[one.card or uuid]))
     )
 
@@ -98,8 +98,8 @@ def _absent_nodes(path: str, numbers: tuple[int, ...], machine: Machine) -> Iter
 
 
 def _absent_cards(path: str, named: tuple[str, ...], machine: Machine) -> Iterator[_Complaint]:
-    whole = whole_cards(machine.gpus)
-    known = {*map(str, range(len(whole))), *whole, *cards(machine.gpus)}
+    whole = card_names.whole(machine.gpus)
+    known = {*map(str, range(len(whole))), *whole, *card_names.by_name(machine.gpus)}
     for one in named:
         if one not in known:
             there = ", ".join(f"{number} ({uuid})" for number, uuid in enumerate(whole))
