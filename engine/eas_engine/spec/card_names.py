@@ -8,7 +8,7 @@ from eas_engine.devices.gpu import Gpu
 
 
 def by_name(gpus: Iterable[Gpu]) -> dict[str, Gpu]:
-    """Cards and slices by what ``CUDA_VISIBLE_DEVICES`` calls them: their UUIDs, their numbers without one."""
+    """Cards and slices by what ``CUDA_VISIBLE_DEVICES`` calls them: their UUIDs, else their numbers."""
     return {one.uuid or str(number): one for number, one in enumerate(gpus)}
 
 

@@ -58,7 +58,8 @@ def report(loaded: Loaded, *, has_image: HasImage | None = None) -> dict[str, An
             "cpus": machine.cpus,
             "memory_bytes": machine.memory_bytes,
             "gpus": [
-                {"name": card.name, "memory_bytes": card.memory_bytes, "uuid": card.uuid} for card in machine.gpus
+                {"name": card.name, "memory_bytes": card.memory_bytes, "uuid": card.uuid}
+                for card in machine.gpus
             ],
             "mps": machine.mps,
             "disk_free_bytes": machine.disk_free_bytes,
@@ -226,7 +227,7 @@ def missing(loaded: Loaded, has_image: HasImage) -> Iterator[str]:
     if wanted.memory > largest:
         here = f"the largest card has {size(largest)}" if machine.gpus else "this machine has no GPU"
         yield f"GPU memory: {spec.metadata.gpu_memory} GB asked for, {here}"
-    if wanted.percent and not machine.mps:
+    if wanted.percent and machine.gpus and not machine.mps:
         yield "MPS: nvidia-cuda-mps-control isn't installed, so nothing enforces gpu_core_percentage"
     if spec.metadata.cuda and spec.metadata.cuda not in machine.cuda_toolkits:
         yield f"CUDA {spec.metadata.cuda}: installed are {', '.join(machine.cuda_toolkits) or 'none'}"

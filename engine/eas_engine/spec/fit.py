@@ -134,7 +134,9 @@ def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Itera
         none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else "this machine has none"
         yield "processor", f'"{spec.processor}" is for GPUs; {none}, so it runs on the CPU', "warning"
     if machine.gpus and any(one.name == _VISIBLE for one in spec.processor_envs):
-        message = f"{_VISIBLE} has no effect: instances see the GPUs that metadata.gpu or gpu_memory gives them"
+        message = (
+            f"{_VISIBLE} has no effect: instances see the GPUs that metadata.gpu or gpu_memory gives them"
+        )
         yield "processor_envs", message, "warning"
     if wanted.whole:
         yield from _whole_gpus(wanted, machine, choices)
@@ -164,7 +166,7 @@ def _shared_gpu(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Ite
     elif wanted.memory > largest:
         message = f"{asked}, the largest card of {where} has {largest / _GB:.4g} GB"
         yield "metadata.gpu_memory", message, "error"
-    if wanted.percent and not machine.mps:
+    if wanted.percent and machine.gpus and not machine.mps:
         yield (
             "metadata.gpu_core_percentage",
             "counted, but nothing enforces it: nvidia-cuda-mps-control isn't installed on this machine",

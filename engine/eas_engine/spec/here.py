@@ -134,7 +134,8 @@ def _gpu_memory(spec: ServiceSpec, machine: Machine) -> str:
     if not wanted.memory:
         return f"no effect: {cards.unused(spec) or 'whole GPUs come with all their memory'}"
     by = "MPS and a watchdog" if wanted.percent and machine.mps else "a watchdog"
-    return f"{size(wanted.memory)} of one of this machine's {len(machine.gpus)} GPUs, by {by}; presets take no more"
+    share = f"{size(wanted.memory)} of one of this machine's {len(machine.gpus)} GPUs"
+    return f"{share}, by {by}; presets take no more"
 
 
 def _gpu_percent(spec: ServiceSpec, machine: Machine) -> str:
@@ -320,14 +321,20 @@ def _resource(spec: ServiceSpec, machine: Machine) -> str:
     if not machine.settings.groups:
         return "no resource groups on this machine: the whole machine" if resource else "whole machine"
     return ", else ".join(
-        f"{one.title} (CPUs {cpu_list.text(one.cpus)}{_gpus_of(one)})" if one.cpus else f"{one.title}: nothing"
+        f"{one.title} (CPUs {cpu_list.text(one.cpus)}{_gpus_of(one)})"
+        if one.cpus
+        else f"{one.title}: nothing"
         for one in choices
     )
 
 
 def _gpus_of(pool: Pool) -> str:
     count = len(pool.cards)
-    return f", {count} GPU{'s' * (count > 1)}{' shared' * bool(pool.name and pool.shares_cards)}" if count else ""
+    return (
+        f", {count} GPU{'s' * (count > 1)}{' shared' * bool(pool.name and pool.shares_cards)}"
+        if count
+        else ""
+    )
 
 
 def _spread(spec: ServiceSpec, machine: Machine) -> str:

@@ -151,7 +151,7 @@ def version(code: str) -> str:
 def device(spec: ServiceSpec, machine: Machine) -> Device:
     """On a GPU when ``metadata`` of ``spec`` asks for one and the machine has one, whatever the code says.
 
-    What nobody asked for isn't counted, and would be somebody else's. A code that says ``_cpu`` stays on the CPU.
+    What nobody asked for isn't counted, and would be somebody else's. A code with ``_cpu`` stays on the CPU.
     """
     preset = find(spec.processor)
     if preset is None or not preset.uses_gpus:

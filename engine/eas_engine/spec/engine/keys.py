@@ -25,7 +25,7 @@ def to_cpus(value: object) -> tuple[int, ...]:
 
 
 def to_cards(value: object) -> tuple[str, ...]:
-    """Cards by their numbers, as ``nvidia-smi`` has them, or by the driver's names: ``GPU-...``, ``MIG-...``."""
+    """Cards by their numbers, as ``nvidia-smi`` has them, or by UUID: ``GPU-...``, ``MIG-...``."""
     if isinstance(value, str):
         return tuple(map(str, cpu_list.numbers(value))) if value.strip() else ()
     whole = isinstance(value, list) and all(type(one) in (int, str) for one in value)
@@ -77,9 +77,9 @@ class GroupKeys(Section):
     )
     gpus: Cards | None = parameter(
         None,
-        "The GPUs of the group, with all MIG slices of them: `0-1` or `[0, 1]` as `nvidia-smi` numbers them, or "
-        '`["GPU-5fd4..."]`, which a lost card or another one does not change. No GPU may be in two groups; `[]`: '
-        "it has none.",
+        "The GPUs of the group, with all MIG slices of them: `0-1` or `[0, 1]` as `nvidia-smi` numbers them, "
+        'or by UUID, `["GPU-5fd4..."]`: a number is another card once one is lost or added. No GPU may be in '
+        "two groups; `[]`: it has none.",
         shown_default="what no group has for itself",
     )
 

@@ -1,8 +1,8 @@
 """What instances are placed in: the groups of the machine, and the CPUs that are in no group.
 
 Without groups there is one pool, the whole machine. With groups, a service that names none has the CPUs that
-no group has: what is set aside for others isn't lent to it. Memory and cards likewise: a group that has some for
-itself is a pool of them; all others share the rest of the machine's.
+no group has: what is set aside for others isn't lent to it. Memory and cards likewise: a group that has some
+for itself is a pool of them; all others share the rest of the machine's.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ class Pools:
 
     def without(self, card: str) -> Pools:
         """The same when that card (or slice) is gone; with all its slices."""
-        return Pools(
-            tuple(_without(one, card) for one in self.groups), _without(self.rest, card), self.nodes
-        )
+        return Pools(tuple(_without(one, card) for one in self.groups), _without(self.rest, card), self.nodes)
 
     @property
     def every(self) -> tuple[Pool, ...]:

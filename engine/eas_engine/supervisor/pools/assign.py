@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+
 from eas_engine.records import dataclass
 from eas_engine.spec.engine.pools import Pool, Pools
 from eas_engine.supervisor.place import NoPlace, Spread

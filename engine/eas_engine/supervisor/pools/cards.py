@@ -84,7 +84,9 @@ def lacking(request: Request, pool: Pool, claims: Sequence[Claim]) -> str:
         slices = len(usable) < len(pool.cards)
         what = f"{request.gpus} {'whole ' * slices}GPU{'s' * (request.gpus > 1)}"
         note = " (of MIG slices a process sees only one)" if slices else ""
-        holders = [(one.label, _held(one, usable)) for one in claims if not usable.keys().isdisjoint(one.cards)]
+        holders = [
+            (one.label, _held(one, usable)) for one in claims if not usable.keys().isdisjoint(one.cards)
+        ]
         return f"needs {what}{note}; {pool.title}: {len(usable) or 'none'}{named(holders)}"
     what = _share(request.gpu_memory, request.gpu_percent)
     shown = [_card(uuid, one, claims) for uuid, one in list(pool.cards.items())[:_MOST_CARDS]]
@@ -163,6 +165,7 @@ def _card(uuid: str, card: Gpu, claims: Sequence[Claim]) -> str:
     """``A10 GPU-5fd4bd6b: 24 GiB, of which ocr-0 has 8 GiB and 30%``."""
     here = [one for one in claims if uuid in one.cards]
     holders = [
-        (one.label, _share(one.gpu_memory, one.gpu_percent) if one.gpu_memory else "all of it") for one in here
+        (one.label, _share(one.gpu_memory, one.gpu_percent) if one.gpu_memory else "all of it")
+        for one in here
     ]
     return f"{title(uuid, card)}: {size(card.memory_bytes)}{named(holders)}"

@@ -187,7 +187,7 @@ gpu_memory = 16
         "line 11: groups.far.numa: NUMA node 2: this machine has 0-1",
         'line 13: groups.none.priority: "high": expected an integer',
         'line 15: groups.odd.cpus: "3-1": expected numbers and ranges of them, such as "0-3,8"',
-        "line 18: groups.cards.gpus: not yet: groups hold CPUs and memory; remove it",
+        "line 18: groups.cards.gpus: GPU 0: this machine has none, as far as its driver says",
         'line 19: groups.my.own: unknown key; a name with a dot needs quotes: [groups."my.own"]',
         "line 21: types.small.cpu: required, and not set",
         'line 22: types.small.memory: "much": expected a size such as "64Gi", or a number of MB',
