@@ -17,10 +17,13 @@ from eas_engine.plane import Plane, PlaneSettings
 from eas_engine.spec import cards, presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
+from eas_engine.supervisor.gpu import cuda
+from eas_engine.supervisor.gpu.mps import Mps
+from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.limits.enforcer import Enforcer
 from eas_engine.supervisor.limits.variables import threads
-from eas_engine.supervisor.mounts import workspace_mounts
+from eas_engine.supervisor.mounts import TOOLKIT, workspace_mounts
 from eas_engine.supervisor.place import Limits as InstanceLimits
 from eas_engine.supervisor.place import Needs, Wishes
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
@@ -99,6 +102,7 @@ def settings(of: Configured, sdk: Path) -> Settings:
         program=Program(
             interpreter=sys.executable if service.processor else _interpreter(str(artifacts.interpreter)),
             sdk_directory=sdk,
+            toolkit=toolkit(service),
             environment=_environment(of),
             core_files=service.runtime.enable_crash_block,
             mounts=workspace_mounts(workspace.root, workspace.links) if workspace else (),
@@ -158,6 +162,11 @@ def limits(service: ServiceSpec) -> InstanceLimits:
     )
 
 
+def toolkit(service: ServiceSpec) -> Path | None:
+    """The CUDA toolkit that its instances see; None: the machine's."""
+    return TOOLKIT.with_name(f"cuda-{service.metadata.cuda}") if service.metadata.cuda else None
+
+
 def autoscaling(of: Configured) -> AutoscaleSettings | None:
     """What the autoscaler goes by; None without one."""
     spec, machine = of.loaded.spec, of.loaded.machine
@@ -166,12 +175,31 @@ def autoscaling(of: Configured) -> AutoscaleSettings | None:
     return AutoscaleSettings.of(spec.autoscaler, spec.metadata.cpu or float(machine.cpus))
 
 
-def enforcer(parts: Parts, logs: Logs) -> Enforcer:
-    """Who holds the instances within their limits."""
+def enforcer(parts: Parts, logs: Logs, mps: Mps | None = None) -> Enforcer:
+    """Who holds the instances within their limits; ``mps`` shares the compute of cards."""
     loaded = parts.first.loaded
     return Enforcer(
-        loaded.spec.name, parts.state.path / "scratch", loaded.machine.cgroups, warn=logs.log.warning
+        loaded.spec.name,
+        parts.state.path / "scratch",
+        loaded.machine.cgroups,
+        warn=logs.log.warning,
+        cards=Cards(loaded.machine.gpus, _driver(loaded.machine), mps),
     )
+
+
+def mps(parts: Parts, logs: Logs) -> Mps | None:
+    """The daemons by which instances share the compute of cards; None where there is nothing to share."""
+    machine = parts.first.loaded.machine
+    if not machine.gpus or not machine.mps:
+        return None
+    return Mps(machine.mps, parts.root, warn=logs.log.warning)
+
+
+def _driver(machine: Machine) -> Driver | None:
+    """Who tells how much of the cards processes have; None: there are no cards."""
+    if not machine.gpus or (nvml := load()) is None:
+        return None
+    return Inventory(nvml)
 
 
 def _needs(of: Configured, sdk: Path) -> Needs:
@@ -211,6 +239,7 @@ def _environment(of: Configured) -> dict[str, str]:
     if service.processor and presets.device(service, of.loaded.machine) == "cpu":
         given[_CUDA_DEVICES] = "-1"  # frameworks take what they see, whole cards of it
     given |= {variable.name: variable.value for variable in service.processor_envs}
+    given |= cuda.variables(toolkit(service), given, os.environ)
     if service.processor_type in ("cpp", "java"):
         path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
         given[libraries.VARIABLE] = libraries.search_path(artifacts.processor_dir, artifacts.entry, path)
