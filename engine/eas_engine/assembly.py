@@ -17,8 +17,6 @@ from eas_engine.plane import Plane, PlaneSettings
 from eas_engine.spec import cards, presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
-from eas_engine.supervisor.gpu import cuda
-from eas_engine.supervisor.gpu.mps import Mps
 from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.limits.enforcer import Enforcer
@@ -35,8 +33,10 @@ if TYPE_CHECKING:
     from eas_engine.configuration import Configured
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
-    from eas_engine.spec import ServiceSpec
+    from eas_engine.spec import Machine, ServiceSpec
     from eas_engine.state import Token
+    from eas_engine.supervisor.gpu.mps import Mps
+    from eas_engine.supervisor.gpu.share import Driver
     from eas_engine.telemetry.logs import Logs
 
 
@@ -192,14 +192,20 @@ def mps(parts: Parts, logs: Logs) -> Mps | None:
     machine = parts.first.loaded.machine
     if not machine.gpus or not machine.mps:
         return None
+    from eas_engine.supervisor.gpu.mps import Mps  # noqa: PLC0415 - few machines have it
+
     return Mps(machine.mps, parts.root, warn=logs.log.warning)
 
 
 def _driver(machine: Machine) -> Driver | None:
     """Who tells how much of the cards processes have; None: there are no cards."""
-    if not machine.gpus or (nvml := load()) is None:
+    if not machine.gpus:
         return None
-    return Inventory(nvml)
+    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there are cards
+    from eas_engine.devices.nvml import load  # noqa: PLC0415 - as above
+
+    nvml = load()
+    return None if nvml is None else Inventory(nvml)
 
 
 def _needs(of: Configured, sdk: Path) -> Needs:
@@ -239,7 +245,10 @@ def _environment(of: Configured) -> dict[str, str]:
     if service.processor and presets.device(service, of.loaded.machine) == "cpu":
         given[_CUDA_DEVICES] = "-1"  # frameworks take what they see, whole cards of it
     given |= {variable.name: variable.value for variable in service.processor_envs}
-    given |= cuda.variables(toolkit(service), given, os.environ)
+    if (chosen := toolkit(service)) is not None:
+        from eas_engine.supervisor.gpu import cuda  # noqa: PLC0415 - few services choose one
+
+        given |= cuda.variables(chosen, given, os.environ)
     if service.processor_type in ("cpp", "java"):
         path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
         given[libraries.VARIABLE] = libraries.search_path(artifacts.processor_dir, artifacts.entry, path)

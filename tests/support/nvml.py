@@ -51,6 +51,7 @@ class Card:
         processes: bytes by pid of those that use the card directly; None: the driver doesn't say.
         clients: the same for clients of MPS.
         other: bytes in use that belong to no process that is shown.
+        busy: percent of the card by pid, of those that did something lately.
         nodes: the mask of NUMA nodes.
         slices: None: MIG is off. A None in it is a gap in the indices.
         lost: it fell off the bus.
@@ -64,6 +65,7 @@ class Card:
     processes: dict[int, int | None] = field(default_factory=dict)
     clients: dict[int, int | None] = field(default_factory=dict)
     other: int = 0
+    busy: dict[int, int] = field(default_factory=dict)
     bus: str = "00000000:01:00.0"
     nodes: int = 1
     slices: list[Slice | None] | None = None
@@ -77,6 +79,7 @@ class Card:
     throttle: int = 0
     corrected: int = 0
     uncorrected: int = 0
+    compute_mode: int = 0
     lost: bool = False
     unsupported: set[str] = field(default_factory=set)
     failing: dict[str, int] = field(default_factory=dict)
@@ -111,6 +114,13 @@ class _Process:
 @dataclass
 class _Pci:
     busId: str
+
+
+@dataclass
+class _Sample:
+    pid: int
+    timeStamp: int
+    smUtil: int
 
 
 @dataclass
@@ -159,10 +169,6 @@ class ScriptedNvml:
     def xid(self, uuid: str, xid: int, *, gpu_instance: int = numbers.NOT_A_SLICE) -> None:
         """The driver reports an Xid of a card, to every set that asked for it."""
         self._tell(uuid, numbers.XID, xid, gpu_instance)
-
-    def double_bit_error(self, uuid: str) -> None:
-        """The driver reports an ECC error that could not be corrected."""
-        self._tell(uuid, numbers.DOUBLE_BIT_ECC, 0, numbers.NOT_A_SLICE)
 
     def break_waiting(self, error: int) -> None:
         """The next wait of each set raises this error."""
@@ -293,6 +299,15 @@ class ScriptedNvml:
         if whole.slices is not None:
             raise NVMLError(numbers.NOT_SUPPORTED)
         return _Utilization(whole.utilization, whole.memory_utilization)
+
+    def nvmlDeviceGetProcessUtilization(self, handle: Card | Slice, since: int) -> Sequence[_Sample]:
+        busy = self._whole("nvmlDeviceGetProcessUtilization", handle).busy
+        if not busy:
+            raise NVMLError(numbers.NOT_FOUND)
+        return [_Sample(pid, since + 1, percent) for pid, percent in busy.items()]
+
+    def nvmlDeviceGetComputeMode(self, handle: Card | Slice) -> int:
+        return self._whole("nvmlDeviceGetComputeMode", handle).compute_mode
 
     def nvmlDeviceGetPowerUsage(self, handle: Card | Slice) -> int:
         return self._whole("nvmlDeviceGetPowerUsage", handle).milliwatts

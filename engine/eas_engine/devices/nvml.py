@@ -9,13 +9,10 @@ or ``NO_PERMISSION``.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
-DRIVER: Final = "libnvidia-ml.so.1"
-"""The driver's library, which ``pynvml`` calls."""
+from eas_engine.devices import can_be_asked
 
 # The numbers are those of nvml.h: they never change, and importing the package for them takes 2 MB and 10 ms.
 NOT_SUPPORTED: Final = 3
@@ -37,9 +34,11 @@ CORRECTED: Final = 0
 UNCORRECTED: Final = 1
 SINCE_BOOT: Final = 0
 """Of the counters of ECC errors: those since the driver was loaded, not those of the card's life."""
-DOUBLE_BIT_ECC: Final = 0x2
 XID: Final = 0x8
-"""Types of events."""
+"""Type of an event; ``eventData`` is its number."""
+EXCLUSIVE_PROCESS: Final = 3
+PROHIBITED: Final = 2
+"""Compute modes; 0 is the default, any number of processes."""
 NOT_A_SLICE: Final = 0xFFFFFFFF
 """``gpuInstanceId`` of an event that belongs to a whole card."""
 
@@ -67,6 +66,14 @@ class Process(Protocol):
 
     pid: int
     usedGpuMemory: int | None  # noqa: N815 - NVML's
+
+
+class ProcessSample(Protocol):
+    """Percent of the last sample period in which kernels of the process were running."""
+
+    pid: int
+    timeStamp: int  # noqa: N815 - NVML's
+    smUtil: int  # noqa: N815 - NVML's
 
 
 class Event(Protocol):
@@ -135,6 +142,14 @@ class Nvml(Protocol):
         ...
 
     def nvmlDeviceGetUtilizationRates(self, handle: Handle, /) -> Utilization: ...  # noqa: D102
+    def nvmlDeviceGetProcessUtilization(self, handle: Handle, since: int, /) -> Sequence[ProcessSample]:
+        """Of processes that did something after that instant, microseconds since the epoch.
+
+        Raises ``NOT_FOUND``, and ``pynvml`` an error with the number 0, when none did.
+        """
+        ...
+
+    def nvmlDeviceGetComputeMode(self, handle: Handle, /) -> int: ...  # noqa: D102
     def nvmlDeviceGetPowerUsage(self, handle: Handle, /) -> int:
         """Milliwatts."""
         ...
@@ -169,7 +184,7 @@ class Nvml(Protocol):
 
 def load() -> Nvml | None:
     """The driver's interface, opened; None without driver or package, or where the driver doesn't answer."""
-    if find_spec("pynvml") is None or not has_driver():
+    if not can_be_asked():
         return None
     import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
 
@@ -179,15 +194,6 @@ def load() -> Nvml | None:
     except loaded.NVMLError:
         return None
     return loaded
-
-
-def has_driver() -> bool:
-    """Whether the driver's library is there. ``pynvml`` says it, too, but takes 2 MB and 10 ms to import."""
-    try:
-        ctypes.CDLL(DRIVER)
-    except OSError:
-        return False
-    return True
 
 
 def number(error: Exception) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eas_engine.devices.gpu import Gpu
+from eas_engine.devices import Gpu
 
 
 def by_name(gpus: Iterable[Gpu]) -> dict[str, Gpu]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from eas_engine.devices.gpu import Gpu
+from eas_engine.devices import Gpu, can_be_asked
 from eas_engine.records import dataclass
 from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
@@ -24,7 +22,6 @@ __all__ = ["Gpu", "Machine", "this_machine"]
 
 _CGROUPS: Final = "EAS_CGROUPS"
 _MPS: Final = "nvidia-cuda-mps-control"
-_DRIVER: Final = "libnvidia-ml.so.1"
 _OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
@@ -91,33 +88,18 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
 
 
 def _gpus() -> tuple[Gpu, ...]:
-    if find_spec("pynvml") is None or not _has_driver():
+    if not can_be_asked():
         return ()
-    import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there is a driver
+    from eas_engine.devices.nvml import load  # noqa: PLC0415 - as above
 
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    nvml = load()
+    if nvml is None:
         return ()
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Gpu(str(pynvml.nvmlDeviceGetName(one)), int(pynvml.nvmlDeviceGetMemoryInfo(one).total))
-            for one in handles
-        )
-    except pynvml.NVMLError:
-        return ()
+        return Inventory(nvml).gpus()
     finally:
-        pynvml.nvmlShutdown()
-
-
-def _has_driver() -> bool:
-    """Whether the driver's library is there. pynvml says it, too, but takes 2 MB and 10 ms to be imported."""
-    try:
-        ctypes.CDLL(_DRIVER)
-    except OSError:
-        return False
-    return True
+        nvml.nvmlShutdown()
 
 
 def _cuda_toolkits(root: Path) -> tuple[str, ...]:

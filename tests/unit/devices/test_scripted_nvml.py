@@ -48,10 +48,9 @@ def test_the_numbers_are_the_packages_own() -> None:
         getattr(pynvml, f"NVML_ERROR_{name}") for name in names
     ]
     assert nvml.number(pynvml.NVMLError(nvml.GPU_IS_LOST)) == nvml.GPU_IS_LOST
-    assert (
-        pynvml.nvmlEventTypeXidCriticalError,
-        pynvml.nvmlEventTypeDoubleBitEccError,
-    ) == (nvml.XID, nvml.DOUBLE_BIT_ECC)
+    assert pynvml.nvmlEventTypeXidCriticalError == nvml.XID
+    modes = (pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS, pynvml.NVML_COMPUTEMODE_PROHIBITED)
+    assert modes == (nvml.EXCLUSIVE_PROCESS, nvml.PROHIBITED)
     assert (nvml.SM_CLOCK, nvml.MEMORY_CLOCK) == (pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM)
     assert nvml.MIG_ENABLED == pynvml.NVML_DEVICE_MIG_ENABLE
     assert nvml.NODE_SCOPE == pynvml.NVML_AFFINITY_SCOPE_NODE

@@ -15,15 +15,12 @@ LIBRARIES: Final = "LD_LIBRARY_PATH"
 PROGRAMS: Final = "PATH"
 
 
-def variables(toolkit: Path | None, given: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    """For the environment of its hosts; empty without a toolkit.
+def variables(toolkit: Path, given: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
+    """For the environment of its hosts.
 
     The toolkit comes first in the search paths, before what ``given`` has of them (``processor_envs``), or
     else ``base`` (the engine's own).
     """
-    if toolkit is None:
-        return {}
-
     def first(directory: str, name: str) -> str:
         rest = given.get(name, base.get(name, ""))
         return f"{toolkit / directory}:{rest}" if rest else str(toolkit / directory)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from eas_engine.devices.gpu import Gpu
+from eas_engine.devices import Gpu
 from eas_engine.spec import card_names
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.limits.report import NOTHING, gpu_memory_text

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eas_engine.devices.gpu import Gpu
+from eas_engine.devices import Gpu
 from eas_engine.spec import Machine
 from eas_engine.spec.engine.pools import Pools, pools_of
 from eas_engine.spec.engine.settings import EngineSettings, Group
