@@ -45,15 +45,14 @@ def show(found: Mapping[str, Any]) -> None:
     out.print(table(columns, [_pool(one) for one in found["pools"]]))
     out.print()
     if found["cards"]:
-        columns = ("GPU", "UUID", "pool", "memory", "free", "compute free", "instances")
-        out.print(table(columns, [_card(one) for one in found["cards"]]))
+        heads = ("GPU", "UUID", "pool", "memory", "free", "compute free", "instances")
+        out.print(table(heads, [_card(one) for one in found["cards"]]))
         out.print()
     with_cards = bool(found["cards"]) or any(one["cards"] for one in found["instances"])
+    last = ("GPU",) if with_cards else ()
     rows = [(*_instance(one), *([_cards(one)] if with_cards else ())) for one in found["instances"]]
-    columns = ("instance", "service", "pool", "CPUs", "runs on", "memory", *(["GPU"] if with_cards else []))
-    out.print(
-        table(columns, rows) if rows else f"nobody has anything of it (engines of {found['state_dir']})"
-    )
+    titles = ("instance", "service", "pool", "CPUs", "runs on", "memory", *last)
+    out.print(table(titles, rows) if rows else f"nobody has anything of it (engines of {found['state_dir']})")
 
 
 def _pool(one: Mapping[str, Any]) -> Sequence[object]:

@@ -98,7 +98,9 @@ class Mps:
     def _need(self, uuid: str) -> None:
         place = self._place(uuid)
         if len(str(place / "pipe")) > _LONGEST:
-            raise ConfigurationError(f"the path {place / 'pipe'} is too long for its sockets: shorten --state-dir")
+            raise ConfigurationError(
+                f"the path {place / 'pipe'} is too long for its sockets: shorten --state-dir"
+            )
         for one in (self._path, place, place / "pipe", place / "log"):
             private_files.make_directory(one)
         with self._turn(place):

@@ -85,9 +85,7 @@ class Share:
         hides: the machine has cards, so that an instance without one mustn't see any.
     """
 
-    def __init__(
-        self, quarters: Quarters, pipe: Path | str, driver: Driver | None, *, hides: bool
-    ) -> None:
+    def __init__(self, quarters: Quarters, pipe: Path | str, driver: Driver | None, *, hides: bool) -> None:
         self._limits, self._cards = quarters.limits, quarters.place.cards
         self._pipe, self._driver, self._hides = pipe, driver, hides
         self._seen = False
@@ -126,7 +124,9 @@ class Share:
             ways = ["MPS"] if isinstance(self._pipe, Path) else []
             if not self._blind:
                 ways.append("watchdog" if self._seen else "watchdog (the driver shows no process of it yet)")
-            found["gpu_memory"] = " and ".join(ways) or f"{NOTHING}the driver doesn't tell what processes have"
+            found["gpu_memory"] = (
+                " and ".join(ways) or f"{NOTHING}the driver doesn't tell what processes have"
+            )
         if self._limits.gpu_percent is not None:
             found["gpu_core_percentage"] = "MPS" if isinstance(self._pipe, Path) else NOTHING + self._pipe
         return found

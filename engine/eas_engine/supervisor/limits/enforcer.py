@@ -122,9 +122,7 @@ class Enforcer:
         workspace.tenants += 1
         hidden = scratch.in_the_way([str(self._directory), *needs.paths])
         share = self._cards.share(quarters)
-        lodging = Lodging(
-            self, quarters, group, workspace, share=share, directory=directory, hidden=hidden
-        )
+        lodging = Lodging(self, quarters, group, workspace, share=share, directory=directory, hidden=hidden)
         if share.watched:
             self._gpus.add(lodging.look_at_cards)
         if quarters.limits.memory is not None:
