@@ -27,7 +27,9 @@ def to_cpus(value: object) -> tuple[int, ...]:
 def to_cards(value: object) -> tuple[str, ...]:
     """Cards by their numbers, as ``nvidia-smi`` has them, or by UUID: ``GPU-...``, ``MIG-...``."""
     if isinstance(value, str):
-        return tuple(map(str, cpu_list.numbers(value))) if value.strip() else ()
+        if not any(one.isalpha() for one in value):
+            return tuple(map(str, cpu_list.numbers(value))) if value.strip() else ()
+        value = [one.strip() for one in value.split(",")]
     whole = isinstance(value, list) and all(type(one) in (int, str) for one in value)
     if not whole or any(str(one).startswith("-") or not str(one) for one in value):  # type: ignore[attr-defined]
         raise ValueError('expected numbers such as "0-1" or [0, 1], or UUIDs: ["GPU-5fd4..."]')
