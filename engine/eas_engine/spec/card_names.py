@@ -23,8 +23,8 @@ def whole(gpus: Iterable[Gpu]) -> tuple[str, ...]:
 def visible(gpus: Sequence[Gpu], only: str | None) -> tuple[Gpu, ...]:
     """Those that the engine's own ``CUDA_VISIBLE_DEVICES`` leaves it; None: all.
 
-    As CUDA reads it: UUIDs, beginnings of them or numbers, here as ``nvidia-smi`` has them; what comes after one
-    that isn't there doesn't count.
+    As CUDA reads it: UUIDs, beginnings of them or numbers, here as ``nvidia-smi`` has them; what comes after
+    one that isn't there doesn't count.
     """
     if only is None:
         return tuple(gpus)
@@ -35,7 +35,7 @@ def visible(gpus: Sequence[Gpu], only: str | None) -> tuple[Gpu, ...]:
         found = [
             one
             for one, gpu in by_name(gpus).items()
-            if gpu.card == uuid or one == uuid or (name[:4] in _PREFIXES and one.startswith(name))
+            if uuid in (gpu.card, one) or (name[:4] in _PREFIXES and one.startswith(name))
         ]
         if not found:
             break
