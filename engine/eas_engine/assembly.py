@@ -14,13 +14,14 @@ from eas_engine.artifacts.workspace import variables
 from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane, PlaneSettings
-from eas_engine.spec import presets
+from eas_engine.spec import cards, presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
+from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.limits.enforcer import Enforcer
 from eas_engine.supervisor.limits.variables import threads
-from eas_engine.supervisor.mounts import workspace_mounts
+from eas_engine.supervisor.mounts import TOOLKIT, workspace_mounts
 from eas_engine.supervisor.place import Limits as InstanceLimits
 from eas_engine.supervisor.place import Needs, Wishes
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from eas_engine.devices.nvml import Nvml
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
-    from eas_engine.spec import ServiceSpec
+    from eas_engine.spec import Machine, ServiceSpec
     from eas_engine.state import Token
+    from eas_engine.supervisor.gpu.mps import Mps
+    from eas_engine.supervisor.gpu.share import Driver
     from eas_engine.telemetry.logs import Logs
 
 
@@ -100,6 +103,7 @@ def settings(of: Configured, sdk: Path) -> Settings:
         program=Program(
             interpreter=sys.executable if service.processor else _interpreter(str(artifacts.interpreter)),
             sdk_directory=sdk,
+            toolkit=toolkit(service),
             environment=_environment(of),
             core_files=service.runtime.enable_crash_block,
             mounts=workspace_mounts(workspace.root, workspace.links) if workspace else (),
@@ -146,14 +150,22 @@ def wishes(service: ServiceSpec) -> Wishes:
 
 def limits(service: ServiceSpec) -> InstanceLimits:
     """What one instance may use."""
-    wanted = service.metadata
+    wanted, share = service.metadata, cards.wanted(service)
     return InstanceLimits(
         cpu=wanted.cpu,
         best_effort=wanted.qos == "BestEffort",
         memory=None if wanted.memory is None else wanted.memory * _MB,
         shm=None if wanted.shm_size is None else int(wanted.shm_size * _GB),
         scratch=service.features.extra_ephemeral_storage or None,
+        gpus=share.whole,
+        gpu_memory=share.memory or None,
+        gpu_percent=share.percent or None,
     )
+
+
+def toolkit(service: ServiceSpec) -> Path | None:
+    """The CUDA toolkit that its instances see; None: the machine's."""
+    return TOOLKIT.with_name(f"cuda-{service.metadata.cuda}") if service.metadata.cuda else None
 
 
 def autoscaling(of: Configured) -> AutoscaleSettings | None:
@@ -164,11 +176,15 @@ def autoscaling(of: Configured) -> AutoscaleSettings | None:
     return AutoscaleSettings.of(spec.autoscaler, spec.metadata.cpu or float(machine.cpus))
 
 
-def enforcer(parts: Parts, logs: Logs) -> Enforcer:
-    """Who holds the instances within their limits."""
+def enforcer(parts: Parts, logs: Logs, mps: Mps | None = None) -> Enforcer:
+    """Who holds the instances within their limits; ``mps`` shares the compute of cards."""
     loaded = parts.first.loaded
     return Enforcer(
-        loaded.spec.name, parts.state.path / "scratch", loaded.machine.cgroups, warn=logs.log.warning
+        loaded.spec.name,
+        parts.state.path / "scratch",
+        loaded.machine.cgroups,
+        warn=logs.log.warning,
+        cards=Cards(loaded.machine.gpus, _driver(nvml(parts)), mps),
     )
 
 
@@ -179,6 +195,25 @@ def nvml(parts: Parts) -> Nvml | None:
     from eas_engine.devices.nvml import load  # noqa: PLC0415 - only where there are cards
 
     return load()
+
+
+def mps(parts: Parts, logs: Logs) -> Mps | None:
+    """The daemons by which instances share the compute of cards; None where there is nothing to share."""
+    machine = parts.first.loaded.machine
+    if not machine.gpus or not machine.mps:
+        return None
+    from eas_engine.supervisor.gpu.mps import Mps  # noqa: PLC0415 - few machines have it
+
+    return Mps(machine.mps, parts.root, warn=logs.log.warning)
+
+
+def _driver(opened: Nvml | None) -> Driver | None:
+    """Who tells how much of the cards processes have; None: there are no cards."""
+    if opened is None:
+        return None
+    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there are cards
+
+    return Inventory(opened)
 
 
 def _needs(of: Configured, sdk: Path) -> Needs:
@@ -218,6 +253,10 @@ def _environment(of: Configured) -> dict[str, str]:
     if service.processor and presets.device(service, of.loaded.machine) == "cpu":
         given[_CUDA_DEVICES] = "-1"  # frameworks take what they see, whole cards of it
     given |= {variable.name: variable.value for variable in service.processor_envs}
+    if (chosen := toolkit(service)) is not None:
+        from eas_engine.supervisor.gpu import cuda  # noqa: PLC0415 - few services choose one
+
+        given |= cuda.variables(chosen, given, os.environ)
     if service.processor_type in ("cpp", "java"):
         path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
         given[libraries.VARIABLE] = libraries.search_path(artifacts.processor_dir, artifacts.entry, path)

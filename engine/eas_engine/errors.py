@@ -159,6 +159,13 @@ class InstanceStorageExceeded(InstanceCrashed):
     code, text = "instance_storage_exceeded", "the instance wrote too much while it had this request"
 
 
+class InstanceGpuMemoryExceeded(InstanceCrashed):
+    """The instance had more of its card's memory than ``metadata.gpu_memory``, and was ended."""
+
+    code = "instance_gpu_memory_exceeded"
+    text = "the instance took more GPU memory than its share while it had this request"
+
+
 class InstanceKilled(InstanceCrashed):
     """SIGKILL, and neither the engine nor the kernel's want of memory was it."""
 

@@ -106,8 +106,12 @@ class Engine:
         self._plane = assembly.plane(self._parts, self._logs, self._clock)
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
-        self._enforcer = assembly.enforcer(self._parts, self._logs)
-        self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root), self._disk)
+        mps = assembly.mps(self._parts, self._logs)
+        self._enforcer = assembly.enforcer(self._parts, self._logs, mps)
+        shared = mps.hold if mps is not None else None
+        self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root, shared=shared), self._disk)
+        if mps is not None:
+            self._disk.later(mps.tidy)
         self._supervisor = self._supervise(first)
         self._placer.found = self._supervisor.placed
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
-from eas_engine.spec import addresses, presets, schemes
+from eas_engine.spec import addresses, cards, presets, schemes
+from eas_engine.spec.cards import Cards, countable
 from eas_engine.spec.engine.pools import Pool, pools_for
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
@@ -15,6 +16,7 @@ from eas_engine.spec.problems import Origin, Problem, problem_at
 _MB: Final = 2**20
 _GB: Final = 2**30
 _GPU_USE: Final = "gpu[util]"
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 
 def problems(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) -> Iterator[Problem]:
@@ -30,7 +32,6 @@ def _findings(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
     yield from _kind(spec, machine)
     yield from _pools(spec, machine)
     yield from _disk(spec, machine)
-    yield from _gpus(spec, machine)
     yield from _gpu_use(spec, machine)
     yield from _software(spec, machine)
     if not spec.token and not spec.generate_token:
@@ -48,8 +49,6 @@ def _kind(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         spec.processor, machine.packages.version(preset.distributions)
     ):
         yield "processor", f'"{spec.processor}": {presets.serving(spec, machine)}', "warning"
-    if preset is not None and preset.is_served and not preset.uses_gpus and spec.metadata.gpu:
-        yield "metadata.gpu", f"no effect: {preset.served_by} runs on the CPU here", "warning"
 
 
 def _pools(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
@@ -69,6 +68,7 @@ def _pools(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         yield "metadata.resource", message, "error"
         return
     yield from _one_instance(spec, choices)
+    yield from _gpus(spec, machine, choices)
     yield from _all_instances(spec, choices)
     if spec.metadata.resource_rebalancing and len(choices) == 1:
         why = f"{choices[0].title} has nothing below it" if groups else "there are no resource groups"
@@ -90,17 +90,19 @@ def _all_instances(spec: ServiceSpec, choices: Sequence[Pool]) -> Iterator[_Find
     """Said at once, for the log of a start is where it is looked for when some stay pending."""
     cpu = 0.0 if spec.metadata.qos == "BestEffort" else spec.metadata.cpu or 0.0
     memory = (spec.metadata.memory or 0) * _MB
-    room = sum(_holds(one, cpu, memory) for one in choices)
+    wanted = cards.wanted(spec)
+    room = sum(_holds(one, cpu, memory, wanted) for one in choices)
     if 0 < room < spec.start_count:
         where = " and ".join(one.title for one in choices)
         message = f"{spec.start_count} asked for, {where} can hold {room}: the others stay pending"
         yield "metadata.instance", message, "warning"
 
 
-def _holds(pool: Pool, cpu: float, memory: int) -> float:
+def _holds(pool: Pool, cpu: float, memory: int, wanted: Cards) -> float:
     """How many instances fit into the pool when it is empty."""
     by_cpu = (len(pool.cpus) * 1000) // max(1, round(cpu * 1000)) if cpu else math.inf
-    return min(by_cpu, pool.memory // memory if memory else math.inf)
+    by_cards = wanted.fits(pool.cards.values()) if wanted else math.inf
+    return min(by_cpu, by_cards, pool.memory // memory if memory else math.inf)
 
 
 def _disk(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
@@ -124,25 +126,52 @@ def _shm(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         yield "metadata.shm_size", message, "warning"
 
 
-def _gpus(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
-    gpu, memory = spec.metadata.gpu, spec.metadata.gpu_memory
-    if gpu > len(machine.gpus):
-        yield "metadata.gpu", f"{gpu} GPUs asked for, this machine has {len(machine.gpus) or 'none'}", "error"
-    if memory and not gpu:
-        largest = max((card.memory_bytes for card in machine.gpus), default=0) // _GB
-        if not machine.gpus:
-            yield (
-                "metadata.gpu_memory",
-                f"{memory} GB of GPU memory asked for, this machine has no GPU",
-                "error",
-            )
-        elif memory > largest:
-            message = f"{memory} GB of GPU memory asked for, this machine's largest card has {largest} GB"
-            yield "metadata.gpu_memory", message, "error"
-    if spec.processor and presets.wants_gpu(spec.processor) and not machine.gpus and not (gpu or memory):
+def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Iterator[_Finding]:
+    """Cards that one instance could never be given, and what comes of asking for none."""
+    asks, wanted = bool(spec.metadata.gpu or spec.metadata.gpu_memory), cards.wanted(spec)
+    if asks and not wanted:
+        path = "metadata.gpu" if spec.metadata.gpu else "metadata.gpu_memory"
+        yield path, f"no effect: {cards.unused(spec)}", "warning"
+    if not asks and spec.processor and presets.wants_gpu(spec.processor):
+        none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else "this machine has none"
+        yield "processor", f'"{spec.processor}" is for GPUs; {none}, so it runs on the CPU', "warning"
+    if machine.gpus and any(one.name == _VISIBLE for one in spec.processor_envs):
+        message = (
+            f"{_VISIBLE} has no effect: instances see the GPUs that metadata.gpu or gpu_memory gives them"
+        )
+        yield "processor_envs", message, "warning"
+    if wanted.whole:
+        yield from _whole_gpus(wanted, machine, choices)
+    elif wanted.memory:
+        yield from _shared_gpu(wanted, machine, choices)
+
+
+def _whole_gpus(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Iterator[_Finding]:
+    most = max(choices, key=lambda one: len(countable(wanted.whole, one.cards.values())))
+    there = countable(wanted.whole, most.cards.values())
+    if wanted.whole > len(there):
+        where = most.title if machine.gpus else "this machine"
+        slices = len(most.cards) - len(there)
+        note = f" (and {slices} MIG slices, of which a process sees one alone)" if slices else ""
+        message = f"{wanted.whole} GPUs asked for, {where} has {len(there) or 'none'}{note}"
+        yield "metadata.gpu", message, "error"
+
+
+def _shared_gpu(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Iterator[_Finding]:
+    asked = f"{wanted.memory // _GB} GB of GPU memory asked for"
+    memory = [(card.memory_bytes, pool.title) for pool in choices for card in pool.cards.values()]
+    largest, where = max(memory, default=(0, choices[0].title))
+    if not machine.gpus:
+        yield "metadata.gpu_memory", f"{asked}, this machine has no GPU", "error"
+    elif not largest:
+        yield "metadata.gpu_memory", f"{asked}, {where} has no GPU", "error"
+    elif wanted.memory > largest:
+        message = f"{asked}, the largest card of {where} has {largest / _GB:.4g} GB"
+        yield "metadata.gpu_memory", message, "error"
+    if wanted.percent and machine.gpus and not machine.mps:
         yield (
-            "processor",
-            f'"{spec.processor}" is for GPUs; this machine has none, so it runs on the CPU',
+            "metadata.gpu_core_percentage",
+            "counted, but nothing enforces it: nvidia-cuda-mps-control isn't installed on this machine",
             "warning",
         )
 

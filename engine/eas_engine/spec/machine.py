@@ -11,7 +11,7 @@ from typing import Final
 
 from eas_engine.devices import Gpu, can_be_asked
 from eas_engine.records import dataclass
-from eas_engine.spec import cgroups, numa
+from eas_engine.spec import card_names, cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
 from eas_engine.spec.engine.settings import EngineSettings
 from eas_engine.spec.machine_types import MachineType, machine_types
@@ -21,6 +21,8 @@ from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 __all__ = ["Gpu", "Machine", "this_machine"]
 
 _CGROUPS: Final = "EAS_CGROUPS"
+_MPS: Final = "nvidia-cuda-mps-control"
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
@@ -47,6 +49,8 @@ class Machine:
     """The NUMA nodes; empty: unknown, so one for all."""
     settings: EngineSettings = field(default_factory=EngineSettings)
     """Resource groups and own machine types (``eas-engine.toml``)."""
+    mps: str = ""
+    """The path of NVIDIA's daemon for the Multi-Process Service; empty: it isn't installed."""
     cgroups: Cgroups = field(default_factory=Cgroups)
     """Where the engine may make control groups for its instances."""
 
@@ -64,18 +68,20 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     """Look at the machine the engine runs on. No GPU library installed: no GPUs, and no error.
 
     The CPUs are those of the engine's own affinity mask, which the kernel keeps inside its cpuset (a
-    container's ``--cpuset-cpus``, a unit's ``AllowedCPUs=``). ``settings`` are not looked for here.
+    container's ``--cpuset-cpus``, a unit's ``AllowedCPUs=``); the cards are those that its own
+    ``CUDA_VISIBLE_DEVICES`` leaves it. ``settings`` are not looked for here.
     """
     environ = os.environ if environ is None else environ
     usable = tuple(sorted(os.sched_getaffinity(0)))
     return Machine(
         cpus=len(usable),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus(),
+        gpus=card_names.visible(_gpus(), environ.get(_VISIBLE)),
         disk_free_bytes=shutil.disk_usage("/").free,
         cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
+        mps=shutil.which(_MPS) or "",
         packages=InstalledPackages(),
         cpu_numbers=usable,
         nodes=numa.nodes(nodes, usable),

@@ -16,6 +16,7 @@ begun.
 | ``jvm`` | the Java virtual machine died and left an ``hs_err`` file |
 | ``oom`` | killed for want of memory: by the kernel, by the engine for its limit; a JVM's heap is full |
 | ``ephemeral_storage`` | it wrote more than its limit, and the engine ended it |
+| ``gpu_memory`` | it had more of its card's memory than its share, and the engine ended it |
 | ``killed`` | SIGKILL by somebody else |
 | ``cpp_exception`` | SIGABRT after ``std::terminate`` told of an exception |
 | ``abort`` | any other SIGABRT |
@@ -207,6 +208,7 @@ _REFUSALS: Final[Mapping[str, type[errors.InstanceCrashed]]] = {
     "cpp_exception": errors.InstanceCppException,
     "ephemeral_storage": errors.InstanceStorageExceeded,
     "exit": errors.InstanceExited,
+    "gpu_memory": errors.InstanceGpuMemoryExceeded,
     "jvm": errors.InstanceJvmCrashed,
     "killed": errors.InstanceKilled,
     "link": errors.InstanceLinkBroken,

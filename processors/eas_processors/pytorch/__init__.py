@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from eas_processors import threads
+from eas_processors import gpu_memory, threads
 from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.pytorch import values
@@ -105,6 +105,7 @@ def _device(wanted: str) -> torch.device:
     """Where to run."""
     if wanted == "gpu":
         if torch.cuda.is_available():
+            gpu_memory.cap_torch(torch.cuda, gpu_memory.cap())
             return torch.device("cuda")
         _LOG.warning("PyTorch %s sees no GPU: the model runs on the CPU", torch.__version__)
     return torch.device("cpu")

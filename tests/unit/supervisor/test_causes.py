@@ -114,7 +114,7 @@ def test_there_is_always_one_and_it_fits_on_a_line(
 
 def test_every_kind_that_requests_can_meet_has_a_code_of_its_own() -> None:
     kinds = ["abort", "control", "cpp_exception", "ephemeral_storage", "exit", "jvm", "killed", "link"]
-    kinds += ["oom", "signal", "stopped", "stuck"]
+    kinds += ["oom", "signal", "stopped", "stuck", "gpu_memory"]
     refusals = [Cause(kind, "why").refusal() for kind in kinds]
     codes = {one.code for one in refusals}
     assert len(codes) == len(kinds)

@@ -28,6 +28,9 @@ class Claim:
         cpus: where it runs; empty: anywhere in the pool.
         node: the NUMA node of these, None without.
         alone: nobody else whose CPUs are counted runs there.
+        cards: UUIDs of its cards or slices, one of them with ``gpu_memory``; without, they are its alone.
+        gpu_memory: bytes of its one card's memory; 0: all of it.
+        gpu_percent: of that card's compute; 0: not counted.
     """
 
     service: str
@@ -41,6 +44,9 @@ class Claim:
     cpus: tuple[int, ...] = ()
     node: int | None = None
     alone: bool = False
+    cards: tuple[str, ...] = ()
+    gpu_memory: int = 0
+    gpu_percent: int = 0
 
     @property
     def label(self) -> str:
@@ -59,6 +65,9 @@ class Claim:
             "cpus": cpu_list.text(self.cpus),
             "node": self.node,
             "alone": self.alone,
+            "cards": list(self.cards),
+            "gpu_memory": self.gpu_memory,
+            "gpu_percent": self.gpu_percent,
         }
 
     @classmethod
@@ -77,6 +86,9 @@ class Claim:
             cpus=_cpus(data["cpus"]),
             node=None if node is None else int(_number(node)),
             alone=_flag(data["alone"]),
+            cards=_names(data.get("cards", [])),  # engines of earlier versions know of none
+            gpu_memory=int(_number(data.get("gpu_memory", 0))),
+            gpu_percent=int(_number(data.get("gpu_percent", 0))),
         )
 
 
@@ -89,6 +101,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
         raise ValueError("expected a name")
     return value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError("expected a list of names")  # noqa: TRY004 - as above
+    return tuple(map(_text, value))
 
 
 def _number(value: object) -> float:
