@@ -24,7 +24,7 @@ from eas_engine.clock import wait_any
 from eas_engine.errors import InstanceCrashed
 from eas_engine.supervisor.agreement import Agreement
 from eas_engine.supervisor.causes import Cause, Condemned, judge
-from eas_engine.supervisor.control import Dumped, Failed, Hello, Message, Ready, Warming
+from eas_engine.supervisor.control import Dumped, Failed, Fault, Hello, Message, Ready, Warming
 from eas_engine.supervisor.history import History
 from eas_engine.supervisor.instance import Surroundings
 from eas_engine.supervisor.keeping import Keeping
@@ -333,6 +333,8 @@ class Host:
         life = self._life
         if life is not None and isinstance(message, Dumped):
             life.dumped = True
+        if life is not None and isinstance(message, Fault):
+            self._on_fault(message, life)
         if life is None or self.state is State.DRAINING or life.condemned or life.failure:
             return
         try:
@@ -401,11 +403,17 @@ class Host:
         life.channel.open(self._agreed.threads or 1)
         self._tell()
 
+    def _on_fault(self, fault: Fault, life: Life) -> None:
+        """Every call of this process would fail from now on; it leaves by itself, or is ended."""
+        life.gpu_fault = life.gpu_fault or fault.message
+        self.condemn(Condemned("gpu_fault", f"GPUFault: {fault.message}"), self._clock.now() + LAST_STEPS)
+
     def _on_failed(self, failed: Failed, life: Life) -> None:
         life.failure = failed
         life.call_by = math.inf
-        # A warm-up that fails says little about the processor: what it needs may only be slow, or not there.
-        self._history.refused = self.state in (State.STARTING, State.WARMING) and failed.stage != "warm_up"
+        # These say little about the processor: what it needs may only be slow, full, or not there.
+        passing = failed.passing or failed.stage == "warm_up"
+        self._history.refused = self.state in (State.STARTING, State.WARMING) and not passing
         self._give_last_steps(life)
 
     # -- its state

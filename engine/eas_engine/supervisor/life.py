@@ -40,6 +40,7 @@ class Life:
     """It had requests when it was told to leave: they come first."""
     killed: bool = False
     failure: Failed | None = None
+    gpu_fault: str = ""
     condemned: Condemned | None = None
     call_by: float = math.inf
     """When the warm-up's call must be over."""
@@ -81,6 +82,7 @@ class Life:
             draining=draining,
             killed=self.killed,
             failure=self.failure,
+            gpu_fault=self.gpu_fault,
             condemned=self.condemned,
             lines=lines,
         )
