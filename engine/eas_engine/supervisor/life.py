@@ -15,6 +15,7 @@ from eas_engine.supervisor.control import Failed
 from eas_engine.supervisor.instance import Channel
 from eas_engine.supervisor.launch import Running
 from eas_engine.supervisor.memory import kernel_says
+from eas_engine.supervisor.observe import HostSnapshot
 from eas_engine.supervisor.output import Tail
 
 DUMP_LINES = 5000
@@ -50,6 +51,18 @@ class Life:
     stacks: deque[str] = field(default_factory=lambda: deque(maxlen=DUMP_LINES))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def seen(self, host: HostSnapshot) -> HostSnapshot:
+        """With what is known of this process."""
+        return replace(
+            host,
+            pid=self.running.pid,
+            started=self.started,
+            started_at=self.started_at,
+            killed=self.killed,
+            enforced=self.running.enforcement(),
+            call_by=self.call_by,
+        )
 
     async def dump(self, clock: Clock, until: float) -> None:
         """Let it write the stacks of its threads; return when it has, is dead, or ``until`` has come."""

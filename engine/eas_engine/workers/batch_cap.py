@@ -4,7 +4,7 @@
 * Enough room, and the batch was as large as it may be: after ``patience`` of these in a row a quarter more is
   tried, at least one. If that was too much, what did before holds again, and the next try comes later: after
   twice as many batches, up to ``MOST_PATIENT``.
-* As many as make a full batch: there is no cap any more.
+* As many as make a full batch, and so many of these did: there is no cap any more.
 
 A cap belongs to one instance, and to one process of it: others may have more room, and a new one has all.
 """
@@ -51,11 +51,11 @@ def after(cap: Cap | None, requests: int, too_large: int, full: int) -> Cap | No
         if too_large > cap.before > 0:
             return Cap(cap.before, min(2 * cap.patience, MOST_PATIENT))
         return Cap(max(1, min(too_large, cap.requests) // 2), cap.patience)
-    if cap is None or cap.requests >= full:
-        return None
-    if requests < cap.requests:  # says nothing about larger ones
+    if cap is None or requests < min(cap.requests, full):  # says nothing about larger ones
         return cap
     if cap.good + 1 < cap.patience:
         return Cap(cap.requests, cap.patience, cap.good + 1, cap.before)
-    more = cap.requests + max(1, cap.requests // _PART)
-    return None if more >= full else Cap(more, cap.patience, before=cap.requests)
+    if cap.requests >= full:
+        return None
+    more = min(full, cap.requests + max(1, cap.requests // _PART))
+    return Cap(more, cap.patience, before=cap.requests)

@@ -50,14 +50,13 @@ CHILD_KILLED = "OOMKilled (a process that it had started): 512 MB used, 512 MB a
             Evidence(
                 -6,
                 lines=(
-                    "could not synchronize on CUDA context: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access",
+                    "could not synchronize on CUDA context: CUDA_ERROR_ILLEGAL_ADDRESS: bad",
                     "Unexpected Event status: 1",
                 ),
             ),
             Cause(
                 "gpu_fault",
-                "GPUFault: could not synchronize on CUDA context: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory "
-                "access",
+                "GPUFault: could not synchronize on CUDA context: CUDA_ERROR_ILLEGAL_ADDRESS: bad",
             ),
         ),
         (
