@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
 import threading
 from typing import (
@@ -40,8 +39,6 @@ from typing import (
 if TYPE_CHECKING:
     from eas_sdk.gpu import Trouble
 
-_LIBRARY: Final = "libcuda.so.1"
-_NOT_LOADED_YET: Final = getattr(os, "RTLD_NOLOAD", 4)
 _SUCCESS: Final = 0
 _HARMLESS: Final = frozenset({2, 3, 4, 100, 101, 201})
 """Errors of the driver that aren't a context's: no memory, not (or not any more) initialised, no such device,
@@ -100,10 +97,9 @@ class Driver:
     def _library(self) -> Any:
         if self._given is not None:
             return self._given
-        try:
-            return ctypes.CDLL(_LIBRARY, mode=_NOT_LOADED_YET)
-        except OSError:
-            return None
+        from eas_sdk import gpu
+
+        return gpu.driver()
 
 
 def _ask(library: Any) -> List[int]:

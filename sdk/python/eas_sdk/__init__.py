@@ -30,5 +30,5 @@ def is_gpu_trouble(error: BaseException) -> bool:
     """
     from eas_sdk import gpu
 
-    said = gpu.trouble(error)
+    said = gpu.trouble(error, cuda=gpu.driver() is not None)
     return said is not None and said.kind != gpu.DOUBT

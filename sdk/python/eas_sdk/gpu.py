@@ -15,12 +15,17 @@ with the words, and other exceptions say nothing whatever their text is.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
-from typing import Final, Iterator, NamedTuple, Optional
+from typing import Any, Final, Iterator, NamedTuple, Optional
 
 FAULT: Final = "fault"
 MEMORY: Final = "memory"
 DOUBT: Final = "doubt"
+
+_DRIVER: Final = "libcuda.so.1"
+_IF_LOADED: Final = getattr(os, "RTLD_NOLOAD", 4)
 
 _LONGEST = 500  # characters of the line that people read
 _DEPTH = 16  # exceptions of a chain that are looked at
@@ -95,6 +100,14 @@ class Trouble(NamedTuple):
     """``FAULT``, ``MEMORY`` or ``DOUBT``."""
     text: str
     """The framework's own words, one line: type and message."""
+
+
+def driver() -> Any:
+    """The driver's library, if this process has loaded it: whoever uses CUDA has. Else None."""
+    try:
+        return ctypes.CDLL(_DRIVER, mode=_IF_LOADED)
+    except OSError:
+        return None
 
 
 def trouble(error: BaseException, *, cuda: bool = False) -> Optional[Trouble]:

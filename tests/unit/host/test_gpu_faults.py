@@ -337,8 +337,8 @@ def test_what_failed_keeps_no_tensors_while_the_halves_run() -> None:
             raise ValueError("the model can't be run") from error
         return items, (1, len(items), 0)
 
-    def fill(tensor: Tensor) -> None:
-        if tensor:
+    def fill(tensor: Tensor | None) -> None:
+        if tensor is not None:
             raise of.TORCH_FULL(of.FULL)
 
     outcomes, _ = answer_all(run, range(4))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -253,8 +254,13 @@ async def test_an_event_asks_those_on_the_card_alone() -> None:
 
 async def test_a_function_that_blocks_is_asked_in_a_thread() -> None:
     asked: list[str] = []
-    cards = InThread(lambda card: asked.append(card) or {1: 2})  # type: ignore[func-returns-value]
-    assert await cards.used_by(A) == {1: 2}
+
+    def used_by(card: str) -> dict[int, int]:
+        asked.append(card)
+        return {1: threading.get_ident()}
+
+    cards = InThread(used_by)
+    assert (await cards.used_by(A))[1] != threading.get_ident()
     assert asked == [A]
     assert os.getpid() in await cards.members(os.getsid(0))
 
