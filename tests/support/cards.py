@@ -1,4 +1,4 @@
-"""What the driver says of cards, by a script: implements ``eas_engine.supervisor.cards.Cards``."""
+"""What the driver says of cards, by a script: implements ``eas_engine.supervisor.gpu_memory.Cards``."""
 
 from __future__ import annotations
 

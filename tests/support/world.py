@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eas_engine.supervisor.cards import Cards
+from eas_engine.supervisor.gpu_memory import Cards
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.observe import FleetSnapshot

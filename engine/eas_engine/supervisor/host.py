@@ -23,9 +23,9 @@ from dataclasses import asdict
 from eas_engine.clock import wait_any
 from eas_engine.errors import InstanceCrashed
 from eas_engine.supervisor.agreement import Agreement
-from eas_engine.supervisor.cards import GpuMemory
 from eas_engine.supervisor.causes import Cause, Condemned, judge
 from eas_engine.supervisor.control import Dumped, Failed, Fault, Hello, Message, Ready, Warming
+from eas_engine.supervisor.gpu_memory import GpuMemory
 from eas_engine.supervisor.history import History
 from eas_engine.supervisor.instance import Surroundings
 from eas_engine.supervisor.keeping import Keeping

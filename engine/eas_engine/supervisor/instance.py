@@ -9,7 +9,7 @@ from eas_engine.clock import Clock
 from eas_engine.errors import InstanceCrashed
 from eas_engine.records import dataclass
 from eas_engine.request import Held
-from eas_engine.supervisor.cards import Cards
+from eas_engine.supervisor.gpu_memory import Cards
 from eas_engine.supervisor.launch import Execute
 from eas_engine.supervisor.observe import FleetSnapshot
 from eas_engine.supervisor.release import RolloutStatus, TrialStatus

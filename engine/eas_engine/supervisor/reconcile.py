@@ -32,9 +32,9 @@ from eas_engine.supervisor.actions import (
     RollBack,
     Start,
 )
-from eas_engine.supervisor.cards import Cards
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.changes import Rollout, Trial
+from eas_engine.supervisor.gpu_memory import Cards
 from eas_engine.supervisor.host import DUMP_SECONDS, LAST_STEPS, Host
 from eas_engine.supervisor.instance import Channel, Hooks, Surroundings
 from eas_engine.supervisor.intent import Intent
@@ -146,16 +146,19 @@ class Supervisor:
             one.condemn(Condemned("link", cause), self._clock.now() + LAST_STEPS)
 
     def card_lost(self, card: str, why: str) -> None:
-        """The card of that UUID is gone: its instances are ended, and start where another one is free.
+        """That card, or slice, is gone: its instances are ended, and start where another one is free.
 
-        Whoever knows where cards are free must hear of it, too; a place on this one isn't taken any more.
+        The placer must hear of it first; it isn't taken from it any more.
         """
         self._hooks.warn("card_lost", card=card, reason=why)
         self._seats.lose_card(card, why)
         self._changed()
 
     def check_card(self, card: str, why: str) -> None:
-        """Something happened on that card: each process there looks whether it was hit, and leaves if so."""
+        """Something happened on that card: each process there looks whether it was hit, and leaves if so.
+
+        Empty: nobody knows on which.
+        """
         for host in self._seats.on_card(card):
             host.check_gpu(why)
 

@@ -99,8 +99,9 @@ class Seats:
         return place
 
     def on_card(self, card: str) -> list[Host]:
-        """The hosts whose instance may use that card."""
-        having = {number for number, one in self._quarters.items() if card in one.place.cards}
+        """The hosts whose instance may use that card; empty: any card."""
+        places = {number: one.place.cards for number, one in self._quarters.items()}
+        having = {number for number, cards in places.items() if card in cards or (cards and not card)}
         return [host for host in self if host.seat.instance in having]
 
     def lose_card(self, card: str, why: str) -> None:

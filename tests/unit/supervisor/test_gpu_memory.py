@@ -1,4 +1,4 @@
-"""Cards below instances: memory that must be back, cards that are gone, and what Xid events mean."""
+"""Cards below instances: faults, memory that must be back, cards that are gone, and events."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from eas_engine.supervisor.cards import PATIENCE, InThread, Xid, meaning, session
 from eas_engine.supervisor.control import Fault, parse
+from eas_engine.supervisor.gpu_memory import PATIENCE, InThread, session
 from support.cards import FakeCards
 from support.channel import FakeChannel
 from support.clock import settle
@@ -230,14 +230,7 @@ async def test_one_that_was_leaving_is_ended_at_once() -> None:
         assert not world.hosts.made[0].alive
 
 
-# -- Xid events
-
-
-@pytest.mark.parametrize(
-    ("number", "means"), [(13, Xid.ASK), (31, Xid.ASK), (48, Xid.ASK), (79, Xid.LOST), (63, Xid.NOTHING)]
-)
-def test_what_an_event_means(number: int, means: Xid) -> None:
-    assert meaning(number) is means
+# -- events of a card
 
 
 async def test_an_event_asks_those_on_the_card_alone() -> None:
@@ -247,6 +240,15 @@ async def test_an_event_asks_those_on_the_card_alone() -> None:
         asked = [host.sent[-1] for host in world.hosts.made if "check_gpu" in host.said]
         assert asked == [{"type": "check_gpu", "why": "Xid 31"}]
         assert "check_gpu" in world.hosts.made[1].said
+        world.supervisor.check_card("", "Xid 8")
+        assert [host.sent[-1].get("why") for host in world.hosts.made] == ["Xid 8"] * 2
+
+
+async def test_an_event_of_an_unknown_card_asks_nobody_without_one() -> None:
+    async with started() as world:
+        await world.up()
+        world.supervisor.check_card("", "Xid 8")
+        assert "check_gpu" not in world.hosts.last.said
 
 
 # -- whom it asks

@@ -1,4 +1,4 @@
-"""The cards below instances: is their memory back, and what do the driver's Xid events mean for them?
+"""Is the memory of a card back that a dead process had of it?
 
 *Guarantee*: after the death of a process that had a card, its instance isn't started again, and its place is
 nobody else's, before the driver shows nothing of it on that card, or ``PATIENCE`` seconds have passed. Memory
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -52,26 +51,6 @@ class InThread:
     async def members(self, leader: int) -> frozenset[int]:
         """See ``Cards``."""
         return await asyncio.to_thread(session, leader)
-
-
-class Xid(Enum):
-    """What an Xid event of the driver means for the instances on its card."""
-
-    NOTHING = "nothing"
-    """For people."""
-    ASK = "ask"
-    """It hit some process there: each instance on the card looks whether its own is lost."""
-    LOST = "lost"
-    """The card is gone until somebody resets it, or the machine."""
-
-
-_ASK: Final = frozenset({13, 31, 32, 43, 45, 46, 48, 61, 62, 64, 68, 69, 74, 94, 95, 119, 120})
-_LOST: Final = frozenset({79})
-
-
-def meaning(xid: int) -> Xid:
-    """Of the event's number, by NVIDIA's catalogue of Xid errors."""
-    return Xid.LOST if xid in _LOST else Xid.ASK if xid in _ASK else Xid.NOTHING
 
 
 def session(leader: int, proc: Path = Path("/proc")) -> frozenset[int]:
