@@ -196,6 +196,7 @@ class Faults:
 
     Attributes:
         tried: by thread, the sizes of calls of several requests that lacked memory.
+        last_steps: called when the process is about to end: what was answered must not be lost with it.
     """
 
     def __init__(
@@ -210,6 +211,7 @@ class Faults:
         self._driver = driver or Driver()
         self._share = share
         self.tried: Dict[int, List[int]] = {}
+        self.last_steps: Callable[[], None] = lambda: None
 
     def look(self, error: BaseException) -> str:
         """The answer to the client if GPU memory lacked, with figures; empty: it is no matter of the GPU.
@@ -249,6 +251,7 @@ class Faults:
 
     def _end(self, why: str) -> None:
         _print(f"GPUFault: {why}; this process can't use the GPU any more")
+        self.last_steps()
         self._tell(why)
         self._leave()
 

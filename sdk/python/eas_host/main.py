@@ -155,7 +155,8 @@ class Host:
             handle = batches.Batches(adapter.handle_batch()) if together else adapter.handle()
             self._warm_up(handle, keepalive_ms, dump_threads)
             server = self._serve(handle, self._start["channel"], threads)
-            server.faults = faults
+            if faults is not None:
+                server.watch_gpu(faults)
             control.send("ready", properties=adapter.properties())
             control.wait_stop()
             server.stop()

@@ -79,8 +79,7 @@ class Server:
         outbox: where answers go.
         prefix: first part of made request ids.
         since: when the last call began; to be set just before each.
-        faults: looks at what a processor raises where there may be a GPU behind it; None: there is none. Set
-            before the engine is told that the host is ready.
+        faults: looks at what a processor raises where there may be a GPU behind it; None: there is none.
     """
 
     faults: Optional[Faults] = None
@@ -124,6 +123,11 @@ class Server:
         self._stopping = True
         with contextlib.suppress(OSError):  # the engine closed it first
             self._link.shutdown(socket.SHUT_RD)
+
+    def watch_gpu(self, faults: Faults) -> None:
+        """Let these look at what the processor raises. Before the engine is told that the host is ready."""
+        self.faults = faults
+        faults.last_steps = self.give_up
 
     def give_up(self) -> None:
         """Take nothing new, and drop what isn't begun: the process is about to end."""

@@ -224,7 +224,7 @@ class Card(Processor):
 
 def served(ends: list[EngineEnd], processor: Card, watch: Faults) -> EngineEnd:
     ends.append(EngineEnd(Batches(batch_call(processor))))
-    ends[-1].server.faults = watch
+    ends[-1].server.watch_gpu(watch)
     return ends[-1]
 
 
@@ -284,14 +284,14 @@ def test_without_batches_memory_has_its_status_and_other_failures_theirs(ends: l
         raise of.TORCH_FULL(of.FULL) if request.body == b"huge" else ValueError("no")
 
     ends.append(EngineEnd(handle))
-    ends[0].server.faults = faults()[0]
+    ends[0].server.watch_gpu(faults()[0])
     ends[0].hand(b"huge", b"bad")
     full, bad = ends[0].take(2)
     assert (full.kind, full.status, bad.status, bad.body) == (wire.RAISED, 500, 400, b"no")
     assert full.body.startswith(b"no GPU memory left: OutOfMemoryError: ")
 
 
-def test_nobody_who_was_hit_by_a_fault_is_answered(ends: list[EngineEnd]) -> None:
+def test_who_was_hit_by_a_fault_is_not_answered_and_who_was_answered_before_is(ends: list[EngineEnd]) -> None:
     """The engine does that when the process is dead: an answer of 400 would be wrong."""
     told = Told()
     stays = threading.Event()
@@ -301,19 +301,24 @@ def test_nobody_who_was_hit_by_a_fault_is_answered(ends: list[EngineEnd]) -> Non
         stays.wait()  # a real one never comes back
 
     def handle(request: Any) -> tuple[int, Any, bytes]:
-        raise of.TORCH_FAULT(of.ILLEGAL)
+        if request.body == b"torch":
+            raise of.TORCH_FAULT(of.ILLEGAL)
+        return 200, bytes(request.body), b""
 
     ends.append(EngineEnd(handle))
-    ends[0].server.faults = Faults(told.lines.append, leave)
-    ends[0].hand(b"")
+    ends[0].server.watch_gpu(Faults(told.lines.append, leave))
+    for n in range(300):  # it is fast, and holds answers back while there is more to do
+        ends[0].hand(b"a", b"torch" if n == 299 else b"b", b"never", first=3 * n)
+        answers = ends[0].take(1 if n == 299 else 3)
+    assert [each.body for each in answers] == [b"a"]
     told.left.wait()
-    assert (len(told.lines), ends[0].here) == (1, [])
+    assert len(told.lines) == 1
+    assert not ends[0].begun(3 * 299 + 2), "it goes to another instance"
     ends[0].socket.setblocking(False)
     with pytest.raises(BlockingIOError):
         ends[0].take()
-    stays.set()
     ends[0].socket.setblocking(True)
-    ends[0].take()
+    stays.set()
 
 
 def test_what_failed_keeps_no_tensors_while_the_halves_run() -> None:
