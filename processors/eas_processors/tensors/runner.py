@@ -182,6 +182,7 @@ class Runner:
             outputs = self._call([work], work.call.inputs)
         except Exception as error:  # noqa: BLE001 - it is this request's answer
             work.result = error
+            self._raised(error, 1)
             return
         work.result = outputs
         if self._batching is None:
@@ -196,14 +197,14 @@ class Runner:
         """Run several requests, or one and its padding, in one call."""
         first = works[0]
         calls = [work.call.inputs for work in works]
-        try:
-            inputs = join.stack(calls, total)
-            outputs = self._call(works, inputs)
-        except Exception:  # noqa: BLE001 - the halves say whose it is
+        done = self._stacked(works, calls, total)
+        if isinstance(done, bool):
             self._halves(works)
-            if not habit.proven and not any(isinstance(work.result, Exception) for work in works):
+            refutes = done and not habit.proven
+            if refutes and not any(isinstance(work.result, Exception) for work in works):
                 habit.refuted = True  # nobody's but the joining's: a model built for one row, for instance
             return None
+        inputs, outputs = done
         if self._batching:
             self._batching.ran(total, join.padding_rows(calls, inputs, total))
         if not habit.see(total, outputs):
@@ -233,6 +234,22 @@ class Runner:
             ]
             print(f"{names}: inputs {sides[0]}; outputs {sides[1]}; {took:.3f} ms")  # noqa: T201 - the log
         return outputs
+
+    def _stacked(self, works: list[Work], calls: list[Arrays], total: int) -> tuple[Arrays, Arrays] | bool:
+        """Inputs and outputs of one call; when that raised, whether the joining may be to blame.
+
+        What was raised is forgotten here: it holds the call's tensors, and with them memory of the GPU.
+        """
+        try:
+            inputs = join.stack(calls, total)
+            return inputs, self._call(works, inputs)
+        except Exception as error:  # noqa: BLE001 - the halves say whose it is
+            self._raised(error, len(works))
+            return not eas_sdk.is_gpu_trouble(error)
+
+    def _raised(self, error: Exception, requests: int) -> None:
+        if self._batching is not None:
+            self._batching.raised(error, requests)
 
     def _halves(self, works: list[Work]) -> None:
         """After an error: each half by itself."""
