@@ -29,7 +29,7 @@ from eas_processors.pytorch.archive import Kind, NotServed, kind, without_pickle
 from eas_processors.pytorch.cards import Card
 from eas_processors.pytorch.export import Exported
 from eas_processors.pytorch.places import Place, Processor
-from eas_processors.pytorch.runtime import Cuda
+from eas_processors.pytorch.runtime import Cuda, Runtime
 from eas_processors.pytorch.script import Script
 from eas_processors.tensors import json_body
 from eas_processors.tensors.base import Result, TensorPreset
@@ -105,13 +105,18 @@ class Preset(TensorPreset):
         if isinstance(self.place, Card):
             self.place.arena.close()
 
+    def _card(self) -> Runtime | None:
+        """The card, if there is one."""
+        return Cuda() if torch.cuda.is_available() else None
+
     def _place(self, *, graphs: bool) -> Place:
         """Where the model runs."""
         sizes = self.batching.sizes if graphs and self.batching is not None else ()
         if graphs and not sizes:
             raise ValueError('model_config: "cuda_graphs" needs rpc.batch_sizes: graphs are made for these')
-        if self.device == "gpu" and torch.cuda.is_available():
-            return Card(Cuda(), sizes)
+        card = self._card() if self.device == "gpu" else None
+        if card is not None:
+            return Card(card, sizes)
         if self.device == "gpu":
             _LOG.warning("PyTorch %s sees no GPU: the model runs on the CPU", torch.__version__)
         if graphs:
