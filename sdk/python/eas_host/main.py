@@ -147,6 +147,7 @@ class Host:
             handle = batches.Batches(adapter.handle_batch()) if together else adapter.handle()
             self._warm_up(handle, keepalive_ms, dump_threads)
             server = self._serve(handle, self._start["channel"], threads)
+            self._show_arena(adapter, server)
             control.send("ready", properties=adapter.properties())
             control.wait_stop()
             server.stop()
@@ -166,6 +167,13 @@ class Host:
                 stopping=control.stopping,
                 dump_threads=dump_threads,
             )
+
+    def _show_arena(self, adapter: Adapter, server: Any) -> None:
+        """A processor that may read bodies by other ways than the processor's is told where they lie."""
+        show = getattr(adapter, "arena", None)
+        told = self._start["channel"].get("requests") or {}
+        if show is not None and told.get("fixed"):
+            load.attempt("initialize", lambda: show(server.bodies, told["fixed"]))
 
     def _dump(self, dump_threads: Optional[Callable[[], str]]) -> None:
         """What the engine asks for when a call is stuck; the signal has shown Python's threads already."""
