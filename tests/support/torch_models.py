@@ -146,6 +146,7 @@ class Images(torch.nn.Module):
         torch.manual_seed(4)
         self.convolution = torch.nn.Conv2d(3, 4, 3)
         self.norm = torch.nn.BatchNorm2d(4)
+        self.mean: torch.Tensor
         self.register_buffer("mean", torch.tensor([124.0, 116.0, 104.0]))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -136,6 +136,11 @@ def test_inference_mode_holds_inside_of_the_model(tmp_path: Path) -> None:
     model = loaded(preset)
     seen: list[bool] = []
     inner = model._module
-    model._module = lambda **named: (seen.append(torch.is_inference_mode_enabled()), inner(**named))[1]
+
+    def watched(**named: Any) -> Any:
+        seen.append(torch.is_inference_mode_enabled())
+        return inner(**named)
+
+    model._module = watched
     asked(preset, request(rows(1)))
     assert seen == [True]
