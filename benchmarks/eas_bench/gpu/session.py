@@ -84,7 +84,8 @@ def there(command: Sequence[str] = (sys.executable, "-c", _ASKS)) -> tuple[str, 
     """Torch's version and the card's name, as a process of its own sees them. Errors: NoCard."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NoCard(f"torch can't be imported: {done.stderr.strip().splitlines()[-1:] or 'it says nothing'}")
+        why = done.stderr.strip().rpartition("\n")[2]
+        raise NoCard(f"torch can't be imported: {why or f'it ended with {done.returncode}'}")
     version, card = json.loads(done.stdout)
     if not card:
         raise NoCard(f"there is no card here that torch {version} can use: nothing was measured")
@@ -112,9 +113,10 @@ def run(
         except KeyboardInterrupt:
             results.unmeasured.update(dict.fromkeys([name, *left], "interrupted"))
             break
-        except (NotServing, NotWanted, client.NotMeasured, machine.Missing, OSError, ValueError) as error:
-            results.unmeasured[name] = str(error)
-            tell(f"  not measured: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            known = isinstance(error, (NotServing, NotWanted, client.NotMeasured, machine.Missing))
+            results.unmeasured[name] = str(error) if known else f"{type(error).__name__}: {error}"
+            tell(f"  not measured: {results.unmeasured[name]}")
     results.seconds = clock() - began
     results.raw = work.raw
 

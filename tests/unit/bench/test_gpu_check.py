@@ -103,6 +103,12 @@ def test_a_check_that_fails_is_unmeasured_with_its_reason_and_the_others_go_on()
     assert bars.status(results.lines) == 2
 
 
+def test_what_nobody_thought_of_ends_its_check_only() -> None:
+    results = run({"G1": ZeroDivisionError("no answers"), "shares": GOOD["shares"]})
+    assert results.unmeasured == {"G1": "ZeroDivisionError: no answers"}
+    assert outcomes(results)["shares"] == "holds"
+
+
 def test_a_check_that_forgets_a_figure_is_noticed() -> None:
     results = run({"G1": {"G1-rate": GOOD["G1"]["G1-rate"]}})
     assert [line.why for line in results.lines] == ["", bars.LACKING, bars.LACKING]
@@ -199,7 +205,7 @@ THERE = session.there
 
 def test_what_torch_says_of_the_machine_is_asked_in_a_process_of_its_own() -> None:
     assert THERE((sys.executable, "-c", 'print(\'["2.13.0", "Card X"]\')')) == ("2.13.0", "Card X")
-    with pytest.raises(NoCard, match=r"torch can't be imported: .*no_torch"):
+    with pytest.raises(NoCard, match=r"torch can't be imported: ModuleNotFoundError: .*no_torch"):
         THERE((sys.executable, "-c", "import no_torch"))
 
 
