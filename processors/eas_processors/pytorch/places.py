@@ -101,7 +101,10 @@ def called(call: Call, tensors: list[torch.Tensor]) -> object:
         with torch.inference_mode():
             return call(tensors)
     except Exception as error:
-        raise values.refusal(error) from error
+        told = values.refusal(error)
+        if told is error:
+            raise
+        raise told from error
 
 
 class Placed:

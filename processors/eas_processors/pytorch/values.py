@@ -28,6 +28,12 @@ _CARDS = tuple(
 )
 """What torch raises when the card has failed, or has no memory left."""
 
+_OF_CARD = re.compile(
+    r"CUDA error|CUDA out of memory|"
+    r"(?:CUBLAS|CUDNN)_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR|ALLOC_FAILED|NOT_INITIALIZED)"
+)
+"""The same where it is only said: in TorchScript, and in torch before 2.8."""
+
 _ALIGNMENT = 64
 """Bytes: of the memory that torch allocates."""
 
@@ -146,7 +152,8 @@ def _counted(names: list[str]) -> str:
 
 def refusal(error: Exception) -> Exception:
     """What a model's complaint is to the client; what is wrong with the card is nobody's request's."""
-    return error if isinstance(error, _CARDS) else BadRequest(reason(error))
+    of_card = isinstance(error, _CARDS) or _OF_CARD.search(str(error))
+    return error if of_card else BadRequest(reason(error))
 
 
 def reason(error: BaseException) -> str:

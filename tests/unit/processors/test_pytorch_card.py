@@ -16,7 +16,7 @@ np: Any = pytest.importorskip("numpy")
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("google.protobuf")
 
-from eas_processors.pytorch import Preset  # noqa: E402 - needs torch
+from eas_processors.pytorch import Preset, values  # noqa: E402 - needs torch
 from eas_processors.pytorch.cards import Card  # noqa: E402
 from eas_processors.pytorch.places import Feed  # noqa: E402
 from eas_processors.tensors.stacked import Stacked  # noqa: E402
@@ -175,15 +175,26 @@ def test_a_model_that_raises_leaves_nothing_on_its_way(tmp_path: Path) -> None:
     assert card.finished == [1]  # the body may be gone from now on
 
 
-def test_what_is_wrong_with_the_card_is_no_refusal(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("The following operation failed in the TorchScript interpreter.\nCUDA error: device"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    ],
+)
+def test_what_is_wrong_with_the_card_is_no_refusal(tmp_path: Path, error: Exception) -> None:
     preset = on_card(ScriptedCard(), perceptron(tmp_path))
 
     def model(*_: object) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        raise error
 
     loaded(preset)._module = model
     (failure,) = preset.process_batch([eas_sdk.Request.build(request(rows(1)))])
-    assert isinstance(failure, torch.OutOfMemoryError)
+    assert failure is error
+    model_s_own = RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x5 and 6x16)")
+    assert values.refusal(model_s_own) is not model_s_own
 
 
 def test_graphs_are_captured_at_the_first_call_and_replayed_from_then_on(tmp_path: Path) -> None:
