@@ -83,6 +83,7 @@ def plane_settings(of: Configured, token: Token | None, options: ServeOptions) -
         batching=batch_rules(of),
         io_threads=body_threads(rpc.io_threads, of.loaded.machine.cpus),
         keepalive_given=rpc.keepalive is not None,
+        card=bool(service.processor) and presets.device(service, of.loaded.machine) == "gpu",
     )
 
 

@@ -157,6 +157,7 @@ class Host:
             server = self._serve(handle, self._start["channel"], threads)
             if faults is not None:
                 server.watch_gpu(faults)
+            self._show_arena(adapter, server)
             control.send("ready", properties=adapter.properties())
             control.wait_stop()
             server.stop()
@@ -191,6 +192,13 @@ class Host:
             watch(faults.in_part)
         self._control.follow("check_gpu", lambda told: _apart(lambda: faults.check(told["why"])))
         return faults
+
+    def _show_arena(self, adapter: Adapter, server: Any) -> None:
+        """A processor that may read bodies by other ways than the processor's is told where they lie."""
+        show = getattr(adapter, "arena", None)
+        told = self._start["channel"].get("requests") or {}
+        if show is not None and told.get("fixed"):
+            load.attempt("initialize", lambda: show(server.bodies, told["fixed"]))
 
     def _dump(self, dump_threads: Optional[Callable[[], str]]) -> None:
         """What the engine asks for when a call is stuck; the signal has shown Python's threads already."""
