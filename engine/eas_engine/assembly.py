@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eas_engine.devices.nvml import Nvml
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
-    from eas_engine.spec import Machine, ServiceSpec
+    from eas_engine.spec import ServiceSpec
     from eas_engine.state import Token
     from eas_engine.supervisor.gpu.mps import Mps
     from eas_engine.supervisor.gpu.share import Driver
