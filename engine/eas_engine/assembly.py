@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
     from eas_engine.clock import Clock
     from eas_engine.configuration import Configured
+    from eas_engine.devices.inventory import Inventory
     from eas_engine.devices.nvml import Nvml
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
     from eas_engine.spec import ServiceSpec
     from eas_engine.state import Token
     from eas_engine.supervisor.gpu.mps import Mps
-    from eas_engine.supervisor.gpu.share import Driver
     from eas_engine.telemetry.logs import Logs
 
 
@@ -177,15 +177,15 @@ def autoscaling(of: Configured) -> AutoscaleSettings | None:
     return AutoscaleSettings.of(spec.autoscaler, spec.metadata.cpu or float(machine.cpus))
 
 
-def enforcer(parts: Parts, logs: Logs, mps: Mps | None = None) -> Enforcer:
-    """Who holds the instances within their limits; ``mps`` shares the compute of cards."""
+def enforcer(parts: Parts, logs: Logs, cards: Inventory | None = None, mps: Mps | None = None) -> Enforcer:
+    """Who holds the instances within their limits: ``cards`` tells what they have, ``mps`` shares compute."""
     loaded = parts.first.loaded
     return Enforcer(
         loaded.spec.name,
         parts.state.path / "scratch",
         loaded.machine.cgroups,
         warn=logs.log.warning,
-        cards=Cards(loaded.machine.gpus, _driver(nvml(parts)), mps),
+        cards=Cards(loaded.machine.gpus, cards, mps),
     )
 
 
@@ -208,8 +208,8 @@ def mps(parts: Parts, logs: Logs) -> Mps | None:
     return Mps(machine.mps, parts.root, warn=logs.log.warning)
 
 
-def _driver(opened: Nvml | None) -> Driver | None:
-    """Who tells how much of the cards processes have; None: there are no cards."""
+def inventory(opened: Nvml | None) -> Inventory | None:
+    """The cards, and which processes have how much of them; None: there are none."""
     if opened is None:
         return None
     from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there are cards

@@ -24,6 +24,7 @@ import uvloop
 from eas_engine import __version__, assembly
 from eas_engine.announce import announce
 from eas_engine.artifacts.resolve import Places
+from eas_engine.card_faults import CardFaults
 from eas_engine.cards import Cards
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.disk import Disk
@@ -43,6 +44,7 @@ from eas_engine.spec.engine import load as engine_settings
 from eas_engine.spec.load import read_text
 from eas_engine.state import EngineRecord
 from eas_engine.supervisor.autoscale.driver import Scaler
+from eas_engine.supervisor.gpu_memory import InThread
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import execute
 from eas_engine.supervisor.pools.placer import LedgerPlacer
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eas_engine.configuration import Configured
+    from eas_engine.devices.inventory import Inventory
     from eas_engine.gateway.access import AccessLog
     from eas_engine.options import ServeOptions
     from eas_engine.spec import Machine
@@ -107,16 +110,20 @@ class Engine:
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
         mps = assembly.mps(self._parts, self._logs)
-        self._enforcer = assembly.enforcer(self._parts, self._logs, mps)
+        nvml = assembly.nvml(self._parts)
+        cards = assembly.inventory(nvml)
+        self._enforcer = assembly.enforcer(self._parts, self._logs, cards, mps)
         shared = mps.hold if mps is not None else None
         self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root, shared=shared), self._disk)
         if mps is not None:
             self._disk.later(mps.tidy)
-        self._supervisor = self._supervise(first)
+        self._supervisor = self._supervise(first, cards)
         self._placer.found = self._supervisor.placed
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         self._updates = Updates(self._joined(), first)
-        self._cards = Cards(assembly.nvml(self._parts), lambda: self._placer.cards, self._clock, self._notes)
+        self._cards = Cards(nvml, lambda: self._placer.cards, self._clock, self._notes)
+        faults = CardFaults(self._supervisor, self._placer.lose, lambda: first.loaded.machine.gpus)
+        self._cards.on_fault = faults.happened
         self._gauge = Gauge(
             self._plane,
             self._supervisor.snapshot,
@@ -184,7 +191,7 @@ class Engine:
 
     # -- its parts
 
-    def _supervise(self, first: Configured) -> Supervisor:
+    def _supervise(self, first: Configured, cards: Inventory | None) -> Supervisor:
         return Supervisor(
             self._release(1, first),
             self._plane.channel,
@@ -202,6 +209,7 @@ class Engine:
             scenes=self._scenes,
             placer=self._placer,
             execute=partial(execute, enforcer=self._enforcer),
+            cards=None if cards is None else InThread(cards.used_by),
         )
 
     def _joined(self) -> Joined:

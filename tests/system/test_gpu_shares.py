@@ -113,3 +113,19 @@ def test_who_has_more_than_its_share_ends_with_both_figures(
     assert crash["kind"] == "gpu_memory"
     assert "GPUMemoryExceeded: 3072 MB used, 2048 MB allowed" in crash["cause"]
     eventually(lambda: ready(engine) and engine.instance()["pids"] != [pid], "another one came")
+
+
+def test_the_instance_of_a_lost_card_goes_to_another_and_then_waits_for_one(
+    machine: CardMachine, engines: Engines, directory: Path
+) -> None:
+    engine = serve(engines, directory, gpu=1)
+    assert seen(engine)["CUDA_VISIBLE_DEVICES"] == "GPU-0"
+
+    first = engine.host
+    machine.lose(0)
+    eventually(lambda: ready(engine) and engine.instance()["pids"] not in ([], [first]), "it has moved")
+    assert seen(engine)["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+
+    machine.lose(1)
+    eventually(lambda: "PENDING" in [one["state"] for one in engine.status()["instances"]], "it waits")
+    assert "GPU" in engine.instance()["reason"]

@@ -39,14 +39,14 @@ class Cards(Protocol):
 
 
 class InThread:
-    """``Cards`` of a function that may block: each call is made in a thread."""
+    """``Cards`` of a function that may block (None: it can't be had): each call is made in a thread."""
 
-    def __init__(self, used_by: Callable[[str], Mapping[int, int]]) -> None:
+    def __init__(self, used_by: Callable[[str], Mapping[int, int] | None]) -> None:
         self._used_by = used_by
 
     async def used_by(self, card: str) -> Mapping[int, int]:
         """See ``Cards``."""
-        return await asyncio.to_thread(self._used_by, card)
+        return await asyncio.to_thread(self._used_by, card) or {}
 
     async def members(self, leader: int) -> frozenset[int]:
         """See ``Cards``."""
