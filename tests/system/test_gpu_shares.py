@@ -127,5 +127,5 @@ def test_the_instance_of_a_lost_card_goes_to_another_and_then_waits_for_one(
     assert seen(engine)["CUDA_VISIBLE_DEVICES"] == "GPU-1"
 
     machine.lose(1)
-    eventually(lambda: "PENDING" in [one["state"] for one in engine.status()["instances"]], "it waits")
-    assert "GPU" in engine.instance()["reason"]
+    eventually(lambda: "needs 1 GPU" in json.dumps(engine.status()["instances"]), "it waits")
+    assert ready(engine) == []
