@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eas_engine.admission.gate import Limits
@@ -14,10 +15,9 @@ from eas_engine.artifacts.workspace import variables
 from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane, PlaneSettings
-from eas_engine.spec import cards, presets
+from eas_engine.spec import presets
 from eas_engine.spec.loops import body_threads
 from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
-from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.limits.enforcer import Enforcer
 from eas_engine.supervisor.limits.variables import threads
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from eas_engine.devices.nvml import Nvml
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
-    from eas_engine.spec import ServiceSpec
+    from eas_engine.spec import Machine, ServiceSpec
     from eas_engine.state import Token
     from eas_engine.supervisor.gpu.mps import Mps
+    from eas_engine.supervisor.gpu.share import Cards
     from eas_engine.telemetry.logs import Logs
 
 
@@ -151,16 +152,21 @@ def wishes(service: ServiceSpec) -> Wishes:
 
 def limits(service: ServiceSpec) -> InstanceLimits:
     """What one instance may use."""
-    wanted, share = service.metadata, cards.wanted(service)
-    return InstanceLimits(
+    wanted = service.metadata
+    found = InstanceLimits(
         cpu=wanted.cpu,
         best_effort=wanted.qos == "BestEffort",
         memory=None if wanted.memory is None else wanted.memory * _MB,
         shm=None if wanted.shm_size is None else int(wanted.shm_size * _GB),
         scratch=service.features.extra_ephemeral_storage or None,
-        gpus=share.whole,
-        gpu_memory=share.memory or None,
-        gpu_percent=share.percent or None,
+    )
+    if not wanted.gpu and not wanted.gpu_memory:
+        return found
+    from eas_engine.spec import cards  # noqa: PLC0415 - only for who asks for some
+
+    share = cards.wanted(service)
+    return replace(
+        found, gpus=share.whole, gpu_memory=share.memory or None, gpu_percent=share.percent or None
     )
 
 
@@ -185,7 +191,7 @@ def enforcer(parts: Parts, logs: Logs, cards: Inventory | None = None, mps: Mps 
         parts.state.path / "scratch",
         loaded.machine.cgroups,
         warn=logs.log.warning,
-        cards=Cards(loaded.machine.gpus, cards, mps),
+        cards=_shared(loaded.machine, cards, mps),
     )
 
 
@@ -215,6 +221,15 @@ def inventory(opened: Nvml | None) -> Inventory | None:
     from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there are cards
 
     return Inventory(opened)
+
+
+def _shared(machine: Machine, cards: Inventory | None, mps: Mps | None) -> Cards | None:
+    """The machine's cards as instances have them; None: there are none."""
+    if not machine.gpus:
+        return None
+    from eas_engine.supervisor.gpu.share import Cards  # noqa: PLC0415 - only where there are cards
+
+    return Cards(machine.gpus, cards, mps)
 
 
 def _needs(of: Configured, sdk: Path) -> Needs:

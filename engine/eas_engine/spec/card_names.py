@@ -32,7 +32,7 @@ def visible(gpus: Sequence[Gpu], only: str | None) -> tuple[Gpu, ...]:
     kept: set[str] = set()
     for name in (one.strip() for one in only.split(",")):
         uuid = numbers.get(name, name)
-        found = [
+        found = name and [
             one
             for one, gpu in by_name(gpus).items()
             if uuid in (gpu.card, one) or (name[:4] in _PREFIXES and one.startswith(name))

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
-from eas_engine.spec import addresses, cards, presets, schemes
-from eas_engine.spec.cards import Cards, countable
+from eas_engine.spec import addresses, presets, schemes
 from eas_engine.spec.engine.pools import Pool, pools_for
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
@@ -90,19 +89,27 @@ def _all_instances(spec: ServiceSpec, choices: Sequence[Pool]) -> Iterator[_Find
     """Said at once, for the log of a start is where it is looked for when some stay pending."""
     cpu = 0.0 if spec.metadata.qos == "BestEffort" else spec.metadata.cpu or 0.0
     memory = (spec.metadata.memory or 0) * _MB
-    wanted = cards.wanted(spec)
-    room = sum(_holds(one, cpu, memory, wanted) for one in choices)
+    room = sum(min(_holds(one, cpu, memory), _holds_by_cards(one, spec)) for one in choices)
     if 0 < room < spec.start_count:
         where = " and ".join(one.title for one in choices)
         message = f"{spec.start_count} asked for, {where} can hold {room}: the others stay pending"
         yield "metadata.instance", message, "warning"
 
 
-def _holds(pool: Pool, cpu: float, memory: int, wanted: Cards) -> float:
+def _holds(pool: Pool, cpu: float, memory: int) -> float:
     """How many instances fit into the pool when it is empty."""
     by_cpu = (len(pool.cpus) * 1000) // max(1, round(cpu * 1000)) if cpu else math.inf
-    by_cards = wanted.fits(pool.cards.values()) if wanted else math.inf
-    return min(by_cpu, by_cards, pool.memory // memory if memory else math.inf)
+    return min(by_cpu, pool.memory // memory if memory else math.inf)
+
+
+def _holds_by_cards(pool: Pool, spec: ServiceSpec) -> float:
+    """The same by its cards alone."""
+    if not spec.metadata.gpu and not spec.metadata.gpu_memory:
+        return math.inf
+    from eas_engine.spec import cards  # noqa: PLC0415 - as below
+
+    wanted = cards.wanted(spec)
+    return wanted.fits(pool.cards.values()) if wanted else math.inf
 
 
 def _disk(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
@@ -128,10 +135,7 @@ def _shm(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
 
 def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Iterator[_Finding]:
     """Cards that one instance could never be given, and what comes of asking for none."""
-    asks, wanted = bool(spec.metadata.gpu or spec.metadata.gpu_memory), cards.wanted(spec)
-    if asks and not wanted:
-        path = "metadata.gpu" if spec.metadata.gpu else "metadata.gpu_memory"
-        yield path, f"no effect: {cards.unused(spec)}", "warning"
+    asks = spec.metadata.gpu or spec.metadata.gpu_memory
     if not asks and spec.processor and presets.wants_gpu(spec.processor):
         none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else "this machine has none"
         yield "processor", f'"{spec.processor}" is for GPUs; {none}, so it runs on the CPU', "warning"
@@ -140,40 +144,10 @@ def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Itera
             f"{_VISIBLE} has no effect: instances see the GPUs that metadata.gpu or gpu_memory gives them"
         )
         yield "processor_envs", message, "warning"
-    if wanted.whole:
-        yield from _whole_gpus(wanted, machine, choices)
-    elif wanted.memory:
-        yield from _shared_gpu(wanted, machine, choices)
+    if asks:
+        from eas_engine.spec import cards  # noqa: PLC0415 - only for who asks for some
 
-
-def _whole_gpus(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Iterator[_Finding]:
-    most = max(choices, key=lambda one: len(countable(wanted.whole, one.cards.values())))
-    there = countable(wanted.whole, most.cards.values())
-    if wanted.whole > len(there):
-        where = most.title if machine.gpus else "this machine"
-        slices = len(most.cards) - len(there)
-        note = f" (and {slices} MIG slices, of which a process sees one alone)" if slices else ""
-        message = f"{wanted.whole} GPUs asked for, {where} has {len(there) or 'none'}{note}"
-        yield "metadata.gpu", message, "error"
-
-
-def _shared_gpu(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Iterator[_Finding]:
-    asked = f"{wanted.memory // _GB} GB of GPU memory asked for"
-    memory = [(card.memory_bytes, pool.title) for pool in choices for card in pool.cards.values()]
-    largest, where = max(memory, default=(0, choices[0].title))
-    if not machine.gpus:
-        yield "metadata.gpu_memory", f"{asked}, this machine has no GPU", "error"
-    elif not largest:
-        yield "metadata.gpu_memory", f"{asked}, {where} has no GPU", "error"
-    elif wanted.memory > largest:
-        message = f"{asked}, the largest card of {where} has {largest / _GB:.4g} GB"
-        yield "metadata.gpu_memory", message, "error"
-    if wanted.percent and machine.gpus and not machine.mps:
-        yield (
-            "metadata.gpu_core_percentage",
-            "counted, but nothing enforces it: nvidia-cuda-mps-control isn't installed on this machine",
-            "warning",
-        )
+        yield from cards.findings(spec, machine, choices)
 
 
 def _gpu_use(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:

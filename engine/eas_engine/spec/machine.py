@@ -11,7 +11,7 @@ from typing import Final
 
 from eas_engine.devices import Gpu, can_be_asked
 from eas_engine.records import dataclass
-from eas_engine.spec import card_names, cgroups, numa
+from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
 from eas_engine.spec.engine.settings import EngineSettings
 from eas_engine.spec.machine_types import MachineType, machine_types
@@ -76,7 +76,7 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     return Machine(
         cpus=len(usable),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=card_names.visible(_gpus(), environ.get(_VISIBLE)),
+        gpus=_gpus(environ.get(_VISIBLE)),
         disk_free_bytes=shutil.disk_usage("/").free,
         cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
@@ -89,17 +89,18 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     )
 
 
-def _gpus() -> tuple[Gpu, ...]:
+def _gpus(only: str | None) -> tuple[Gpu, ...]:
     if not can_be_asked():
         return ()
     from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there is a driver
     from eas_engine.devices.nvml import load  # noqa: PLC0415 - as above
+    from eas_engine.spec import card_names  # noqa: PLC0415 - as above
 
     nvml = load()
     if nvml is None:
         return ()
     try:
-        return Inventory(nvml).gpus()
+        return card_names.visible(Inventory(nvml).gpus(), only)
     finally:
         nvml.nvmlShutdown()
 

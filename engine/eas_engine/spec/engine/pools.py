@@ -12,7 +12,6 @@ from dataclasses import field, replace
 from types import MappingProxyType
 
 from eas_engine.records import dataclass
-from eas_engine.spec import card_names
 from eas_engine.spec.machine import Gpu, Machine
 from eas_engine.spec.model import ServiceSpec
 from eas_engine.spec.numa import NumaNode
@@ -99,7 +98,7 @@ def pools_of(machine: Machine) -> Pools:
     shared = machine.memory_bytes - sum(group.memory or 0 for group in groups)
     rest = tuple(cpu for cpu in machine.usable if cpu not in taken)
     named = {card for group in groups for card in group.cards or ()}
-    free = {uuid: one for uuid, one in card_names.by_name(machine.gpus).items() if uuid not in named}
+    free = {uuid: one for uuid, one in _cards(machine).items() if uuid not in named}
     return Pools(
         tuple(
             Pool(
@@ -118,8 +117,16 @@ def pools_of(machine: Machine) -> Pools:
     )
 
 
+def _cards(machine: Machine) -> Mapping[str, Gpu]:
+    if not machine.gpus:
+        return {}
+    from eas_engine.spec import card_names  # noqa: PLC0415 - only where there are some
+
+    return card_names.by_name(machine.gpus)
+
+
 def _of(machine: Machine, named: tuple[str, ...]) -> dict[str, Gpu]:
-    return {uuid: one for uuid, one in card_names.by_name(machine.gpus).items() if uuid in named}
+    return {uuid: one for uuid, one in _cards(machine).items() if uuid in named}
 
 
 def _without(pool: Pool, card: str) -> Pool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from eas_engine.spec import card_names, cpu_list
+from eas_engine.spec import cpu_list
 from eas_engine.spec.engine.keys import OPTIONS, GroupKeys, Keys, TypeKeys
 from eas_engine.spec.engine.settings import EngineSettings, Group
 from eas_engine.spec.machine import Machine
@@ -56,6 +56,8 @@ def _cards(given: GroupKeys, machine: Machine) -> tuple[str, ...] | None:
     """UUIDs in the machine's order; a card that is cut into slices is all of them."""
     if given.gpus is None:
         return None
+    from eas_engine.spec import card_names  # noqa: PLC0415 - only for groups that name some
+
     named = set(given.gpus)
     numbers = {uuid: str(number) for number, uuid in enumerate(card_names.whole(machine.gpus))}
     return tuple(
@@ -71,7 +73,8 @@ _Complaint = tuple[str, str]
 def _of_groups(keys: Keys, machine: Machine) -> Iterator[_Complaint]:
     for name, given in keys.groups.items():
         path = f"groups.{name}"
-        yield from _absent_cards(f"{path}.gpus", given.gpus or (), machine)
+        if given.gpus:
+            yield from _absent_cards(f"{path}.gpus", given.gpus, machine)
         if given.cpus is not None and given.numa is not None:
             yield path, "cpus and numa both say which CPUs it has: give one of them"
         elif given.cpus is None and given.numa is None:
@@ -98,6 +101,8 @@ def _absent_nodes(path: str, numbers: tuple[int, ...], machine: Machine) -> Iter
 
 
 def _absent_cards(path: str, named: tuple[str, ...], machine: Machine) -> Iterator[_Complaint]:
+    from eas_engine.spec import card_names  # noqa: PLC0415 - as above
+
     whole = card_names.whole(machine.gpus)
     known = {*map(str, range(len(whole))), *whole, *card_names.by_name(machine.gpus)}
     for one in named:

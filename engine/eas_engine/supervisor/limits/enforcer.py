@@ -7,11 +7,10 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eas_engine.spec.cgroups import Cgroups
 from eas_engine.supervisor.causes import Condemned
-from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.limits import groups, scratch
 from eas_engine.supervisor.limits.affinity import Cpus
 from eas_engine.supervisor.limits.control_files import Files
@@ -20,6 +19,9 @@ from eas_engine.supervisor.limits.report import Used
 from eas_engine.supervisor.limits.rounds import Rounds
 from eas_engine.supervisor.limits.sweeper import Sweeper
 from eas_engine.supervisor.place import Needs, Quarters
+
+if TYPE_CHECKING:
+    from eas_engine.supervisor.gpu.share import Cards
 
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -33,7 +35,7 @@ class Enforcer:
         cgroups: which there are.
         warn: told what should not happen: an event and its fields.
         kernel: the files of control groups; tests have others.
-        cards: of the machine.
+        cards: of the machine; None: it has none.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Enforcer:
         kernel: Files | None = None,
         cards: Cards | None = None,
     ) -> None:
-        self._cards = cards or Cards()
+        self._cards = cards
         self.cpus = Cpus(os.sched_getaffinity(0))
         self._directory = directory
         self._workspaces: dict[Path | None, scratch.Workspace] = {}
@@ -121,9 +123,9 @@ class Enforcer:
         workspace = self._workspaces.setdefault(needs.workspace, scratch.Workspace(needs.workspace))
         workspace.tenants += 1
         hidden = scratch.in_the_way([str(self._directory), *needs.paths])
-        share = self._cards.share(quarters)
+        share = self._cards.share(quarters) if self._cards is not None else None
         lodging = Lodging(self, quarters, group, workspace, share=share, directory=directory, hidden=hidden)
-        if share.watched:
+        if share is not None and share.watched:
             self._gpus.add(lodging.look_at_cards)
         if quarters.limits.memory is not None:
             self._memory.add(lodging.look_at_memory)

@@ -13,10 +13,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from eas_engine.supervisor.causes import Condemned
-from eas_engine.supervisor.gpu.share import Share
 from eas_engine.supervisor.limits import affinity, report, scratch
 from eas_engine.supervisor.limits.family import Family
 from eas_engine.supervisor.limits.groups import HostGroup, InstanceGroup
@@ -24,6 +23,9 @@ from eas_engine.supervisor.limits.report import NOTHING, Enforcement, Used
 from eas_engine.supervisor.limits.variables import threads, variables
 from eas_engine.supervisor.mounts import CUDA, SHM, TMP, Mount
 from eas_engine.supervisor.place import Quarters
+
+if TYPE_CHECKING:
+    from eas_engine.supervisor.gpu.share import Share
 
 GROUP: Final = "group"
 """What a host calls its groups when it says whether it could enter them."""
@@ -71,7 +73,7 @@ class Lodging:
         quarters: of the instance.
         group: its control group; it may have none of the controllers.
         workspace: that it shares with others.
-        share: what it has of the machine's cards.
+        share: what it has of the machine's cards; None: there are none.
         directory: its scratch directory; None: it has no limit.
         hidden: the path that keeps the directory from being its /tmp; empty: none does.
     """
@@ -83,7 +85,7 @@ class Lodging:
         group: InstanceGroup,
         workspace: scratch.Workspace,
         *,
-        share: Share,
+        share: Share | None = None,
         directory: Path | None = None,
         hidden: str = "",
     ) -> None:
@@ -181,7 +183,13 @@ class Lodging:
         cuda = "mount"
         if why := told.get(CUDA, ""):
             cuda = f"{NOTHING}{why}; CUDA_HOME and the library path name it"
-        found = {"cpu": cpu, "memory": memory, "shm": shm, "scratch": disk, **self.share.by()}
+        found = {
+            "cpu": cpu,
+            "memory": memory,
+            "shm": shm,
+            "scratch": disk,
+            **(self.share.by() if self.share else {}),
+        }
         return Enforcement(**found, cuda=cuda if CUDA in told else "")
 
     def unbound(self, error: OSError) -> None:
@@ -241,6 +249,8 @@ class Lodging:
 
     def look_at_cards(self) -> float:
         """Whether it has too much of its card's memory. Seconds to the next look."""
+        if self.share is None:
+            return _SLOWEST
         pause, verdict = self.share.look(frozenset(self._processes()))
         if verdict is not None:
             self._condemn(verdict)
@@ -298,7 +308,7 @@ class Stay:
     @property
     def cards(self) -> dict[str, str]:
         """For its environment, too: which cards it sees, whatever ``processor_envs`` say."""
-        return self._lodging.share.variables
+        return self._lodging.share.variables if self._lodging.share else {}
 
     @property
     def mounts(self) -> dict[str, tuple[Mount, ...]]:

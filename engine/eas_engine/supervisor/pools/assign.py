@@ -19,9 +19,7 @@ from dataclasses import replace
 from eas_engine.records import dataclass
 from eas_engine.spec.engine.pools import Pool, Pools
 from eas_engine.supervisor.place import NoPlace, Spread
-from eas_engine.supervisor.pools import cards
-from eas_engine.supervisor.pools.claims import WHOLE, Claim
-from eas_engine.supervisor.pools.words import named, size
+from eas_engine.supervisor.pools.claims import WHOLE, Claim, named, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +102,21 @@ def _lacking(request: Request, pool: Pool, claims: Sequence[Claim]) -> str | Non
     if request.memory and sum(one.memory for one in there) + request.memory > pool.memory:
         taken = named([(one.label, size(one.memory)) for one in there if one.memory])
         return f"needs {size(request.memory)} of memory; {pool.title}: {size(pool.memory)}{taken}"
+    return _lacking_cards(request, pool, claims) if request.gpus or request.gpu_memory else None
+
+
+def _lacking_cards(request: Request, pool: Pool, claims: Sequence[Claim]) -> str | None:
+    from eas_engine.supervisor.pools import cards  # noqa: PLC0415 - only for who asks for some
+
     return cards.lacking(request, pool, claims) if cards.choose(request, pool, claims) is None else None
+
+
+def _cards(request: Request, pool: Pool, claims: Sequence[Claim]) -> tuple[str, ...]:
+    if not request.gpus and not request.gpu_memory:
+        return ()
+    from eas_engine.supervisor.pools import cards  # noqa: PLC0415 - as above
+
+    return cards.choose(request, pool, claims) or ()
 
 
 def _cpus(thousandths: int) -> str:
@@ -125,7 +137,7 @@ def _placed(request: Request, pool: Pool, pools: Pools, claims: Sequence[Claim])
         group=pool.name,
         within=pool.cpus,
         shares_memory=pool.shares_memory,
-        cards=cards.choose(request, pool, claims) or (),
+        cards=_cards(request, pool, claims),
         gpu_memory=request.gpu_memory,
         gpu_percent=request.gpu_percent,
     )

@@ -19,8 +19,7 @@ from typing import Final, Protocol
 from eas_engine.spec.engine.pools import Pool
 from eas_engine.spec.machine import Gpu
 from eas_engine.supervisor.place import Spread
-from eas_engine.supervisor.pools.claims import Claim
-from eas_engine.supervisor.pools.words import named, size
+from eas_engine.supervisor.pools.claims import Claim, named, size
 
 ALL: Final = 100
 """Percent of a card's compute."""

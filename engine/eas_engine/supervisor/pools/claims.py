@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from eas_engine.records import dataclass
@@ -11,6 +11,9 @@ from eas_engine.spec import cpu_list
 WHOLE: Final = 1000
 """Thousandths of a CPU: figures are added up as integers, so that three times 0.1 are 0.3."""
 _LONGEST: Final = 300
+_MOST_NAMED: Final = 6
+_GIB: Final = 2**30
+_MIB: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,19 @@ class Claim:
 def thousandths(cpu: float) -> int:
     """A number of CPUs; what is given is never nothing."""
     return max(1, round(cpu * WHOLE))
+
+
+def size(count: int) -> str:
+    """``1.5 GiB``."""
+    return f"{count / _GIB:.4g} GiB" if count >= _GIB else f"{count / _MIB:.4g} MiB"
+
+
+def named(holders: Sequence[tuple[str, str]]) -> str:
+    """``, of which digits-0 has 2, other/resnet-1 has 2``; empty when nobody has anything."""
+    shown = [f"{name} has {figure}" for name, figure in holders[:_MOST_NAMED]]
+    if more := len(holders) - len(shown):
+        shown.append(f"{more} more have some")
+    return f", of which {', '.join(shown)}" if shown else ""
 
 
 def _text(value: object) -> str:
