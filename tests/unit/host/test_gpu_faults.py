@@ -307,6 +307,7 @@ def test_who_was_hit_by_a_fault_is_not_answered_and_who_was_answered_before_is(e
 
     ends.append(EngineEnd(handle))
     ends[0].server.watch_gpu(Faults(told.lines.append, leave))
+    answers: list[Answered] = []
     for n in range(300):  # it is fast, and holds answers back while there is more to do
         ends[0].hand(b"a", b"torch" if n == 299 else b"b", b"never", first=3 * n)
         answers = ends[0].take(1 if n == 299 else 3)
