@@ -18,7 +18,6 @@ import struct
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eas_engine.batching.cut import IDLE
-from eas_engine.workers.batch_cap import after
 from eas_engine.workers.link import Link
 from eas_host import wire
 
@@ -247,6 +246,8 @@ class BatchLink(Link):
                 self._pace.learn(requests, max(0, rows - padding), took / 1e6)
             self._counters.count_batch(requests, calls, rows, padding)
             if fields[3] or self.cap is not None:
+                from eas_engine.workers.batch_cap import after  # noqa: PLC0415 - few instances ever need it
+
                 self.cap = after(self.cap, requests, fields[3], self._pace.full)
         if count:
             self._succeed(slots, sizes, payload, at, took, fields[5])

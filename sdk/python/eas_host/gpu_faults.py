@@ -36,6 +36,8 @@ from typing import (
     Tuple,
 )
 
+from eas_sdk import gpu
+
 if TYPE_CHECKING:
     from eas_sdk.gpu import Trouble
 
@@ -97,7 +99,6 @@ class Driver:
     def _library(self) -> Any:
         if self._given is not None:
             return self._given
-        from eas_sdk import gpu
 
         return gpu.driver()
 
@@ -162,7 +163,6 @@ def judge(said: Optional[Trouble], lost: Callable[[], Optional[str]]) -> Verdict
     """What an exception means; ``lost`` is ``Driver.lost``, asked once if anything looks like CUDA."""
     if said is None:
         return NEITHER
-    from eas_sdk import gpu
 
     driver = lost()
     if driver:
@@ -237,7 +237,6 @@ class Faults:
         return too_large(requests, self.tried.pop(threading.get_ident(), ()), alone)
 
     def _judge(self, error: BaseException) -> Verdict:
-        from eas_sdk import gpu
 
         try:
             said = gpu.trouble(error, cuda=self._driver.loaded)

@@ -14,6 +14,7 @@ The engine makes one object of it in a process of its own, calls ``initialize`` 
 Standard library only, Python 3.8 to 3.13.
 """
 
+from eas_sdk import gpu
 from eas_sdk.batching import Batching
 from eas_sdk.processor import Processor
 from eas_sdk.request import Headers, Request
@@ -28,7 +29,5 @@ def is_gpu_trouble(error: BaseException) -> bool:
     Let such an exception through instead of making an answer of it: the host answers it (500 ``gpu_fault`` or
     ``gpu_out_of_memory``), and replaces this process if the GPU is lost to it.
     """
-    from eas_sdk import gpu
-
     said = gpu.trouble(error, cuda=gpu.driver() is not None)
     return said is not None and said.kind != gpu.DOUBT

@@ -50,13 +50,13 @@ _FRAMEWORKS = frozenset(
 _PLAIN = frozenset({"RuntimeError", "MemoryError"})
 """Of Python itself: PyTorch before 2.8 raises the first for every error of CUDA, extensions do so, too."""
 
-_CLIENTS = re.compile(r"Invalid_?(?:Argument|Input)|NotFound|OutOfRange|NoSuchFile")
+_CLIENTS = r"Invalid_?(?:Argument|Input)|NotFound|OutOfRange|NoSuchFile"
 """Exceptions of frameworks that are about what was sent, and quote it."""
 
 _FOREIGN = ("eas_host.adapters", "Raised")
 """What a processor in another language threw: its text is as that of a ``RuntimeError``."""
 
-_STAYS = re.compile(
+_STAYS = (
     r"an illegal memory access was encountered|unspecified launch failure"
     r"|the launch timed out and was terminated|device-side assert triggered|hardware stack error"
     r"|an illegal instruction was encountered|misaligned address|invalid program counter"
@@ -64,33 +64,33 @@ _STAYS = re.compile(
     r"|uncorrectable (?:ECC|NVLink) error|GPU is lost|has fallen off the bus"
     r"|(?:cudaError|CUDA_ERROR_)(?:Illegal_?(?:Address|Instruction)|Launch_?(?:Failure|Failed|Timeout)|Assert"
     r"|Hardware_?Stack_?Error|Misaligned_?Address|Invalid_?(?:Pc|Address_?Space)|ECC_?Uncorrectable"
-    r"|Nvlink_?Uncorrectable|Contained|External_?Device)\b",
-    re.IGNORECASE,
+    r"|Nvlink_?Uncorrectable|Contained|External_?Device)\b"
 )
-_FULL = re.compile(
+_FULL = (
     r"CUDA out of memory|CUDA(?: driver)? error:? *(?:2: *)?out of memory|CUDA failure 2: *out of memory"
     r"|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
     r"|cuMemAlloc\w* failed: out of memory|Dst tensor is not initialized"
     r"|OOM when allocating tensor[^\n]*GPU|RESOURCE_EXHAUSTED: Out of memory"
 )
-_FULL_SOMEWHERE = re.compile(
+_FULL_SOMEWHERE = (
     r"OOM when allocating tensor(?![^\n]*CPU)|Failed to allocate memory for requested buffer of size"
     r"|Available memory of \d+ is smaller than requested bytes of \d+|failed to allocate memory"
 )
 """Of allocators that have memory of the host as well, and don't say which."""
 
-_CUDA = re.compile(
+_CUDA = (
     r"CUDA(?: driver)? error|CUDA failure|CUDA_ERROR_|cudaError"
     r"|CU(?:BLAS|DNN|SOLVER|SPARSE|FFT|RAND)_STATUS_\w+|cu(?:DNN|BLAS|FFT) error"
     r"|(?:Blas|cuBLAS)\w* (?:GEMM|GEMV) launch failed|cu[A-Z]\w+ failed: "
 )
-_BEGINS = re.compile(
+_BEGINS = (
     r"(?:RuntimeError: |parallel_for failed: |c10::\w+: |terminate called[^\n]*\n\s*what\(\): +)*"
     r"(?:CUDA (?:out of memory|error|driver error|failure)|cu(?:DNN|BLAS|FFT) error|cudaError|CUDA_ERROR_"
     r"|CU(?:BLAS|DNN|SOLVER|SPARSE|FFT|RAND)_STATUS_)"
 )
 _SCRIPTED = "The following operation failed in the TorchScript interpreter."
-_RAISED_THERE = re.compile(r"^(?:RuntimeError|torch\.\w+(?:\.\w+)*): (?P<text>.*)", re.MULTILINE | re.DOTALL)
+_RAISED_THERE = r"(?ms)^(?:RuntimeError|torch\.\w+(?:\.\w+)*): (?P<text>.*)"
+# These are compiled when they are first used: most processes never are.
 
 
 class Trouble(NamedTuple):
@@ -140,7 +140,7 @@ def _said(error: BaseException, *, cuda: bool) -> Optional[Trouble]:
 
 def _text_of(error: BaseException) -> Optional[str]:
     """What of it may be searched for words; None: nothing of it says anything."""
-    framework = _framework(type(error)) and not _CLIENTS.search(type(error).__name__)
+    framework = _framework(type(error)) and not re.search(_CLIENTS, type(error).__name__)
     foreign = (type(error).__module__, type(error).__name__) == _FOREIGN
     if not (framework or foreign or type(error).__name__ in _PLAIN):
         return None
@@ -151,9 +151,9 @@ def _text_of(error: BaseException) -> Optional[str]:
     if framework:
         return text
     if text.startswith(_SCRIPTED):
-        inner = _RAISED_THERE.search(text)
+        inner = re.search(_RAISED_THERE, text)
         text = inner["text"] if inner is not None else ""
-    return text if _BEGINS.match(text) else None
+    return text if re.match(_BEGINS, text) else None
 
 
 def _framework(kind: type) -> bool:
@@ -162,11 +162,11 @@ def _framework(kind: type) -> bool:
 
 def _kind(error: BaseException, text: str, *, cuda: bool) -> Optional[str]:
     name = type(error).__name__
-    if _STAYS.search(text):
+    if re.search(_STAYS, text, re.IGNORECASE):
         return FAULT
-    if name == "OutOfMemoryError" or _FULL.search(text) or (cuda and _FULL_SOMEWHERE.search(text)):
+    if name == "OutOfMemoryError" or re.search(_FULL, text) or (cuda and re.search(_FULL_SOMEWHERE, text)):
         return MEMORY
-    return DOUBT if name == "AcceleratorError" or _CUDA.search(text) else None
+    return DOUBT if name == "AcceleratorError" or re.search(_CUDA, text) else None
 
 
 def _line(error: BaseException, text: str) -> str:
