@@ -28,7 +28,7 @@ class CardMachine:
     def use(self, card: int = 0, processes: dict[int, int] | None = None) -> None:
         """These processes have so many bytes of that card, and nobody any of the others."""
         for index, one in enumerate(self.driver.cards):
-            one.processes = processes or {} if index == card else {}
+            one.processes = {**processes} if processes and index == card else {}
         self.driver.write()
 
     def lose(self, card: int) -> None:
