@@ -24,7 +24,6 @@ import uvloop
 from eas_engine import __version__, assembly
 from eas_engine.announce import announce
 from eas_engine.artifacts.resolve import Places
-from eas_engine.card_faults import CardFaults
 from eas_engine.cards import Cards
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.disk import Disk
@@ -64,6 +63,7 @@ from eas_engine.updates.updates import Updates
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from eas_engine.card_faults import CardFaults
     from eas_engine.configuration import Configured
     from eas_engine.devices.inventory import Inventory
     from eas_engine.gateway.access import AccessLog
@@ -122,8 +122,8 @@ class Engine:
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         self._updates = Updates(self._joined(), first)
         self._cards = Cards(nvml, lambda: self._placer.cards, self._clock, self._notes)
-        faults = CardFaults(self._supervisor, self._placer.lose, lambda: first.loaded.machine.gpus)
-        self._cards.on_fault = faults.happened
+        if nvml is not None:
+            self._cards.on_fault = self._card_faults(first).happened
         self._gauge = Gauge(
             self._plane,
             self._supervisor.snapshot,
@@ -211,6 +211,11 @@ class Engine:
             execute=partial(execute, enforcer=self._enforcer),
             cards=None if cards is None else InThread(cards.used_by),
         )
+
+    def _card_faults(self, first: Configured) -> CardFaults:
+        from eas_engine.card_faults import CardFaults  # noqa: PLC0415 - only where there are cards
+
+        return CardFaults(self._supervisor, self._placer.lose, lambda: first.loaded.machine.gpus)
 
     def _joined(self) -> Joined:
         return Joined(
