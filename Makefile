@@ -111,7 +111,7 @@ compiled: $(COMPILED)/.stamp packages ## the system tests of the data plane once
 # --- speed ----------------------------------------------------------------------------------------------
 
 # The measurements themselves come from the checkout, which has the reference servers and the load client beside them.
-bench baseline bench-peers chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
+bench baseline bench-peers gpu-check chaos soak: export PYTHONPATH := $(CURDIR)/benchmarks:$(CURDIR)/$(COMPILED)
 
 bench: $(COMPILED)/.stamp $(VENV)/.bench ## every scenario of benchmarks/scenarios, ten minutes; ARGS="--only W1,W5 --rounds 3" are its own
 	@scripts/debian-packages wrk=wrk cc=gcc g++=g++ javac=openjdk-17-jdk-headless
@@ -130,6 +130,13 @@ bench-peers: $(COMPILED)/.stamp $(VENV)/.bench ## other model servers beside our
 	@scripts/debian-packages wrk=wrk cc=gcc java=openjdk-17-jdk-headless
 	@$(BIN)/eas-bench peers $(ARGS)
 	@$(BIN)/eas-bench peers --update-docs $(ARGS)
+
+.PHONY: gpu-check gpu-bundle
+gpu-check: $(COMPILED)/.stamp $(VENV)/.extras ## what a card is asked for, in eight minutes; ARGS="--only G1,shares" are its own
+	@$(BIN)/eas-bench gpu-check $(ARGS)
+
+gpu-bundle: $(VENV)/.dev ## a folder for a machine with a card and no network; ARGS="FOLDER --python 3.12" are its own
+	@$(BIN)/python scripts/gpu_bundle.py $(ARGS)
 
 chaos: $(COMPILED)/.stamp ## kill instances, hang up, send nonsense, and check every answer; ARGS="--minutes 10" are its own
 	@$(BIN)/eas-bench chaos $(ARGS)

@@ -24,8 +24,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from eas_bench import gpu_metrics
 from eas_bench.processes import Family
-from eas_bench.record import Interval, Process, Reading
+from eas_bench.record import Card, Interval, Process, Reading
 
 EVERY: Final = 1.0  # seconds
 MOST: Final = 2000  # readings; then every second one goes, and they are taken half as often
@@ -45,6 +46,7 @@ class Scrape:
     requests: dict[str, float] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
     pid: int | None = None  # of the engine, if it is one
+    cards: list[Card] = field(default_factory=list)
 
 
 def parse(text: str) -> Scrape:
@@ -53,16 +55,20 @@ def parse(text: str) -> Scrape:
     counters: dict[str, float] = {}
     gauges: dict[str, float] = {}
     pid = None
+    of_cards: list[Sample] = []
     for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         if family.name == "eas_engine_info":
             pid = _pid(family)
+            continue
+        if family.name.startswith(gpu_metrics.PREFIX):  # the sum of two temperatures is none
+            of_cards += _finite(family)
             continue
         for sample in _finite(family):
             into = counters if _counts(family, sample) else gauges
             name = _short(sample)
             if name in into or len(into) < NAMES:
                 into[name] = into.get(name, 0.0) + sample.value
-    return Scrape(counters, gauges, pid)
+    return Scrape(counters, gauges, pid, gpu_metrics.cards(of_cards))
 
 
 class Watcher:
@@ -146,7 +152,11 @@ class Watcher:
             (
                 at,
                 Reading(
-                    at=0, requests=scrape.requests, gauges=scrape.gauges, processes=self._processes(scrape)
+                    at=0,
+                    requests=scrape.requests,
+                    gauges=scrape.gauges,
+                    processes=self._processes(scrape),
+                    cards=scrape.cards,
                 ),
             )
         )

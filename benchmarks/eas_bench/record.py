@@ -20,6 +20,7 @@ STOPPED: Final = "stopped after"  # how the note of a run begins that Ctrl-C end
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
 
 
 class NoRecord(Exception):
@@ -98,6 +99,22 @@ class Reading(_Part):
     requests: dict[str, float] = {}  # counters since the server's start, by name ("queue_seconds_sum"...)
     gauges: dict[str, float] = {}  # "queue_depth", "ready"...
     processes: list[Process] = []
+    cards: list[Card] = []
+
+
+class Card(_Part):
+    """One card of the server's machine, or a slice of one, at one moment; None: the card doesn't tell."""
+
+    uuid: str
+    name: str  # the model's
+    memory_bytes: Amount | None = None  # in use
+    memory_total_bytes: Amount | None = None
+    utilization: Annotated[float, Field(ge=0, le=1)] | None = None  # part of the time
+    watts: Amount | None = None
+    celsius: float | None = None
+    clock_hertz: Amount | None = None  # of its processors
+    throttles: list[str] = []  # why its clocks were lower than they could be
+    xid_errors: Amount = 0  # since the engine's start
 
 
 class Process(_Part):

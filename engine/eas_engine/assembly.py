@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eas_engine.admission.gate import Limits
@@ -20,7 +21,7 @@ from eas_engine.supervisor.autoscale.settings import AutoscaleSettings
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.limits.enforcer import Enforcer
 from eas_engine.supervisor.limits.variables import threads
-from eas_engine.supervisor.mounts import workspace_mounts
+from eas_engine.supervisor.mounts import TOOLKIT, workspace_mounts
 from eas_engine.supervisor.place import Limits as InstanceLimits
 from eas_engine.supervisor.place import Needs, Wishes
 from eas_engine.supervisor.settings import Batching, Preset, Processor, Settings
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
 
     from eas_engine.clock import Clock
     from eas_engine.configuration import Configured
+    from eas_engine.devices.inventory import Inventory
+    from eas_engine.devices.nvml import Nvml
     from eas_engine.options import ServeOptions
     from eas_engine.prepare import Parts
-    from eas_engine.spec import ServiceSpec
+    from eas_engine.spec import Machine, ServiceSpec
     from eas_engine.state import Token
+    from eas_engine.supervisor.gpu.mps import Mps
+    from eas_engine.supervisor.gpu.share import Cards
     from eas_engine.telemetry.logs import Logs
 
 
@@ -79,6 +84,7 @@ def plane_settings(of: Configured, token: Token | None, options: ServeOptions) -
         batching=batch_rules(of),
         io_threads=body_threads(rpc.io_threads, of.loaded.machine.cpus),
         keepalive_given=rpc.keepalive is not None,
+        card=bool(service.processor) and presets.device(service, of.loaded.machine) == "gpu",
     )
 
 
@@ -99,6 +105,7 @@ def settings(of: Configured, sdk: Path) -> Settings:
         program=Program(
             interpreter=sys.executable if service.processor else _interpreter(str(artifacts.interpreter)),
             sdk_directory=sdk,
+            toolkit=toolkit(service),
             environment=_environment(of),
             core_files=service.runtime.enable_crash_block,
             mounts=workspace_mounts(workspace.root, workspace.links) if workspace else (),
@@ -146,13 +153,26 @@ def wishes(service: ServiceSpec) -> Wishes:
 def limits(service: ServiceSpec) -> InstanceLimits:
     """What one instance may use."""
     wanted = service.metadata
-    return InstanceLimits(
+    found = InstanceLimits(
         cpu=wanted.cpu,
         best_effort=wanted.qos == "BestEffort",
         memory=None if wanted.memory is None else wanted.memory * _MB,
         shm=None if wanted.shm_size is None else int(wanted.shm_size * _GB),
         scratch=service.features.extra_ephemeral_storage or None,
     )
+    if not wanted.gpu and not wanted.gpu_memory:
+        return found
+    from eas_engine.spec import cards  # noqa: PLC0415 - only for who asks for some
+
+    share = cards.wanted(service)
+    return replace(
+        found, gpus=share.whole, gpu_memory=share.memory or None, gpu_percent=share.percent or None
+    )
+
+
+def toolkit(service: ServiceSpec) -> Path | None:
+    """The CUDA toolkit that its instances see; None: the machine's."""
+    return TOOLKIT.with_name(f"cuda-{service.metadata.cuda}") if service.metadata.cuda else None
 
 
 def autoscaling(of: Configured) -> AutoscaleSettings | None:
@@ -163,12 +183,53 @@ def autoscaling(of: Configured) -> AutoscaleSettings | None:
     return AutoscaleSettings.of(spec.autoscaler, spec.metadata.cpu or float(machine.cpus))
 
 
-def enforcer(parts: Parts, logs: Logs) -> Enforcer:
-    """Who holds the instances within their limits."""
+def enforcer(parts: Parts, logs: Logs, cards: Inventory | None = None, mps: Mps | None = None) -> Enforcer:
+    """Who holds the instances within their limits: ``cards`` tells what they have, ``mps`` shares compute."""
     loaded = parts.first.loaded
     return Enforcer(
-        loaded.spec.name, parts.state.path / "scratch", loaded.machine.cgroups, warn=logs.log.warning
+        loaded.spec.name,
+        parts.state.path / "scratch",
+        loaded.machine.cgroups,
+        warn=logs.log.warning,
+        cards=_shared(loaded.machine, cards, mps),
     )
+
+
+def nvml(parts: Parts) -> Nvml | None:
+    """The driver of the machine's cards; None: it has none."""
+    if not parts.first.loaded.machine.gpus:
+        return None
+    from eas_engine.devices.nvml import load  # noqa: PLC0415 - only where there are cards
+
+    return load()
+
+
+def mps(parts: Parts, logs: Logs) -> Mps | None:
+    """The daemons by which instances share the compute of cards; None where there is nothing to share."""
+    machine = parts.first.loaded.machine
+    if not machine.gpus or not machine.mps:
+        return None
+    from eas_engine.supervisor.gpu.mps import Mps  # noqa: PLC0415 - few machines have it
+
+    return Mps(machine.mps, parts.root, warn=logs.log.warning)
+
+
+def inventory(opened: Nvml | None) -> Inventory | None:
+    """The cards, and which processes have how much of them; None: there are none."""
+    if opened is None:
+        return None
+    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there are cards
+
+    return Inventory(opened)
+
+
+def _shared(machine: Machine, cards: Inventory | None, mps: Mps | None) -> Cards | None:
+    """The machine's cards as instances have them; None: there are none."""
+    if not machine.gpus:
+        return None
+    from eas_engine.supervisor.gpu.share import Cards  # noqa: PLC0415 - only where there are cards
+
+    return Cards(machine.gpus, cards, mps)
 
 
 def _needs(of: Configured, sdk: Path) -> Needs:
@@ -208,6 +269,10 @@ def _environment(of: Configured) -> dict[str, str]:
     if service.processor and presets.device(service, of.loaded.machine) == "cpu":
         given[_CUDA_DEVICES] = "-1"  # frameworks take what they see, whole cards of it
     given |= {variable.name: variable.value for variable in service.processor_envs}
+    if (chosen := toolkit(service)) is not None:
+        from eas_engine.supervisor.gpu import cuda  # noqa: PLC0415 - few services choose one
+
+        given |= cuda.variables(chosen, given, os.environ)
     if service.processor_type in ("cpp", "java"):
         path = given.get(libraries.VARIABLE, os.environ.get(libraries.VARIABLE, ""))
         given[libraries.VARIABLE] = libraries.search_path(artifacts.processor_dir, artifacts.entry, path)

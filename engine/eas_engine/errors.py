@@ -43,6 +43,12 @@ class ProcessorRaised(Refusal):
     status, code, text = 400, "processor_exception", "the processor raised an exception"
 
 
+class GpuOutOfMemory(Refusal):
+    """The GPU had no memory for this request, not even alone; the text has the figures."""
+
+    status, code, text = 500, "gpu_out_of_memory", "no GPU memory left for this request"
+
+
 class Unauthorized(Refusal):
     """The token is missing or wrong."""
 
@@ -159,6 +165,13 @@ class InstanceStorageExceeded(InstanceCrashed):
     code, text = "instance_storage_exceeded", "the instance wrote too much while it had this request"
 
 
+class InstanceGpuMemoryExceeded(InstanceCrashed):
+    """The instance had more of its card's memory than ``metadata.gpu_memory``, and was ended."""
+
+    code = "instance_gpu_memory_exceeded"
+    text = "the instance took more GPU memory than its share while it had this request"
+
+
 class InstanceKilled(InstanceCrashed):
     """SIGKILL, and neither the engine nor the kernel's want of memory was it."""
 
@@ -181,6 +194,12 @@ class InstanceControlBroken(InstanceCrashed):
     """The instance closed its control socket, or broke the control protocol."""
 
     code, text = "instance_control_broken", "the instance broke its control connection to the engine"
+
+
+class GpuFault(InstanceCrashed):
+    """An error of CUDA that stays (illegal access, launch failure, ECC), or the card is gone."""
+
+    code, text = "gpu_fault", "the GPU is lost to the instance that had this request"
 
 
 class InstanceStopped(InstanceCrashed):

@@ -33,7 +33,7 @@ class Gauge:
     """Samples of one service; each is about the time since the one before.
 
     ``measures_cpu``: CPU time is read from the kernel, a file or two for each instance, only while it is
-    asked for.
+    asked for; so is the use of GPUs (``measures_gpu``), which ``gpu`` tells of an instance in percent.
     """
 
     def __init__(
@@ -42,9 +42,11 @@ class Gauge:
         fleet: Callable[[], FleetSnapshot],
         usage: Callable[[str], Used | None],
         clock: Clock,
+        *,
+        gpu: Callable[[InstanceSnapshot], float | None] = lambda _: None,
     ) -> None:
-        self._plane, self._fleet, self._usage, self._clock = plane, fleet, usage, clock
-        self.measures_cpu = False
+        self._plane, self._fleet, self._usage, self._clock, self._gpu = plane, fleet, usage, clock, gpu
+        self.measures_cpu = self.measures_gpu = False
         self._before = self.count()
 
     def __repr__(self) -> str:
@@ -67,6 +69,7 @@ class Gauge:
             processed=sum(counters.process),
             process_seconds=counters.process_us / 1e6,
             cpu_seconds=dict(self._cpu(serving)) if self.measures_cpu else {},
+            gpu_percent=dict(self._gpus(serving)) if self.measures_gpu else {},
             queue=plane.lanes.waiting(),
             in_flight=gate.count,
             ready=sum(one.state is State.READY for one in serving),
@@ -80,8 +83,19 @@ class Gauge:
             if one.state is State.READY:
                 used = self._usage(one.name)
                 seconds = used.cpu_seconds if used is not None else None
-                key = f"{one.name}/{'-'.join(map(str, one.pids))}"
-                yield key, sum(map(_cpu_seconds, one.pids)) if seconds is None else seconds
+                yield _key(one), sum(map(_cpu_seconds, one.pids)) if seconds is None else seconds
+
+    def _gpus(self, instances: list[InstanceSnapshot]) -> Iterator[tuple[str, float]]:
+        """Of each ready instance of which there is a figure."""
+        for one in instances:
+            percent = self._gpu(one) if one.state is State.READY else None
+            if percent is not None:
+                yield _key(one), percent
+
+
+def _key(instance: InstanceSnapshot) -> str:
+    """An instance that was restarted is another."""
+    return f"{instance.name}/{'-'.join(map(str, instance.pids))}"
 
 
 def _cpu_seconds(pid: int) -> float:

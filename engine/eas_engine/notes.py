@@ -23,8 +23,9 @@ _TOLD: Final[Mapping[str, EventKind]] = {
     "trial": "trial",
     "probe": "probe",
     "relieved": "relieved",
+    "card_fault": "card_fault",
 }
-"""Lines of the supervisor that are events, too."""
+"""Lines of the supervisor, and of the cards, that are events, too."""
 
 
 class Notes:

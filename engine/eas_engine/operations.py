@@ -24,6 +24,7 @@ EventKind = Literal[
     "version",
     "scaled",
     "autoscaled",
+    "card_fault",
     "replaced",
     "canary_ready",
     "shadow_ready",

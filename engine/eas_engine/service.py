@@ -24,6 +24,7 @@ import uvloop
 from eas_engine import __version__, assembly
 from eas_engine.announce import announce
 from eas_engine.artifacts.resolve import Places
+from eas_engine.cards import Cards
 from eas_engine.clock import Clock, SystemClock, wait_until
 from eas_engine.disk import Disk
 from eas_engine.errors import ConfigurationError, StartError
@@ -42,6 +43,7 @@ from eas_engine.spec.engine import load as engine_settings
 from eas_engine.spec.load import read_text
 from eas_engine.state import EngineRecord
 from eas_engine.supervisor.autoscale.driver import Scaler
+from eas_engine.supervisor.gpu_memory import InThread
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import execute
 from eas_engine.supervisor.pools.placer import LedgerPlacer
@@ -61,7 +63,9 @@ from eas_engine.updates.updates import Updates
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from eas_engine.card_faults import CardFaults
     from eas_engine.configuration import Configured
+    from eas_engine.devices.inventory import Inventory
     from eas_engine.gateway.access import AccessLog
     from eas_engine.options import ServeOptions
     from eas_engine.spec import Machine
@@ -105,13 +109,28 @@ class Engine:
         self._plane = assembly.plane(self._parts, self._logs, self._clock)
         self._window = Window(self._clock, self._plane.counters)
         self._scenes = Scenes(self._parts.state.path / "crashes", __version__)
-        self._enforcer = assembly.enforcer(self._parts, self._logs)
-        self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root), self._disk)
-        self._supervisor = self._supervise(first)
+        mps = assembly.mps(self._parts, self._logs)
+        nvml = assembly.nvml(self._parts)
+        cards = assembly.inventory(nvml)
+        self._enforcer = assembly.enforcer(self._parts, self._logs, cards, mps)
+        shared = mps.hold if mps is not None else None
+        self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root, shared=shared), self._disk)
+        if mps is not None:
+            self._disk.later(mps.tidy)
+        self._supervisor = self._supervise(first, cards)
         self._placer.found = self._supervisor.placed
         self._plane.report_to(Reports(self._supervisor.stuck, self._supervisor.broken))
         self._updates = Updates(self._joined(), first)
-        self._gauge = Gauge(self._plane, self._supervisor.snapshot, self._enforcer.usage, self._clock)
+        self._cards = Cards(nvml, lambda: self._placer.cards, self._clock, self._notes)
+        if nvml is not None:
+            self._cards.on_fault = self._card_faults(first).happened
+        self._gauge = Gauge(
+            self._plane,
+            self._supervisor.snapshot,
+            self._enforcer.usage,
+            self._clock,
+            gpu=self._cards.percent,
+        )
         self._scaler = Scaler(None, self._gauge.sample, self._autoscale, self._clock, self._notes.info)
         self._plane.on_wake = self._scaler.wake
         self._moving = Moving(self._supervisor, self._placer, self._clock, self._notes.info)
@@ -129,11 +148,13 @@ class Engine:
             instead="EAS_ADMIN_PORT" if options.any_path else "",
         )
         self._admin_port = admin.start()
+        self._cards.start()
         try:
             with Watch(self._window, self._logs.log.warning):
                 return await self._serve()
         finally:
             await asyncio.to_thread(admin.stop)
+            await asyncio.to_thread(self._cards.close)
             await asyncio.to_thread(self._enforcer.close)
             await self._disk.close()
 
@@ -170,7 +191,7 @@ class Engine:
 
     # -- its parts
 
-    def _supervise(self, first: Configured) -> Supervisor:
+    def _supervise(self, first: Configured, cards: Inventory | None) -> Supervisor:
         return Supervisor(
             self._release(1, first),
             self._plane.channel,
@@ -188,7 +209,13 @@ class Engine:
             scenes=self._scenes,
             placer=self._placer,
             execute=partial(execute, enforcer=self._enforcer),
+            cards=None if cards is None else InThread(cards.used_by),
         )
+
+    def _card_faults(self, first: Configured) -> CardFaults:
+        from eas_engine.card_faults import CardFaults  # noqa: PLC0415 - only where there are cards
+
+        return CardFaults(self._supervisor, self._placer.lose, lambda: first.loaded.machine.gpus)
 
     def _joined(self) -> Joined:
         return Joined(
@@ -246,6 +273,7 @@ class Engine:
             self._window,
             version=__version__,
             labels=service_labels(service.name, service.metadata.workspace_id, service.labels),
+            cards=self._cards.view,
         )
 
     # -- what holds
@@ -282,6 +310,9 @@ class Engine:
         """By what holds; a service that an operator has stopped has as many instances as that one wants."""
         settings = None if stopped else assembly.autoscaling(self._updates.current)
         self._gauge.measures_cpu = settings is not None and "cpu" in settings.thresholds
+        self._gauge.measures_gpu = settings is not None and "gpu[util]" in settings.thresholds
+        limits = assembly.limits(self._updates.current.loaded.spec)
+        self._cards.configure(limits, often=self._gauge.measures_gpu)
         self._scaler.configure(settings)
 
     def _autoscale(self, instances: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from eas_processors import threads
+from eas_processors import gpu_memory, threads
 from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
 from eas_processors.tensors.base import TensorPreset
@@ -85,11 +85,12 @@ class Preset(TensorPreset):
             _LOG.warning("requests are not joined: dimension 0 of %s is no batch", path.name)
         return model
 
-    def _providers(self) -> list[str]:
-        """Where to run, best first."""
+    def _providers(self) -> list[str | tuple[str, dict[str, str]]]:
+        """Where to run, best first, with options."""
         if self.device == "gpu":
             if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-                return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+                options = gpu_memory.onnx_options(gpu_memory.cap())
+                return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
             _LOG.warning("this ONNX Runtime has no CUDA: install onnxruntime-gpu instead of onnxruntime")
         return ["CPUExecutionProvider"]
 

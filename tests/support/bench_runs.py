@@ -9,7 +9,7 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 
 from eas_bench import latency
-from eas_bench.record import Asked, Generator, Interval, Load, Process, Reading, Run, Tally
+from eas_bench.record import Asked, Card, Generator, Interval, Load, Process, Reading, Run, Tally
 
 BODY = 64
 ANSWER = 180  # bytes, head and all
@@ -164,6 +164,22 @@ def _interval(
     return Interval(start=second, seconds=1, tally=tally, latency=latency.summary(here))
 
 
+def _card(number: int, second: int) -> Card:
+    """Of two that are alike; the second one is hot."""
+    return Card(
+        uuid=f"GPU-{number}",
+        name="NVIDIA Scripted 100",
+        memory_bytes=20e9 + 1e9 * number,
+        memory_total_bytes=80e9,
+        utilization=0.5 + 0.25 * number,
+        watts=300 + second,
+        celsius=60 + 20 * number,
+        clock_hertz=1.98e9,
+        throttles=["sw_thermal_slowdown"] * number,
+        xid_errors=2,
+    )
+
+
 def _reading(second: int, rate: float, instances: int) -> Reading:
     done = rate * second
     wave = 1 + 0.3 * math.sin(second / 2)
@@ -179,6 +195,7 @@ def _reading(second: int, rate: float, instances: int) -> Reading:
             "process_seconds_sum": done * 0.0012,
             "process_seconds_count": done,
         },
+        cards=[_card(number, second) for number in range(2)],
         gauges={"queue_depth": round(4 * wave), "in_flight": round(6 * wave), "instances_ready": instances},
         processes=[
             Process(

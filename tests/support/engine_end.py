@@ -142,10 +142,9 @@ class EngineEnd:
         _, kind, count, status, us, began = fields
         if kind != wire.BATCHED:
             return [self._answer(fields, payload)]
-        assert status == 0
         told, plain = payload[: wire.BATCH.size], unpacked_replies(count, payload)
         answers = [Answered(wire.REPLY, slot, 200, b"", body, -1, us, began) for slot, body in plain]
-        return [*answers, Answered(kind, 0, 0, b"", told, -1, us, began)]
+        return [*answers, Answered(kind, 0, status, b"", told, -1, us, began)]
 
     def _answer(self, fields: tuple[Any, ...], payload: bytes) -> Answered:
         _, kind, slot, status, us, began = fields

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 
 from eas_engine.supervisor.causes import Condemned
-from eas_engine.supervisor.control import Dumped, Failed, Hello, Ready, Warming
+from eas_engine.supervisor.control import Dumped, Failed, Fault, Hello, Ready, Warming
 from eas_engine.supervisor.launch import Listener, Program
 from eas_engine.supervisor.limits.report import Enforcement
 from eas_engine.supervisor.place import Quarters
@@ -81,6 +81,9 @@ class FakeHost:
 
     def failed(self, stage: str, message: str) -> None:
         self._listener.on_message(Failed(stage, message, "Traceback ..."))
+
+    def lost_its_gpu(self, message: str) -> None:
+        self._listener.on_message(Fault(message))
 
     def prints(self, line: str) -> None:
         self._listener.on_line("stdout", line)

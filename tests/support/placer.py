@@ -38,12 +38,13 @@ class FakePlacer:
     """Implements ``eas_engine.supervisor.place.Placer``.
 
     ``room``: how many instances fit; None: as many as come. ``asked`` has every question, in order. ``slow``:
-    questions wait in ``open`` until ``answer`` is called.
+    questions wait in ``open`` until ``answer`` is called. ``cards``: each instance gets one of these.
     """
 
     def __init__(self, room: int | None = None, *, slow: bool = False) -> None:
         self.room = room
         self.slow = slow
+        self.cards: list[str] = []
         self.open: set[str] = set()
         self.answered: set[str] = set()
         self.found: Callable[[str], None] = lambda _: None
@@ -63,7 +64,11 @@ class FakePlacer:
         if instance not in self.held:
             if self.room is not None and len(self.held) >= self.room:
                 return NoPlace(f"{len(self.held)} of {self.room} places are taken")
-            self.held[instance] = Place(cpus=(len(self.held),))
+            taken = {card for place in self.held.values() for card in place.cards}
+            free = [card for card in self.cards if card not in taken]
+            if self.cards and not free:
+                return NoPlace(f"all {len(taken)} cards are taken")
+            self.held[instance] = Place(cpus=(len(self.held),), cards=tuple(free[:1]))
         return self.held[instance]
 
     def answer(self) -> None:

@@ -33,6 +33,9 @@ class Server:
         self._thread = threading.Thread(target=self._answer_all, name="worker-0", daemon=True)
         self._thread.start()
 
+    def watch_gpu(self, faults: Any) -> None:
+        pass
+
     def stop(self) -> None:
         self._socket.shutdown(socket.SHUT_RD)
 

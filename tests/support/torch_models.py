@@ -136,3 +136,32 @@ class NoForward(torch.nn.Module):
     @torch.jit.export
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         return x
+
+
+class Images(torch.nn.Module):
+    """Takes bytes, and names float32 where it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.convolution = torch.nn.Conv2d(3, 4, 3)
+        self.norm = torch.nn.BatchNorm2d(4)
+        self.mean: torch.Tensor
+        self.register_buffer("mean", torch.tensor([124.0, 116.0, 104.0]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = (images.to(torch.float32) - self.mean.view(1, 3, 1, 1)) / 58.0
+        y: torch.Tensor = self.norm(self.convolution(x)).mean((2, 3)) + torch.ones(4)
+        return y
+
+
+class Stubborn(torch.nn.Module):
+    """Converts to float whatever comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(x.float())
+        return y

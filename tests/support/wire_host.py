@@ -59,6 +59,7 @@ class WireHost:
         self.inbox = wire.Inbox(wire.REQUEST)
         self.calls: list[Call] = []
         self.units: list[Unit] = []  # of which something isn't answered yet
+        self.too_large = 0  # what the reports say of the memory of a GPU
         self.rows = 1  # of a request, in the reports of batches
         self.released: list[int] = []
         link.started()
@@ -129,7 +130,8 @@ class WireHost:
             slots, bodies = [slot for slot, _ in unit.plain], [body for _, body in unit.plain]
             columns = wire.replies(len(slots)).pack(*slots, *map(len, bodies))
             report = b"".join((report, columns, *bodies))
-            self.send(wire.BATCHED, len(slots), report, status=0, us=unit.us, begun=self.link._clock())
+            large = self.too_large
+            self.send(wire.BATCHED, len(slots), report, status=large, us=unit.us, begun=self.link._clock())
 
     def begin(self, call: Call) -> bool:
         """A thread takes the request. False: it was withdrawn, and its slot given back."""
@@ -168,10 +170,10 @@ class WireHost:
         call.unit.us = us
         self._report(call)
 
-    def fail(self, call: Call, message: bytes) -> None:
-        """The processor raises."""
+    def fail(self, call: Call, message: bytes, *, status: int = 400) -> None:
+        """The processor raises; 500: for want of GPU memory."""
         self.calls.remove(call)
-        self.send(wire.RAISED, call.slot, message, status=400, begun=self.link._clock())
+        self.send(wire.RAISED, call.slot, message, status=status, begun=self.link._clock())
         self._report(call)
 
     def serve(self, body: bytes = b"") -> int:

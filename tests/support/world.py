@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from eas_engine.supervisor.gpu_memory import Cards
 from eas_engine.supervisor.instance import Hooks
 from eas_engine.supervisor.launch import Program
 from eas_engine.supervisor.observe import FleetSnapshot
@@ -26,7 +27,13 @@ SETTINGS = Settings("s", Program("python", Path("/")), Processor("/p/app.py", mo
 class World:
     """A supervisor and everything around it."""
 
-    def __init__(self, settings: Settings, instances: int = 1, placer: Placer | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        instances: int = 1,
+        placer: Placer | None = None,
+        cards: Cards | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.hosts = FakeHosts()
         self.channels = FakeChannels()
@@ -41,6 +48,7 @@ class World:
             self.channels,
             instances=instances,
             placer=placer,
+            cards=cards,
             clock=self.clock,
             execute=self.hosts,
             hooks=Hooks(
@@ -101,9 +109,11 @@ class World:
 
 
 @asynccontextmanager
-async def started(instances: int = 1, placer: Placer | None = None, **more: Any) -> AsyncIterator[World]:
+async def started(
+    instances: int = 1, placer: Placer | None = None, cards: Cards | None = None, **more: Any
+) -> AsyncIterator[World]:
     """A running supervisor; at the end its channels' books are in order and no host lives."""
-    world = World(replace(SETTINGS, **more), instances, placer)
+    world = World(replace(SETTINGS, **more), instances, placer, cards)
     world.running = asyncio.ensure_future(world.supervisor.run())
     await settle()
     yield world

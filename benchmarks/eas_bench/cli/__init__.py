@@ -13,6 +13,7 @@ import typer
 from eas_bench.cli.baseline import baseline
 from eas_bench.cli.chaos import chaos
 from eas_bench.cli.compare import compare
+from eas_bench.cli.gpu_check import gpu_check
 from eas_bench.cli.peers import peers
 from eas_bench.cli.report import report
 from eas_bench.cli.run import run
@@ -40,6 +41,7 @@ app.command()(chaos)
 app.command()(scenario)
 app.command()(baseline)
 app.command()(peers)
+app.command()(gpu_check)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

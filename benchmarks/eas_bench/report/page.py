@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from eas_bench import units
 from eas_bench.record import Run
-from eas_bench.report import latencies, rates, server, settings, several
+from eas_bench.report import cards, latencies, rates, server, settings, several
 from eas_bench.report.markup import Markup, element, table, together
 from eas_bench.report.plot import Plot
 
@@ -25,6 +25,11 @@ OF_A_RUN: Final[tuple[Callable[[Run], Plot | None], ...]] = (
     server.cpu,
     server.memory,
     server.descriptors,
+    cards.utilization,
+    cards.memory,
+    cards.power,
+    cards.temperature,
+    cards.clock,
 )
 OPEN_AT_MOST: Final = 2  # runs whose plots are seen at once; those of more are folded up
 _POLICY: Final = (

@@ -48,14 +48,7 @@ def run(
 
     ``everything``: a person sees the parameters at their defaults, too; a machine always does.
     """
-    try:
-        machine = spec.this_machine()
-        settings = engine.read(machine)
-        machine = replace(machine, settings=settings.settings)
-        found = _report(spec.load(config, overrides=define, strict=strict, machine=machine))
-        found["settings"] = _settings(settings)
-    except spec.ConfigurationError as error:
-        found = failure(error)
+    found, _ = examine(config, define, engine, spec.this_machine(), strict=strict)
     if as_json:
         from eas_engine.cli.output import print_json
 
@@ -63,6 +56,19 @@ def run(
     else:
         _show(found, everything=everything)
     return bool(found["startable"])
+
+
+def examine(
+    config: Path, define: Sequence[str], engine: Engine, machine: Machine, *, strict: bool = False
+) -> tuple[dict[str, Any], Loaded | None]:
+    """What there is to say of a file on that machine, and what was read; None: it can't be read."""
+    try:
+        settings = engine.read(machine)
+        machine = replace(machine, settings=settings.settings)
+        loaded = spec.load(config, overrides=define, strict=strict, machine=machine)
+    except spec.ConfigurationError as error:
+        return failure(error), None
+    return {**_report(loaded), "settings": _settings(settings)}, loaded
 
 
 def _report(loaded: Loaded) -> dict[str, Any]:

@@ -128,6 +128,28 @@ def list_engines(*, state_dir: o.StateDir = None, json: o.Json = False, debug: o
 
 
 @machine.command()
+def doctor(
+    ctx: typer.Context,
+    file: o.File = None,
+    *,
+    config: o.Config = None,
+    define: o.Define = None,
+    state_dir: o.StateDir = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """This machine on one page: CPUs, memory, cards, what is installed; with a file, what it would miss."""
+    from eas_engine.cli.check import Engine
+    from eas_engine.cli.doctor import run
+
+    path = chosen(ctx, file, config) if file or config else None
+    with told(debug=debug):
+        found = run(path, define or (), Engine(settings, state_dir), as_json=json)
+    raise typer.Exit(found)
+
+
+@machine.command()
 def pools(
     *,
     state_dir: o.StateDir = None,

@@ -44,11 +44,15 @@ def show(found: Mapping[str, Any]) -> None:
     columns = ("pool", "priority", "CPUs", "of these free", "memory", "free")
     out.print(table(columns, [_pool(one) for one in found["pools"]]))
     out.print()
-    rows = [_instance(one) for one in found["instances"]]
-    columns = ("instance", "service", "pool", "CPUs", "runs on", "memory")
-    out.print(
-        table(columns, rows) if rows else f"nobody has anything of it (engines of {found['state_dir']})"
-    )
+    if found["cards"]:
+        heads = ("GPU", "UUID", "pool", "memory", "free", "compute free", "instances")
+        out.print(table(heads, [_card(one) for one in found["cards"]]))
+        out.print()
+    with_cards = bool(found["cards"]) or any(one["cards"] for one in found["instances"])
+    last = ("GPU",) if with_cards else ()
+    rows = [(*_instance(one), *([_cards(one)] if with_cards else ())) for one in found["instances"]]
+    titles = ("instance", "service", "pool", "CPUs", "runs on", "memory", *last)
+    out.print(table(titles, rows) if rows else f"nobody has anything of it (engines of {found['state_dir']})")
 
 
 def _pool(one: Mapping[str, Any]) -> Sequence[object]:
@@ -63,6 +67,33 @@ def _pool(one: Mapping[str, Any]) -> Sequence[object]:
         f"{size(one['memory'])}{shared}",
         size(one["memory_free"]),
     )
+
+
+def _card(one: Mapping[str, Any]) -> Sequence[object]:
+    from eas_engine.cli.output import size
+
+    return (
+        one["name"],
+        one["uuid"],
+        ", ".join(one["pools"]),
+        size(one["memory"]),
+        size(one["memory_free"]),
+        f"{one['percent_free']}%",
+        ", ".join(one["instances"]) + " alone" * one["alone"],
+    )
+
+
+def _cards(one: Mapping[str, Any]) -> str:
+    """Which cards an instance has, and how much of one."""
+    from eas_engine.cli.output import size
+
+    if not one["cards"]:
+        return "none"
+    names = ", ".join(uuid[:12] for uuid in one["cards"])
+    if not one["gpu_memory"]:
+        return f"{names} alone"
+    percent = f" and {one['gpu_percent']}%" if one["gpu_percent"] else ""
+    return f"{size(one['gpu_memory'])}{percent} of {names}"
 
 
 def _instance(one: Mapping[str, Any]) -> Sequence[object]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from eas_engine.secrecy import is_secret, redacted
-from eas_engine.spec import addresses, presets
+from eas_engine.spec import addresses, cards, presets
 from eas_engine.spec.effects import IN_EFFECT, LATER, default_spec, not_in_effect, startable
 from eas_engine.spec.here import WORDS, size
 from eas_engine.spec.load import Loaded
@@ -57,7 +57,11 @@ def report(loaded: Loaded, *, has_image: HasImage | None = None) -> dict[str, An
         "machine": {
             "cpus": machine.cpus,
             "memory_bytes": machine.memory_bytes,
-            "gpus": [{"name": card.name, "memory_bytes": card.memory_bytes} for card in machine.gpus],
+            "gpus": [
+                {"name": card.name, "memory_bytes": card.memory_bytes, "uuid": card.uuid}
+                for card in machine.gpus
+            ],
+            "mps": machine.mps,
             "disk_free_bytes": machine.disk_free_bytes,
             "cuda_toolkits": list(machine.cuda_toolkits),
             "container_tool": machine.container_tool,
@@ -216,13 +220,15 @@ def missing(loaded: Loaded, has_image: HasImage) -> Iterator[str]:
             "OSS credentials: neither OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET nor ~/.ossutilconfig is "
             "there; only what is public can be read"
         )
-    if spec.metadata.gpu > len(machine.gpus):
-        yield f"GPUs: {spec.metadata.gpu} asked for, this machine has {len(machine.gpus) or 'none'}"
-    memory = spec.metadata.gpu_memory
+    wanted = cards.wanted(spec)
+    if wanted.whole > len(machine.gpus):
+        yield f"GPUs: {wanted.whole} asked for, this machine has {len(machine.gpus) or 'none'}"
     largest = max((card.memory_bytes for card in machine.gpus), default=0)
-    if memory and not spec.metadata.gpu and memory * 2**30 > largest:
+    if wanted.memory > largest:
         here = f"the largest card has {size(largest)}" if machine.gpus else "this machine has no GPU"
-        yield f"GPU memory: {memory} GB asked for, {here}"
+        yield f"GPU memory: {spec.metadata.gpu_memory} GB asked for, {here}"
+    if wanted.percent and machine.gpus and not machine.mps:
+        yield "MPS: nvidia-cuda-mps-control isn't installed, so nothing enforces gpu_core_percentage"
     if spec.metadata.cuda and spec.metadata.cuda not in machine.cuda_toolkits:
         yield f"CUDA {spec.metadata.cuda}: installed are {', '.join(machine.cuda_toolkits) or 'none'}"
 

@@ -14,6 +14,8 @@ from eas_engine.spec.problems import Origin, Problem, problem_at
 
 _MB: Final = 2**20
 _GB: Final = 2**30
+_GPU_USE: Final = "gpu[util]"
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 
 def problems(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) -> Iterator[Problem]:
@@ -29,7 +31,7 @@ def _findings(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
     yield from _kind(spec, machine)
     yield from _pools(spec, machine)
     yield from _disk(spec, machine)
-    yield from _gpus(spec, machine)
+    yield from _gpu_use(spec, machine)
     yield from _software(spec, machine)
     if not spec.token and not spec.generate_token:
         yield "generate_token", "an open service: every caller is answered, no token is asked for", "warning"
@@ -46,8 +48,6 @@ def _kind(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         spec.processor, machine.packages.version(preset.distributions)
     ):
         yield "processor", f'"{spec.processor}": {presets.serving(spec, machine)}', "warning"
-    if preset is not None and preset.is_served and not preset.uses_gpus and spec.metadata.gpu:
-        yield "metadata.gpu", f"no effect: {preset.served_by} runs on the CPU here", "warning"
 
 
 def _pools(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
@@ -67,6 +67,7 @@ def _pools(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         yield "metadata.resource", message, "error"
         return
     yield from _one_instance(spec, choices)
+    yield from _gpus(spec, machine, choices)
     yield from _all_instances(spec, choices)
     if spec.metadata.resource_rebalancing and len(choices) == 1:
         why = f"{choices[0].title} has nothing below it" if groups else "there are no resource groups"
@@ -88,7 +89,7 @@ def _all_instances(spec: ServiceSpec, choices: Sequence[Pool]) -> Iterator[_Find
     """Said at once, for the log of a start is where it is looked for when some stay pending."""
     cpu = 0.0 if spec.metadata.qos == "BestEffort" else spec.metadata.cpu or 0.0
     memory = (spec.metadata.memory or 0) * _MB
-    room = sum(_holds(one, cpu, memory) for one in choices)
+    room = sum(min(_holds(one, cpu, memory), _holds_by_cards(one, spec)) for one in choices)
     if 0 < room < spec.start_count:
         where = " and ".join(one.title for one in choices)
         message = f"{spec.start_count} asked for, {where} can hold {room}: the others stay pending"
@@ -99,6 +100,16 @@ def _holds(pool: Pool, cpu: float, memory: int) -> float:
     """How many instances fit into the pool when it is empty."""
     by_cpu = (len(pool.cpus) * 1000) // max(1, round(cpu * 1000)) if cpu else math.inf
     return min(by_cpu, pool.memory // memory if memory else math.inf)
+
+
+def _holds_by_cards(pool: Pool, spec: ServiceSpec) -> float:
+    """The same by its cards alone."""
+    if not spec.metadata.gpu and not spec.metadata.gpu_memory:
+        return math.inf
+    from eas_engine.spec import cards  # noqa: PLC0415 - as below
+
+    wanted = cards.wanted(spec)
+    return wanted.fits(pool.cards.values()) if wanted else math.inf
 
 
 def _disk(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
@@ -122,27 +133,36 @@ def _shm(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         yield "metadata.shm_size", message, "warning"
 
 
-def _gpus(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
-    gpu, memory = spec.metadata.gpu, spec.metadata.gpu_memory
-    if gpu > len(machine.gpus):
-        yield "metadata.gpu", f"{gpu} GPUs asked for, this machine has {len(machine.gpus) or 'none'}", "error"
-    if memory and not gpu:
-        largest = max((card.memory_bytes for card in machine.gpus), default=0) // _GB
-        if not machine.gpus:
-            yield (
-                "metadata.gpu_memory",
-                f"{memory} GB of GPU memory asked for, this machine has no GPU",
-                "error",
-            )
-        elif memory > largest:
-            message = f"{memory} GB of GPU memory asked for, this machine's largest card has {largest} GB"
-            yield "metadata.gpu_memory", message, "error"
-    if spec.processor and presets.wants_gpu(spec.processor) and not machine.gpus and not (gpu or memory):
-        yield (
-            "processor",
-            f'"{spec.processor}" is for GPUs; this machine has none, so it runs on the CPU',
-            "warning",
+def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Iterator[_Finding]:
+    """Cards that one instance could never be given, and what comes of asking for none."""
+    asks = spec.metadata.gpu or spec.metadata.gpu_memory
+    if not asks and spec.processor and presets.wants_gpu(spec.processor):
+        none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else "this machine has none"
+        yield "processor", f'"{spec.processor}" is for GPUs; {none}, so it runs on the CPU', "warning"
+    if machine.gpus and any(one.name == _VISIBLE for one in spec.processor_envs):
+        message = (
+            f"{_VISIBLE} has no effect: instances see the GPUs that metadata.gpu or gpu_memory gives them"
         )
+        yield "processor_envs", message, "warning"
+    if asks:
+        from eas_engine.spec import cards  # noqa: PLC0415 - only for who asks for some
+
+        yield from cards.findings(spec, machine, choices)
+
+
+def _gpu_use(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
+    """An autoscaler that goes by what no instance will ever have a figure of."""
+    scaler = spec.autoscaler
+    asked = spec.metadata.gpu or spec.metadata.gpu_memory or presets.device(spec, machine) == "gpu"
+    if scaler is None or (machine.gpus and asked):
+        return
+    why = "the service asks for none (metadata.gpu, gpu_memory)" if machine.gpus else "this machine has none"
+    message = f"no instance will have a figure of its GPUs, so the number never falls: {why}"
+    if _GPU_USE in scaler.strategies:
+        yield f"autoscaler.strategies.{_GPU_USE}", message, "warning"
+    for index, one in enumerate(scaler.scaleStrategies):
+        if one.metricName == _GPU_USE:
+            yield f"autoscaler.scaleStrategies[{index}].metricName", message, "warning"
 
 
 def _software(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:

@@ -11,8 +11,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from eas_engine.spec import addresses, cpu_list, presets
-from eas_engine.spec.engine.pools import pools_for
+from eas_engine.spec import addresses, cards, cpu_list, presets
+from eas_engine.spec.engine.pools import Pool, pools_for
 from eas_engine.spec.loops import body_threads, has_gil, loops
 from eas_engine.spec.machine import Machine
 from eas_engine.spec.model import ServiceSpec
@@ -117,7 +117,41 @@ def _scratch(spec: ServiceSpec, machine: Machine) -> str:
 
 
 def _gpu(spec: ServiceSpec, machine: Machine) -> str:
-    return f"{spec.metadata.gpu} of this machine's {len(machine.gpus)} GPUs"
+    wanted = cards.wanted(spec)
+    if wanted.whole:
+        return f"{wanted.whole} of this machine's {len(machine.gpus)} GPUs, its alone: it sees no other"
+    if spec.metadata.gpu:
+        return f"no effect: {cards.unused(spec)}"
+    if wanted.memory:
+        return "no whole one: a share, by gpu_memory"
+    return "an instance sees none of this machine's GPUs" if machine.gpus else "none"
+
+
+def _gpu_memory(spec: ServiceSpec, machine: Machine) -> str:
+    wanted = cards.wanted(spec)
+    if not spec.metadata.gpu_memory:
+        return "no share of a GPU"
+    if not wanted.memory:
+        return f"no effect: {cards.unused(spec) or 'whole GPUs come with all their memory'}"
+    by = "MPS and a watchdog" if wanted.percent and machine.mps else "a watchdog"
+    share = f"{size(wanted.memory)} of one of this machine's {len(machine.gpus)} GPUs"
+    return f"{share}, by {by}; presets take no more"
+
+
+def _gpu_percent(spec: ServiceSpec, machine: Machine) -> str:
+    wanted = cards.wanted(spec)
+    if not wanted.percent:
+        return "no effect without gpu_memory" if spec.metadata.gpu_core_percentage else "no share is set"
+    by = f"by MPS ({machine.mps})" if machine.mps else "enforced by nothing: MPS isn't installed"
+    return f"counted: at most 100% of a GPU are given away; {wanted.percent}% are {by}"
+
+
+def _cuda(spec: ServiceSpec, machine: Machine) -> str:
+    if not spec.metadata.cuda:
+        return "what the machine has at /usr/local/cuda"
+    if spec.metadata.cuda not in machine.cuda_toolkits:
+        return f"not installed (installed: {', '.join(machine.cuda_toolkits) or 'none'})"
+    return f"/usr/local/cuda-{spec.metadata.cuda}, for the instances alone at /usr/local/cuda"
 
 
 def _keepalive(spec: ServiceSpec, _: Machine) -> str:
@@ -287,8 +321,19 @@ def _resource(spec: ServiceSpec, machine: Machine) -> str:
     if not machine.settings.groups:
         return "no resource groups on this machine: the whole machine" if resource else "whole machine"
     return ", else ".join(
-        f"{one.title} (CPUs {cpu_list.text(one.cpus)})" if one.cpus else f"{one.title}: nothing"
+        f"{one.title} (CPUs {cpu_list.text(one.cpus)}{_gpus_of(one)})"
+        if one.cpus
+        else f"{one.title}: nothing"
         for one in choices
+    )
+
+
+def _gpus_of(pool: Pool) -> str:
+    count = len(pool.cards)
+    return (
+        f", {count} GPU{'s' * (count > 1)}{' shared' * bool(pool.name and pool.shares_cards)}"
+        if count
+        else ""
     )
 
 
@@ -296,9 +341,11 @@ def _spread(spec: ServiceSpec, machine: Machine) -> str:
     count = len(machine.nodes)
     if spec.metadata.scheduling.spread.policy == "default":
         return "the first place with room"
-    if count < 2:
+    gpus = len(machine.gpus) if cards.wanted(spec) else 0
+    if count < 2 and gpus < 2:
         return "no effect: this machine has one NUMA node"
-    return f"instances are spread over this machine's {count} NUMA nodes"
+    over = [f"{gpus} GPUs"] * (gpus > 1) + [f"{count} NUMA nodes"] * (count > 1)
+    return f"instances are spread over this machine's {' and '.join(over)}"
 
 
 def _rebalancing(spec: ServiceSpec, machine: Machine) -> str:
@@ -343,6 +390,9 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "metadata.shm_size": _shm,
         "features.eas.aliyun.com/extra-ephemeral-storage": _scratch,
         "metadata.gpu": _gpu,
+        "metadata.gpu_memory": _gpu_memory,
+        "metadata.gpu_core_percentage": _gpu_percent,
+        "metadata.cuda": _cuda,
         "metadata.resource": _resource,
         "metadata.scheduling.spread.policy": _spread,
         "metadata.resource_rebalancing": _rebalancing,

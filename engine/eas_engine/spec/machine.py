@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from eas_engine.devices import Gpu, can_be_asked
 from eas_engine.records import dataclass
 from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
@@ -19,29 +18,13 @@ from eas_engine.spec.machine_types import MachineType, machine_types
 from eas_engine.spec.numa import NumaNode
 from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 
+__all__ = ["Gpu", "Machine", "this_machine"]
+
 _CGROUPS: Final = "EAS_CGROUPS"
-_DRIVER: Final = "libnvidia-ml.so.1"
+_MPS: Final = "nvidia-cuda-mps-control"
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One card, or one MIG slice of a card: what an instance may be given.
-
-    Attributes:
-        name: the model's, of a slice with its profile.
-        memory_bytes: all that it has.
-        uuid: the driver's name of it, which ``CUDA_VISIBLE_DEVICES`` takes; empty: unknown.
-        card: the UUID of the card that a slice is part of; empty: it is a whole card.
-        node: the NUMA node that it is attached to; None: unknown.
-    """
-
-    name: str
-    memory_bytes: int
-    uuid: str = ""
-    card: str = ""
-    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +49,8 @@ class Machine:
     """The NUMA nodes; empty: unknown, so one for all."""
     settings: EngineSettings = field(default_factory=EngineSettings)
     """Resource groups and own machine types (``eas-engine.toml``)."""
+    mps: str = ""
+    """The path of NVIDIA's daemon for the Multi-Process Service; empty: it isn't installed."""
     cgroups: Cgroups = field(default_factory=Cgroups)
     """Where the engine may make control groups for its instances."""
 
@@ -83,18 +68,20 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     """Look at the machine the engine runs on. No GPU library installed: no GPUs, and no error.
 
     The CPUs are those of the engine's own affinity mask, which the kernel keeps inside its cpuset (a
-    container's ``--cpuset-cpus``, a unit's ``AllowedCPUs=``). ``settings`` are not looked for here.
+    container's ``--cpuset-cpus``, a unit's ``AllowedCPUs=``); the cards are those that its own
+    ``CUDA_VISIBLE_DEVICES`` leaves it. ``settings`` are not looked for here.
     """
     environ = os.environ if environ is None else environ
     usable = tuple(sorted(os.sched_getaffinity(0)))
     return Machine(
         cpus=len(usable),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus(),
+        gpus=_gpus(environ.get(_VISIBLE)),
         disk_free_bytes=shutil.disk_usage("/").free,
         cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
+        mps=shutil.which(_MPS) or "",
         packages=InstalledPackages(),
         cpu_numbers=usable,
         nodes=numa.nodes(nodes, usable),
@@ -102,34 +89,20 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     )
 
 
-def _gpus() -> tuple[Gpu, ...]:
-    if find_spec("pynvml") is None or not _has_driver():
+def _gpus(only: str | None) -> tuple[Gpu, ...]:
+    if not can_be_asked():
         return ()
-    import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+    from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there is a driver
+    from eas_engine.devices.nvml import load  # noqa: PLC0415 - as above
+    from eas_engine.spec import card_names  # noqa: PLC0415 - as above
 
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    nvml = load()
+    if nvml is None:
         return ()
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Gpu(str(pynvml.nvmlDeviceGetName(one)), int(pynvml.nvmlDeviceGetMemoryInfo(one).total))
-            for one in handles
-        )
-    except pynvml.NVMLError:
-        return ()
+        return card_names.visible(Inventory(nvml).gpus(), only)
     finally:
-        pynvml.nvmlShutdown()
-
-
-def _has_driver() -> bool:
-    """Whether the driver's library is there. pynvml says it, too, but takes 2 MB and 10 ms to be imported."""
-    try:
-        ctypes.CDLL(_DRIVER)
-    except OSError:
-        return False
-    return True
+        nvml.nvmlShutdown()
 
 
 def _cuda_toolkits(root: Path) -> tuple[str, ...]:

@@ -40,9 +40,9 @@ class Spread(Section):
 
     policy: Literal["default", "host", "zone"] = parameter(
         "default",
-        "`host`: each instance is put in the NUMA node that has the fewest of the service's, and stays there "
-        "(also over machines and GPUs, where there are several); `zone`: over zones, then as `host`; "
-        "`default`: the first place with room.",
+        "`host`: each instance is put in the NUMA node that has the fewest of the service's, and stays "
+        "there (also over machines, where there are several), and is given one of the GPUs that do; `zone`: "
+        "over zones, then as `host`; `default`: the first place with room.",
     )
 
 
@@ -89,15 +89,17 @@ class Metadata(Section):
     )
     gpu: Integer = parameter(
         0,
-        "Whole GPUs of one instance, exclusive (`CUDA_VISIBLE_DEVICES` by UUID). Not enough free: the "
-        "instance stays pending with the reason; none on the machine: refused.",
+        "Whole GPUs (or one MIG slice) of one instance, exclusive: it sees no other (`CUDA_VISIBLE_DEVICES` "
+        "by UUID). Not enough free: the instance stays pending with the reason; none on the machine: "
+        "refused.",
         ge=0,
         le=1024,
     )
     gpu_memory: Integer | None = parameter(
         None,
-        "GPU memory of one instance, with `gpu` 0: instances share cards by memory. Ignored with a warning "
-        "when `gpu` is 1 or more.",
+        "GPU memory of one instance, with `gpu` 0: instances share cards by memory, best fit. Presets take "
+        "no more; a watchdog ends an instance that does (`GPUMemoryExceeded`); `EAS_GPU_MEMORY_BYTES` tells "
+        "custom processors. Ignored with a warning when `gpu` is 1 or more.",
         unit="GB",
         shown_default="none",
         ge=0,
@@ -105,7 +107,8 @@ class Metadata(Section):
     )
     gpu_core_percentage: Integer | None = parameter(
         None,
-        "Share of one GPU's compute. Needs `gpu_memory`, else it has no effect, and a warning says so.",
+        "Share of one GPU's compute, through MPS, whose daemon is started for it; without MPS the status "
+        "says that nothing enforces it. Needs `gpu_memory`, else it has no effect, and a warning says so.",
         unit="percent",
         shown_default="no share",
         ge=1,
@@ -118,10 +121,10 @@ class Metadata(Section):
     )
     resource: Text = parameter(
         "",
-        "A resource group: a named pool of this machine's CPUs and memory, defined in the engine settings "
-        "(docs/settings.md); instances are placed there, or stay pending (docs/pools.md). No groups defined "
-        "at all: a warning, and the whole machine. Groups, but not this one: refused with the list. Not "
-        "given: the CPUs that are in no group.",
+        "A resource group: a named pool of this machine's CPUs, memory and GPUs, defined in the engine "
+        "settings (docs/settings.md); instances are placed there, or stay pending (docs/pools.md). No "
+        "groups defined at all: a warning, and the whole machine. Groups, but not this one: refused with "
+        "the list. Not given: the CPUs that are in no group.",
     )
     cuda: Text = parameter(
         "",

@@ -74,10 +74,17 @@ _TEXT: Final = Key(str)
 _TEXTS: Final = Key(list, items=str)
 _THREADS: Final = {"intra_op_threads": _COUNT, "inter_op_threads": _COUNT}
 _METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
+_FLOATS: Final = ("float32", "float16", "bfloat16")
 
 KEYS: Final[Mapping[str, Mapping[str, Key]]] = {
     "tensorflow": {**_THREADS, "signature_name": _TEXT, "tags": _TEXTS},
-    "pytorch": {"batched": _FLAG, **_THREADS},
+    "pytorch": {
+        "batched": _FLAG,
+        "compile": _FLAG,
+        "cuda_graphs": _FLAG,
+        "dtype": Key(str, one_of=_FLOATS),
+        **_THREADS,
+    },
     "onnx": {"batched": _FLAG, **_THREADS},
     "caffe": {
         "batched": _FLAG,

@@ -149,14 +149,14 @@ def version(code: str) -> str:
 
 
 def device(spec: ServiceSpec, machine: Machine) -> Device:
-    """On a GPU when the code or ``metadata`` of ``spec`` asks for one and the machine has one.
+    """On a GPU when ``metadata`` of ``spec`` asks for one and the machine has one, whatever the code says.
 
-    A code that says ``_cpu`` stays on the CPU.
+    What nobody asked for isn't counted, and would be somebody else's. A code with ``_cpu`` stays on the CPU.
     """
     preset = find(spec.processor)
     if preset is None or not preset.uses_gpus:
         return "cpu"
-    asked = wants_gpu(spec.processor) or bool(spec.metadata.gpu or spec.metadata.gpu_memory)
+    asked = spec.metadata.gpu or spec.metadata.gpu_memory
     return "gpu" if asked and machine.gpus and "_cpu" not in spec.processor else "cpu"
 
 

@@ -10,7 +10,6 @@ from eas_engine.spec.problems import Complaint, shown
 from eas_engine.spec.schedules import cron, days, zone
 
 _EXPECTED: Final = f"expected one of {', '.join(METRICS)}"
-_GPU: Final = "gpu[util]"
 _ZERO: Final = "autoscaler.behavior.onZero"
 
 
@@ -77,10 +76,6 @@ def _metrics(scaler: Autoscaler) -> Iterator[Complaint]:
 
 def _beside(name: str, threshold: float, path: str) -> Iterator[Complaint]:
     """What is allowed and hardly meant."""
-    if name == _GPU:
-        yield Complaint(
-            (path,), "there is no figure of GPU use yet: without it the number never falls", "warning"
-        )
     if name == "cpu" and threshold > 100:
         hardly = f"{threshold:g}: percent of an instance's CPUs, which it hardly uses more than 100 of"
         yield Complaint((path,), hardly, "warning")

@@ -64,8 +64,9 @@ def clip(wanted: MachineType, machine: Machine, pool: Pool | None = None) -> Mac
     cpus, memory = machine.cpus, machine.memory_bytes
     if pool is not None and pool.cpus:
         cpus, memory = len(pool.cpus), pool.memory
-    gpu = min(wanted.gpu, len(machine.gpus))
-    smallest = min((card.memory_bytes for card in machine.gpus), default=0) // _GB
+    gpus = machine.gpus if pool is None else tuple(pool.cards.values())
+    gpu = min(wanted.gpu, len(gpus))
+    smallest = min((card.memory_bytes for card in gpus), default=0) // _GB
     return MachineType(
         wanted.name,
         min(wanted.cpu, cpus),

@@ -9,6 +9,7 @@ begun.
 | ``execute`` | the host could not be executed |
 | ``failed`` | the processor can't be had: import, constructor or ``initialize`` raised or said no |
 | ``warm_up`` | an answer of the warm-up wasn't 200, or never came |
+| ``gpu_fault`` | the GPU is lost to its process: it said so, or CUDA's last words do; or the card is gone |
 | ``stuck`` | a call took longer than ``rpc.stuck_timeout``, and the engine ended the host |
 | ``link`` | the host closed the socket of requests, or sent nonsense on it, and the engine ended it |
 | ``control`` | the same with the control socket |
@@ -16,6 +17,7 @@ begun.
 | ``jvm`` | the Java virtual machine died and left an ``hs_err`` file |
 | ``oom`` | killed for want of memory: by the kernel, by the engine for its limit; a JVM's heap is full |
 | ``ephemeral_storage`` | it wrote more than its limit, and the engine ended it |
+| ``gpu_memory`` | it had more of its card's memory than its share, and the engine ended it |
 | ``killed`` | SIGKILL by somebody else |
 | ``cpp_exception`` | SIGABRT after ``std::terminate`` told of an exception |
 | ``abort`` | any other SIGABRT |
@@ -56,6 +58,12 @@ _ABORTS = re.compile(
     r"|malloc\(\):|realloc\(\):|munmap_chunk\(\):|corrupted|pure virtual method called"
     r"|Fatal Python error: (?!Aborted)"
 )
+_GPU = re.compile(
+    r"(?:CUDA|cuda).*(?:illegal memory access|unspecified launch failure|launch timed out|device-side assert"
+    r"|hardware stack error|illegal instruction|misaligned address|invalid program counter|uncorrectable ECC"
+    r"|ERROR_ILLEGAL_ADDRESS|ERROR_LAUNCH_FAILED|ERROR_LAUNCH_TIMEOUT|ERROR_ASSERT|ERROR_ECC_UNCORRECTABLE)"
+)
+"""What a framework says before it calls ``abort()`` because of the GPU; TensorFlow always does."""
 _JAVA_HEAP = re.compile(r"^Terminating due to java\.lang\.OutOfMemoryError")
 
 
@@ -94,6 +102,7 @@ class Evidence:
         draining: it had been told to leave.
         killed: the engine sent SIGKILL.
         failure: what the host said last.
+        gpu_fault: what it said of the GPU that is lost to it; ``""``: nothing.
         condemned: why the engine wanted it dead.
         lines: what it printed last, oldest first.
         hs_err: path of the file that a Java virtual machine left; ``""``: none.
@@ -107,6 +116,7 @@ class Evidence:
     draining: bool = False
     killed: bool = False
     failure: Failed | None = None
+    gpu_fault: str = ""
     condemned: Condemned | None = None
     lines: tuple[str, ...] = ()
     hs_err: str = ""
@@ -122,6 +132,8 @@ def judge(evidence: Evidence) -> Cause:
 
 
 def _by_word(evidence: Evidence) -> Cause | None:
+    if evidence.gpu_fault:
+        return Cause("gpu_fault", _short(f"GPUFault: {evidence.gpu_fault}"))
     failed = evidence.failure
     if failed is None:
         return None
@@ -165,6 +177,8 @@ def _killed(evidence: Evidence) -> Cause:
 
 
 def _aborted(evidence: Evidence) -> Cause:
+    if gpu := _last(_GPU, evidence.lines):
+        return Cause("gpu_fault", _short(f"GPUFault: {gpu}"))
     what = ""
     for line in reversed(evidence.lines):
         if found := _LATEST.match(line):
@@ -207,6 +221,8 @@ _REFUSALS: Final[Mapping[str, type[errors.InstanceCrashed]]] = {
     "cpp_exception": errors.InstanceCppException,
     "ephemeral_storage": errors.InstanceStorageExceeded,
     "exit": errors.InstanceExited,
+    "gpu_memory": errors.InstanceGpuMemoryExceeded,
+    "gpu_fault": errors.GpuFault,
     "jvm": errors.InstanceJvmCrashed,
     "killed": errors.InstanceKilled,
     "link": errors.InstanceLinkBroken,

@@ -70,6 +70,15 @@ class Failed:
     stage: str
     message: str
     traceback: str = ""
+    passing: bool = False
+    """Another try may succeed: the GPU had no memory left, for example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The GPU is lost to its process, which leaves at once."""
+
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class Stopped:
     """``close()`` was called; the host leaves with status 0."""
 
 
-Message = Hello | Warming | Dumped | Ready | Failed | Stopped
+Message = Hello | Warming | Dumped | Ready | Failed | Fault | Stopped
 
 
 def _hello(said: dict[str, Any]) -> Hello:
@@ -104,7 +113,12 @@ def _properties(said: dict[str, Any]) -> dict[str, str]:
 
 
 def _failed(said: dict[str, Any]) -> Failed:
-    return Failed(str(said["stage"]), str(said["message"]), str(said.get("traceback") or ""))
+    return Failed(
+        str(said["stage"]),
+        str(said["message"]),
+        str(said.get("traceback") or ""),
+        passing=bool(said.get("passing", False)),
+    )
 
 
 def _warming(said: dict[str, Any]) -> Warming:
@@ -120,6 +134,7 @@ _KINDS: Mapping[str, Callable[[dict[str, Any]], Message]] = {
     "dumped": lambda _said: Dumped(),
     "ready": lambda said: Ready(_properties(said)),
     "failed": _failed,
+    "fault": lambda said: Fault(str(said["message"])),
     "stopped": lambda _said: Stopped(),
 }
 

@@ -18,13 +18,14 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from eas_engine.clock import wait_any
 from eas_engine.errors import InstanceCrashed
 from eas_engine.supervisor.agreement import Agreement
 from eas_engine.supervisor.causes import Cause, Condemned, judge
-from eas_engine.supervisor.control import Dumped, Failed, Hello, Message, Ready, Warming
+from eas_engine.supervisor.control import Dumped, Failed, Fault, Hello, Message, Ready, Warming
+from eas_engine.supervisor.gpu_memory import GpuMemory
 from eas_engine.supervisor.history import History
 from eas_engine.supervisor.instance import Surroundings
 from eas_engine.supervisor.keeping import Keeping
@@ -61,6 +62,7 @@ class Host:
     Attributes:
         name: unique among the hosts; what the data plane calls it.
         instance: the name of its instance.
+        gpu_memory: what its last process had of it.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Host:
         self._agreed = Agreement(self.instance, surroundings.hooks)
         self._life: Life | None = None
         self._keeping = Keeping(self.instance, self.name, surroundings)
+        self.gpu_memory = GpuMemory(surroundings.cards, self._clock, surroundings.hooks.warn)
 
     def __repr__(self) -> str:
         return f"<Host {self.name} {self.state.value}>"
@@ -117,21 +120,11 @@ class Host:
             grace=settings.grace,
             crash_block=settings.crash_block,
             no_place=self._no_place,
-            looking=self._looking,
+            looking=self._looking or bool(self.gpu_memory.out),
+            returning=self.gpu_memory.out,
             why_leaving=self._why_leaving,
         )
-        life = self._life
-        if life is None:
-            return seen
-        return replace(
-            seen,
-            pid=life.running.pid,
-            started=life.started,
-            started_at=life.started_at,
-            killed=life.killed,
-            enforced=life.running.enforcement(),
-            call_by=life.call_by,
-        )
+        return seen if self._life is None else self._life.seen(seen)
 
     def last_lines(self) -> tuple[str, ...]:
         """What it printed last; of the process before, when there is none."""
@@ -225,6 +218,11 @@ class Host:
             self._life.killed = True
             self._life.running.kill()
 
+    def check_gpu(self, why: str) -> None:
+        """Something happened on a card of its place: its process is to look whether it was hit."""
+        if self._life is not None:
+            self._life.running.send({"type": "check_gpu", "why": why})
+
     def block(self) -> None:
         """Stay as it crashed."""
         self._advance(Event.BLOCK)
@@ -257,6 +255,7 @@ class Host:
             if dump or life.answers_first:
                 self._dismiss(life)
             await life.dead.wait()
+            await self.gpu_memory.wait()
             await self._keep()
         finally:
             life.running.end()
@@ -333,6 +332,8 @@ class Host:
         life = self._life
         if life is not None and isinstance(message, Dumped):
             life.dumped = True
+        if life is not None and isinstance(message, Fault):
+            self._on_fault(message, life)
         if life is None or self.state is State.DRAINING or life.condemned or life.failure:
             return
         try:
@@ -375,6 +376,7 @@ class Host:
             python, settings = self._agreed.python, self.settings
             self._keeping.gather(life, self.state.value, python, cause, evidence, settings=settings)
         life.channel.lost(cause.refusal())
+        self.gpu_memory.lost_by(life.running.pid, self._quarters)
         self._died(life, cause, evidence.hs_err)
 
     def _on_hello(self, hello: Hello, life: Life) -> None:
@@ -401,11 +403,17 @@ class Host:
         life.channel.open(self._agreed.threads or 1)
         self._tell()
 
+    def _on_fault(self, fault: Fault, life: Life) -> None:
+        """Every call of this process would fail from now on; it leaves by itself, or is ended."""
+        life.gpu_fault = life.gpu_fault or fault.message
+        self.condemn(Condemned("gpu_fault", f"GPUFault: {fault.message}"), self._clock.now() + LAST_STEPS)
+
     def _on_failed(self, failed: Failed, life: Life) -> None:
         life.failure = failed
         life.call_by = math.inf
-        # A warm-up that fails says little about the processor: what it needs may only be slow, or not there.
-        self._history.refused = self.state in (State.STARTING, State.WARMING) and failed.stage != "warm_up"
+        # These say little about the processor: what it needs may only be slow, full, or not there.
+        passing = failed.passing or failed.stage == "warm_up"
+        self._history.refused = self.state in (State.STARTING, State.WARMING) and not passing
         self._give_last_steps(life)
 
     # -- its state

@@ -9,6 +9,7 @@ from eas_engine.clock import Clock
 from eas_engine.errors import InstanceCrashed
 from eas_engine.records import dataclass
 from eas_engine.request import Held
+from eas_engine.supervisor.gpu_memory import Cards
 from eas_engine.supervisor.launch import Execute
 from eas_engine.supervisor.observe import FleetSnapshot
 from eas_engine.supervisor.release import RolloutStatus, TrialStatus
@@ -96,3 +97,5 @@ class Surroundings:
     """Where crashes are kept; None: nowhere."""
     spared: Callable[[], frozenset[str]] = frozenset
     """The ids of the scenes of hosts that are blocked now."""
+    cards: Cards | None = None
+    """Who knows what processes have on cards; None: nobody."""

@@ -35,7 +35,7 @@ from eas_engine.supervisor.limits.enforcer import Enforcer
 from eas_engine.supervisor.limits.lodging import Stay
 from eas_engine.supervisor.limits.report import Enforcement
 from eas_engine.supervisor.memory import OomCounter
-from eas_engine.supervisor.mounts import WORKSPACE, Mount, lent
+from eas_engine.supervisor.mounts import CUDA, WORKSPACE, Mount, lent, toolkit_mounts
 from eas_engine.supervisor.output import OutputReader
 from eas_engine.supervisor.place import Limits, Needs, Quarters
 from eas_engine.supervisor.stacks import Dump
@@ -57,6 +57,7 @@ class Program:
         environment: ``processor_envs``; wins over what the engine was started with.
         core_files: a crash should leave one, as large as the hard limit allows.
         mounts: what the host sees at places of its own.
+        toolkit: the directory of the CUDA toolkit that it sees in the usual place; None: the machine's.
         needs: what all hosts share and read.
     """
 
@@ -65,6 +66,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     core_files: bool = False
     mounts: tuple[Mount, ...] = ()
+    toolkit: Path | None = None
     needs: Needs = field(default_factory=Needs)
 
 
@@ -194,13 +196,13 @@ def execute(
         stay = _stay(quarters, program.needs, listener, enforcer)
         if stay is not None:
             undo.callback(stay.ended)
-        inside = stay.mounts if stay else {}
+        inside = {**(stay.mounts if stay else {}), CUDA: toolkit_mounts(program.toolkit)}
         told = theirs.enter_context(lent({**inside, WORKSPACE: program.mounts}))
         entrances = theirs.enter_context(stay.entrances()) if stay else ()
         arguments = ["--control", str(control), "--lifeline", str(lifeline)]
         arguments += [word for fd in told for word in ("--mounts", str(fd))]
         arguments += ["--groups", ",".join(map(str, entrances))] if entrances else []
-        own = {**(stay.variables if stay else {}), **program.environment}
+        own = {**(stay.variables if stay else {}), **program.environment, **(stay.cards if stay else {})}
         popen = subprocess.Popen(
             [program.interpreter, "-u", "-m", "eas_host", *arguments],
             cwd=program.sdk_directory,

@@ -15,6 +15,7 @@ from eas_engine.supervisor.control import Failed
 from eas_engine.supervisor.instance import Channel
 from eas_engine.supervisor.launch import Running
 from eas_engine.supervisor.memory import kernel_says
+from eas_engine.supervisor.observe import HostSnapshot
 from eas_engine.supervisor.output import Tail
 
 DUMP_LINES = 5000
@@ -40,6 +41,7 @@ class Life:
     """It had requests when it was told to leave: they come first."""
     killed: bool = False
     failure: Failed | None = None
+    gpu_fault: str = ""
     condemned: Condemned | None = None
     call_by: float = math.inf
     """When the warm-up's call must be over."""
@@ -49,6 +51,18 @@ class Life:
     stacks: deque[str] = field(default_factory=lambda: deque(maxlen=DUMP_LINES))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def seen(self, host: HostSnapshot) -> HostSnapshot:
+        """With what is known of this process."""
+        return replace(
+            host,
+            pid=self.running.pid,
+            started=self.started,
+            started_at=self.started_at,
+            killed=self.killed,
+            enforced=self.running.enforcement(),
+            call_by=self.call_by,
+        )
 
     async def dump(self, clock: Clock, until: float) -> None:
         """Let it write the stacks of its threads; return when it has, is dead, or ``until`` has come."""
@@ -81,6 +95,7 @@ class Life:
             draining=draining,
             killed=self.killed,
             failure=self.failure,
+            gpu_fault=self.gpu_fault,
             condemned=self.condemned,
             lines=lines,
         )

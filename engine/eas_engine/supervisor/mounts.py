@@ -16,7 +16,12 @@ PLACES: Final = ("/eas/workspace", "/home/admin/docker_ml/workspace")
 WORKSPACE: Final = "workspace"
 SHM: Final = "shm"
 TMP: Final = "tmp"
+CUDA: Final = "cuda"
 """What a host calls the mounts that belong together: those of one name are all there, or none of them is."""
+
+
+TOOLKIT: Final = Path("/usr/local/cuda")
+"""Where programs look for the CUDA toolkit."""
 
 
 class Mount(NamedTuple):
@@ -44,6 +49,13 @@ def workspace_mounts(root: Path, links: Iterable[Path]) -> tuple[Mount, ...]:
         *(Mount(str(link), str(link), read_only=True) for link in protected),
         *(Mount(str(root), place) for place in PLACES),
     )
+
+
+def toolkit_mounts(toolkit: Path | None, place: Path = TOOLKIT) -> tuple[Mount, ...]:
+    """A CUDA toolkit at its place; none where it is already, or without one."""
+    if toolkit is None or os.path.realpath(toolkit) == os.path.realpath(place):
+        return ()
+    return (Mount(os.path.realpath(toolkit), str(place), read_only=True),)
 
 
 def workspace_of(mounts: Iterable[Mount]) -> Path | None:

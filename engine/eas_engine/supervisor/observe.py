@@ -99,6 +99,8 @@ class HostSnapshot:
     """Why it has no place to run at, if that is what it waits for."""
     looking: bool = False
     """A place is being looked for; until that is over nothing more can be done for it."""
+    returning: str = ""
+    """What its last process still has on its cards, if that is waited for."""
     why_leaving: str = ""
     """For people; empty unless it leaves for a reason of its own."""
 
@@ -115,6 +117,8 @@ class HostSnapshot:
         again = f" again (before: {died})" if died else ""
         if self.no_place and self.state in (State.PENDING, State.CRASHED):
             return f"waits for a place: {self.no_place}"
+        if self.returning and self.state is State.CRASHED:
+            return f"crashed: {died}; waits for its GPU memory: {self.returning}"
         return {
             State.PENDING: "not started yet",
             State.STARTING: f"starting{again}",

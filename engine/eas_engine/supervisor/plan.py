@@ -194,10 +194,10 @@ def _keep(fleet: FleetSnapshot, policy: Policy, now: float) -> list[Action]:
 def _next(host: HostSnapshot, *, now: float) -> Action | None:
     """What a host that stays needs."""
     match host.state:
+        case State.PENDING | State.CRASHED | State.STOPPED if host.looking:
+            return None
         case State.STOPPED:
             return Remove(host.seat)
-        case State.PENDING | State.CRASHED if host.looking:
-            return None
         case State.PENDING if not host.no_place or host.next_start <= now:
             return Start(host.seat, host.release)
         case State.WARMING if host.call_by <= now:
@@ -212,6 +212,8 @@ def _next(host: HostSnapshot, *, now: float) -> Action | None:
 def _leave(host: HostSnapshot, *, why: str, now: float) -> Action | None:
     """What a host that doesn't stay needs."""
     match host.state:
+        case State.STOPPED if host.returning:  # its place isn't free yet
+            return None
         case State.STOPPED:
             return Remove(host.seat)
         case State.DRAINING:

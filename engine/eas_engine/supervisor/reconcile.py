@@ -34,6 +34,7 @@ from eas_engine.supervisor.actions import (
 )
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.changes import Rollout, Trial
+from eas_engine.supervisor.gpu_memory import Cards
 from eas_engine.supervisor.host import DUMP_SECONDS, LAST_STEPS, Host
 from eas_engine.supervisor.instance import Channel, Hooks, Surroundings
 from eas_engine.supervisor.intent import Intent
@@ -62,6 +63,7 @@ class Supervisor:
         clock: for back-offs and grace periods.
         hooks: whom to tell.
         execute: how a host is executed; tests have another one.
+        cards: who knows what processes have on cards; None: nobody.
         scenes: where crashes are kept with ``settings.crash_block``.
     """
 
@@ -76,12 +78,15 @@ class Supervisor:
         hooks: Hooks | None = None,
         execute: Execute = execute,
         scenes: Scenes | None = None,
+        cards: Cards | None = None,
     ) -> None:
         self._service = release.settings.service
         self._clock = clock or SystemClock()
         self._hooks = hooks or Hooks()
         self._intent = Intent(release, instances, self._clock, self._told)
-        surroundings = Surroundings(channels, execute, self._clock, self._hooks, scenes, self._scenes_in_use)
+        surroundings = Surroundings(
+            channels, execute, self._clock, self._hooks, scenes, self._scenes_in_use, cards
+        )
         self._seats = Seats(surroundings, placer or Anywhere(), self._changed)
         for number in range(instances):
             self._seats.add(Seat(number, 0), release)
@@ -139,6 +144,23 @@ class Supervisor:
         """The channel was closed by the host, or speaks nonsense: unless it dies by itself, it is ended."""
         for one in self._named(host):
             one.condemn(Condemned("link", cause), self._clock.now() + LAST_STEPS)
+
+    def card_lost(self, card: str, why: str) -> None:
+        """That card, or slice, is gone: its instances are ended, and start where another one is free.
+
+        The placer must hear of it first; it isn't taken from it any more.
+        """
+        self._hooks.warn("card_lost", card=card, reason=why)
+        self._seats.lose_card(card, why)
+        self._changed()
+
+    def check_card(self, card: str, why: str) -> None:
+        """Something happened on that card: each process there looks whether it was hit, and leaves if so.
+
+        Empty: nobody knows on which.
+        """
+        for host in self._seats.on_card(card):
+            host.check_gpu(why)
 
     # -- how many, and of what
 

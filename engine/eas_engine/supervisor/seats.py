@@ -11,11 +11,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 
+from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.host import Host
 from eas_engine.supervisor.instance import Surroundings
-from eas_engine.supervisor.lifecycle import LIVE
+from eas_engine.supervisor.lifecycle import LIVE, State
 from eas_engine.supervisor.observe import InstanceSnapshot, Seat
-from eas_engine.supervisor.place import NoPlace, Placer, Quarters
+from eas_engine.supervisor.place import NoPlace, Place, Placer, Quarters
 from eas_engine.supervisor.release import Release
 
 PLACE_SECONDS = 1.0
@@ -37,6 +38,7 @@ class Seats:
         self._changed = changed
         self._hosts: dict[Seat, Host] = {}
         self._quarters: dict[int, Quarters] = {}
+        self._lost: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<Seats {', '.join(f'{host.name} {host.state.value}' for host in self) or 'empty'}>"
@@ -75,7 +77,7 @@ class Seats:
         quarters = self._quarters.get(seat.instance)
         if quarters is None or not any(mate.state in LIVE for mate in mates):
             limits = host.settings.limits
-            place = self._placer.place(host.instance, limits, host.settings.wishes)
+            place = self._place(host, quarters)
             if place is None:
                 host.wait_until_placed()
                 return None
@@ -84,6 +86,32 @@ class Seats:
                 return None
             quarters = self._quarters[seat.instance] = Quarters(host.instance, place, limits)
         return host, quarters
+
+    def _place(self, host: Host, before: Quarters | None) -> Place | NoPlace | None:
+        """See ``Placer``; another one if a card of the one ``before`` is gone."""
+        if before is not None and self._lost.keys() & before.place.cards:
+            self._quarters.pop(host.seat.instance)
+            self._placer.leave(host.instance)
+        place = self._placer.place(host.instance, host.settings.limits, host.settings.wishes)
+        if isinstance(place, Place) and (gone := self._lost.keys() & place.cards):
+            self._placer.leave(host.instance)
+            return NoPlace("; ".join(sorted(f"{card} is gone: {self._lost[card]}" for card in gone)))
+        return place
+
+    def on_card(self, card: str) -> list[Host]:
+        """The hosts whose instance may use that card; empty: any card."""
+        places = {number: one.place.cards for number, one in self._quarters.items()}
+        having = {number for number, cards in places.items() if card in cards or (cards and not card)}
+        return [host for host in self if host.seat.instance in having]
+
+    def lose_card(self, card: str, why: str) -> None:
+        """The card is gone: nobody starts on it any more, and who is there can't go on."""
+        self._lost[card] = why
+        now = self._all.clock.now()
+        for host in self.on_card(card):
+            if host.state is State.DRAINING:
+                host.drain(now)
+            host.condemn(Condemned("gpu_fault", f"GPUFault: {card} is gone: {why}"), now)
 
     def placed(self, instance: str) -> None:
         """The placer knows now whether there is a place for it."""
@@ -94,6 +122,7 @@ class Seats:
     def remove(self, seat: Seat) -> None:
         """The host has stopped; with the last one of its instance the place is free."""
         gone = self._hosts.pop(seat)
+        gone.gpu_memory.give_up()
         if not any(host.seat.instance == seat.instance for host in self):
             self._leave(gone)
             for host in self:

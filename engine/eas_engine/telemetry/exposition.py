@@ -17,20 +17,16 @@ from typing import Any
 
 import psutil
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from eas_engine import errors
-from eas_engine.records import dataclass
+from eas_engine.devices.watch import View
 from eas_engine.telemetry.batches import Sizes, by_reason
+from eas_engine.telemetry.cards import CARD_FAMILIES, card_values
 from eas_engine.telemetry.counters import BUCKETS, Counters
+from eas_engine.telemetry.family import COUNTER, GAUGE, HISTOGRAM, Family
 from eas_engine.telemetry.processes import figures, of_one, open_files
 from eas_engine.telemetry.status import InstanceStatus, InstanceUsage, Load
 from eas_engine.telemetry.window import Window
@@ -39,17 +35,7 @@ BOUNDS = range(6, 27)  # exponents of the exported bucket bounds, in microsecond
 STATES = ("PENDING", "STARTING", "WARMING", "READY", "DRAINING", "STOPPED", "CRASHED", "BLOCKED")
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One exported metric: its name without ``_total``, ``_bucket`` and so on, and its own labels."""
-
-    name: str
-    kind: type[Metric]
-    text: str
-    labels: tuple[str, ...] = ()
-
-
-_C, _G, _H = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+_C, _G, _H = COUNTER, GAUGE, HISTOGRAM
 FAMILIES = (
     Family("eas_requests", _C, "Answers by HTTP status, those made by the engine included", ("status",)),
     Family("eas_rejects", _C, "Answers made by the engine itself, by their X-EAS-Error code", ("reason",)),
@@ -93,6 +79,7 @@ FAMILIES = (
     Family("eas_instance_cpu_seconds", _C, "Processor time of the instance's processes", ("instance",)),
     Family("eas_instance_throttled_seconds", _C, "Time that it waited for its CPU share", ("instance",)),
     Family("eas_instance_scratch_bytes", _G, "Bytes that it wrote, if they are limited", ("instance",)),
+    *CARD_FAMILIES,
     Family("eas_event_loop_lag_seconds", _G, "How late the gateway's loop wakes, moving average"),
     Family("eas_event_loop_lag_max_seconds", _G, "How late it woke at worst in the last minute"),
     Family("eas_event_loop_held", _C, "How often it woke more than 250 ms late"),
@@ -116,17 +103,20 @@ class ServiceCollector(Collector):
         *,
         version: str,
         labels: Mapping[str, str],
+        cards: Callable[[], View | None],
     ) -> None:
         self._counters = counters
         self._load = load
         self._window = window
         self._version = version
         self._labels = dict(labels)
+        self._cards = cards
         self._process = psutil.Process()
 
     def collect(self) -> Iterator[Metric]:
         """All families, each once, in the order of ``FAMILIES``."""
         values = {**self._requests(), **self._instances(), **self._engine()}
+        values |= card_values(self._cards() or View(), self._load().instances)
         for family in FAMILIES:
             yield self._family(family, values[family.name])
 

@@ -17,6 +17,8 @@ from eas_engine.telemetry.window import Window
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from eas_engine.devices.watch import View
+
 OWN_LABELS = frozenset(
     {
         "service",
@@ -30,6 +32,12 @@ OWN_LABELS = frozenset(
         "version",
         "python",
         "pid",
+        "gpu",
+        "gpu_model",
+        "gpu_card",
+        "clock",
+        "xid",
+        "ecc",
     }
 )
 
@@ -45,13 +53,15 @@ class Metrics:
         *,
         version: str,
         labels: Mapping[str, str],
+        cards: Callable[[], View | None] = lambda: None,
     ) -> None:
-        """``labels``: of ``service_labels``."""
+        """``labels``: of ``service_labels``; ``cards``: how they are, None where there are none."""
         self._counters = counters
         self._load = load
         self._window = window
         self._version = version
         self._labels = dict(labels)
+        self._cards = cards
         self._registry: CollectorRegistry | None = None
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -61,7 +71,12 @@ class Metrics:
         if self._registry is None:
             self._registry = exposition.registry_of(
                 exposition.ServiceCollector(
-                    self._counters, self._load, self._window, version=self._version, labels=self._labels
+                    self._counters,
+                    self._load,
+                    self._window,
+                    version=self._version,
+                    labels=self._labels,
+                    cards=self._cards,
                 )
             )
         return exposition.render(self._registry, accept)

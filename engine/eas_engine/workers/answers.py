@@ -11,7 +11,7 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from eas_engine.errors import InstanceCrashed, ProcessorRaised
+from eas_engine.errors import GpuOutOfMemory, InstanceCrashed, ProcessorRaised
 from eas_engine.workers.slots import Slots
 from eas_host import wire
 
@@ -103,7 +103,9 @@ class Answers(Slots):
         client = ticket.client
         if kind == wire.RAISED:
             if client is not None:
-                client.refused(ticket, ProcessorRaised(payload.decode("utf-8", "replace")), now)
+                text = payload.decode("utf-8", "replace")
+                lacking = status == GpuOutOfMemory.status
+                client.refused(ticket, GpuOutOfMemory(text) if lacking else ProcessorRaised(text), now)
             return
         try:
             headers, body, sent = self._parts(kind, status, payload)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eas_engine.errors import InstanceCrashed
     from eas_engine.request import Ticket
     from eas_engine.telemetry.counters import Counters
+    from eas_engine.workers.batch_cap import Cap
     from eas_engine.workers.batch_pool import BatchPool
     from eas_engine.workers.bodies import Bodies
     from eas_engine.workers.link import Pull
@@ -63,7 +64,7 @@ class Unit:
 
 
 class BatchLink(Link):
-    """See above. ``units``: how many are inside."""
+    """See above. ``units``: how many are inside; ``cap``: what the memory of a GPU leaves of a batch."""
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class BatchLink(Link):
         self.units = 0
         self._unit_at: list[Unit | None] = [None] * _SLOTS
         self._short = False
+        self.cap: Cap | None = None
 
     def __repr__(self) -> str:
         return (
@@ -121,6 +123,7 @@ class BatchLink(Link):
             and self._open
             and self.units == self.credit.threads
             and len(self._slots) >= min(self._pace.full, self._share())
+            and (self.cap is None or self.cap.requests >= self._pace.full)
         )
 
     def has_ahead(self) -> bool:
@@ -129,6 +132,8 @@ class BatchLink(Link):
 
     def places(self) -> int:
         """How many requests the next unit may have."""
+        if self.cap is not None:
+            return min(len(self._slots), self._share(), self.cap.requests)
         return min(len(self._slots), self._share())
 
     def _share(self) -> int:
@@ -240,6 +245,10 @@ class BatchLink(Link):
             if calls:  # else all of its calls failed, which says nothing of those that don't
                 self._pace.learn(requests, max(0, rows - padding), took / 1e6)
             self._counters.count_batch(requests, calls, rows, padding)
+            if fields[3] or self.cap is not None:
+                from eas_engine.workers.batch_cap import after  # noqa: PLC0415 - few instances ever need it
+
+                self.cap = after(self.cap, requests, fields[3], self._pace.full)
         if count:
             self._succeed(slots, sizes, payload, at, took, fields[5])
 

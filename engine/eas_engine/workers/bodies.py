@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eas_engine.admission.budget import Budget
 from eas_host import wire
@@ -12,6 +12,9 @@ from eas_host.arena import Arena
 
 if TYPE_CHECKING:
     from eas_engine.request import Ticket
+
+_CARD_SPILLS: Final = 64 << 10
+"""Bodies from this size on lie in the arena where a card reads them."""
 
 
 def make_shared(name: str, size: int) -> int:
@@ -25,20 +28,29 @@ def make_shared(name: str, size: int) -> int:
 class Bodies:
     """Where the bodies of admitted requests lie until their answers have come."""
 
-    def __init__(self, limit: int, of: Bodies | None = None) -> None:
-        """``of``: others in whose arena these lie, too, with a budget of their own."""
+    def __init__(self, limit: int, of: Bodies | None = None, *, card: bool = False) -> None:
+        """Bytes they may take together, and whose.
+
+        Args:
+            limit: bytes.
+            of: others in whose arena these lie, too, with a budget of their own.
+            card: whether a card reads them where they lie. Then the arena keeps the pages of its
+                beginning, and smaller bodies lie there, too: those in frames are copied on their way.
+        """
         self.budget = Budget(limit)
         self.fd = -1  # what the hosts inherit
+        self.spill = _CARD_SPILLS if card else wire.SPILL_BYTES  # bytes of a body that lies in the arena
         self.arena: Arena | None = None
         self._owns = of is None
         if of is not None:
-            self.fd, self.arena = of.fd, of.arena
+            self.fd, self.arena, self.spill = of.fd, of.arena, of.spill
             return
         # Extents are powers of two and never merged: address space is what is spent freely, not memory.
         size = 16 * max(limit, 1 << 30)
         try:
             writable = make_shared("eas-requests", size)
-            self.arena = Arena(writable, size, keep=max(1 << 20, min(limit // 4, 256 << 20)))
+            keep = max(1 << 20, min(limit // 4, 256 << 20))
+            self.arena = Arena(writable, size, keep, fixed=keep if card else 0)
             self.fd = _read_only(writable)
         except OSError:
             return  # no memfd here, or no room to map it: large bodies travel inside frames
@@ -48,11 +60,13 @@ class Bodies:
 
     def describe(self) -> dict[str, int] | None:
         """What a host must know to read the bodies."""
-        return None if self.arena is None else {"fd": self.fd, "size": self.arena.size}
+        if self.arena is None:
+            return None
+        return {"fd": self.fd, "size": self.arena.size, "fixed": self.arena.fixed}
 
     def place(self, size: int) -> tuple[int, memoryview]:
         """Room to receive `size` bytes into: (offset, view), or (-1, view) when the arena has none."""
-        if size >= wire.SPILL_BYTES and self.arena is not None:
+        if size >= self.spill and self.arena is not None:
             offset = self.arena.take(size)
             if offset is not None:
                 return offset, self.arena.view[offset : offset + size]

@@ -14,19 +14,22 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from eas_processors import threads
+from eas_processors import gpu_memory, threads
 from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
-from eas_processors.pytorch import values
+from eas_processors.pytorch import precision, values
 from eas_processors.pytorch.archive import Kind, NotServed, kind, without_pickle
+from eas_processors.pytorch.cards import Card
 from eas_processors.pytorch.export import Exported
+from eas_processors.pytorch.places import Place, Processor
+from eas_processors.pytorch.runtime import Cuda, Runtime
 from eas_processors.pytorch.script import Script
 from eas_processors.tensors import json_body
 from eas_processors.tensors.base import Result, TensorPreset
@@ -37,7 +40,13 @@ from eas_processors.tensors.wire_pytorch import PYTORCH
 
 _LOG = logging.getLogger(__name__)
 
-KEYS = {"batched": Key(bool), **threads.KEYS}
+KEYS = {
+    "batched": Key(bool),
+    "compile": Key(bool),
+    "cuda_graphs": Key(bool),
+    "dtype": Key(str, one_of=precision.DTYPES),
+    **threads.KEYS,
+}
 
 _LONG = re.compile(r"\blong\b", re.IGNORECASE)
 """torch's name of int64 in complaints about types."""
@@ -48,8 +57,14 @@ class Preset(TensorPreset):
     """Serves one PyTorch model.
 
     Keys of ``model_config``: ``batched`` (whether requests may be joined; by default whenever the model
-    allows it), ``intra_op_threads`` (threads of one call, 1), ``inter_op_threads``.
+    allows it), ``dtype`` (the floating type to compute in), ``compile``, ``cuda_graphs``,
+    ``intra_op_threads`` (threads of one call, 1), ``inter_op_threads``.
+
+    Attributes:
+        place: where the model runs.
     """
+
+    place: Place
 
     protocol = PYTORCH
 
@@ -66,7 +81,10 @@ class Preset(TensorPreset):
         torch.set_num_threads(threads.threads(config))
         if "inter_op_threads" in config:
             torch.set_num_interop_threads(threads.threads(config, "inter_op_threads"))
-        model = self._loaded(path, _device(self.device), batched=config.get("batched"))
+        self.place = self._place(graphs=config.get("cuda_graphs", False))
+        model = self._loaded(path, config)
+        if isinstance(model, Script) and model.numbers and config.get("cuda_graphs"):
+            raise NotServed(f"{path.name}: cuda_graphs: it takes numbers, which a graph would have for ever")
         if self.batching is not None and "batched" not in config and not model.signature("").batched:
             _LOG.warning("requests are not joined: %s %s", path.name, model.alone)
         return model
@@ -77,14 +95,55 @@ class Preset(TensorPreset):
             return BadRequest(f"{answer} ({_HINT})")
         return answer
 
-    def _loaded(self, path: Path, device: torch.device, *, batched: bool | None) -> Script | Exported:
+    def arena(self, view: memoryview, fixed: int) -> None:
+        """The first ``fixed`` bytes of ``view``, where large bodies lie, are always the same memory."""
+        if isinstance(self.place, Card):
+            self.place.arena.adopt(view, fixed)
+
+    def close(self) -> None:
+        """The card reads no memory of ours any more."""
+        if isinstance(self.place, Card):
+            self.place.arena.close()
+
+    def _card(self) -> Runtime | None:
+        """The card, if there is one; no more of it is taken than our share."""
+        if not torch.cuda.is_available():
+            return None
+        gpu_memory.cap_torch(torch.cuda, gpu_memory.cap())
+        return Cuda()
+
+    def _place(self, *, graphs: bool) -> Place:
+        """Where the model runs."""
+        sizes = self.batching.sizes if graphs and self.batching is not None else ()
+        if graphs and not sizes:
+            raise ValueError('model_config: "cuda_graphs" needs rpc.batch_sizes: graphs are made for these')
+        card = self._card() if self.device == "gpu" else None
+        if card is not None:
+            return Card(card, sizes)
+        if self.device == "gpu":
+            _LOG.warning("PyTorch %s sees no GPU: the model runs on the CPU", torch.__version__)
+        if graphs:
+            _LOG.warning("cuda_graphs has no effect: the model runs on the CPU")
+        return Processor()
+
+    def _loaded(self, path: Path, config: Mapping[str, Any]) -> Script | Exported:
         """The model in a file."""
+        batched, wanted = config.get("batched"), precision.wanted(config.get("dtype"))
         rows = 1 if self.batching is None else max(self.batching.max_batch_size, *self.batching.sizes, 1)
         try:
             if kind(path) is Kind.SCRIPT:
-                return Script(path, device, batched=batched)
+                return Script(
+                    path, self.place, batched=batched, precision=wanted, compiled=config.get("compile", False)
+                )
             with without_pickle():
-                return Exported(path, device, batched=batched, rows=rows)
+                return Exported(
+                    path,
+                    self.place,
+                    batched=batched,
+                    rows=rows,
+                    precision=wanted,
+                    compiled=config.get("compile", False),
+                )
         except NotServed as error:
             raise NotServed(f"{path.name}: {error}") from None
         except Exception as error:
@@ -99,12 +158,3 @@ def _guessed_int64(work: Work) -> bool:
     sent = json_body.parse(memoryview(work.request.body))["inputs"]
     keys: Iterable[Any] = inputs if isinstance(inputs, dict) else range(len(inputs))
     return any(inputs[key].dtype == np.int64 and not isinstance(sent[key], dict) for key in keys)
-
-
-def _device(wanted: str) -> torch.device:
-    """Where to run."""
-    if wanted == "gpu":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        _LOG.warning("PyTorch %s sees no GPU: the model runs on the CPU", torch.__version__)
-    return torch.device("cpu")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from torch.utils import _pytree as pytree
 
 from eas_processors.pytorch import values
 from eas_processors.pytorch.archive import NotServed
+from eas_processors.pytorch.places import Feed, Place, Placed, Value
+from eas_processors.pytorch.precision import of_input, retype
 from eas_processors.tensors import dtypes
 from eas_processors.tensors.errors import BadRequest
 from eas_processors.tensors.model import Arrays, OutputFilter, Signature, Spec
+from eas_processors.tensors.stacked import Stacks
 
 _WIDENED = {"float16": "DT_FLOAT", "bfloat16": "DT_FLOAT", "bool": "DT_UINT8"}
 """Types that the protocol of PyTorch services lacks: what clients send and get instead."""
@@ -33,7 +36,7 @@ class _Leaf:
     constant: object = None
 
 
-class Exported:
+class Exported(Placed):
     """A loaded program of ``torch.export``.
 
     Attributes:
@@ -42,22 +45,36 @@ class Exported:
 
     Args:
         path: the file.
-        device: where to run it.
+        place: where to run it.
         batched: whether requests may be joined; None: if the first dimension of all inputs and outputs is the
             same dynamic one, and may be as large as ``rows``.
         rows: the most rows that joined requests will have.
+        precision: the floating type to compute in; None: those of its graph.
+        compiled: whether to compile it (``torch.compile``).
 
     Raises:
         NotServed: it takes something other than tensors.
     """
 
-    def __init__(self, path: Path, device: torch.device, *, batched: bool | None, rows: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        place: Place,
+        *,
+        batched: bool | None,
+        rows: int,
+        precision: torch.dtype | None = None,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__(place)
         program = torch.export.load(path)
-        if device.type != "cpu":
-            program = move_to_device_pass(program, device)
+        if place.device.type != "cpu":
+            program = move_to_device_pass(program, place.device)
         self.alone = f"was exported without a dynamic dimension 0, up to {rows}, of all inputs and outputs"
-        self._device = device
-        self._module = program.module()
+        self._precision = precision
+        self._module: Any = program.module()
+        if precision is not None:
+            retype(self._module, precision)
         self._in_spec = program.call_spec.in_spec
         self._leaves = _leaves(program)
         self._writes = _writes(program)
@@ -71,6 +88,32 @@ class Exported:
             tuple(_spec(name, tensor) for name, tensor in outputs.items()),
             bound >= rows if batched is None else batched,
         )
+        if compiled:
+            self.compile(program.example_inputs)
+
+    def compile(self, example: Any) -> None:
+        """Compile the graph, and call it once so that it is done before the first request.
+
+        Args:
+            example: ``example_inputs`` of the program; None: it has none, and the first request waits.
+
+        Raises:
+            NotServed: it can't be compiled, or there is no compiler.
+        """
+        self._module = torch.compile(self._module, dynamic=True)
+        if example is None:
+            return
+        leaves = zip(self._leaves, pytree.tree_leaves(example), strict=True)
+        feeds = [
+            one.to(self.place.device, of_input(one.dtype, self._precision)).clone()
+            for leaf, one in leaves
+            if leaf.tensor is not None
+        ]
+        try:
+            with torch.inference_mode():
+                self._call(feeds)
+        except Exception as error:
+            raise NotServed(f"it can't be compiled: {values.reason(error)}") from error
 
     def signature(self, name: str) -> Signature:
         """The only one."""
@@ -78,31 +121,31 @@ class Exported:
             raise BadRequest(f"unknown signature {name!r}; exported programs have one: 'forward'")
         return self._signature
 
-    def run(self, signature: Signature, inputs: Arrays, output_filter: OutputFilter) -> Arrays:
+    def run_at(self, inputs: Arrays | Stacks, output_filter: OutputFilter) -> Arrays:
         """Call the graph."""
-        positional, named = pytree.tree_unflatten(self._values(inputs), self._in_spec)
-        try:
-            with torch.inference_mode():
-                result = self._module(*positional, **named)
-        except Exception as error:
-            raise BadRequest(values.reason(error)) from error
-        if not self._named:
-            result = pytree.tree_leaves(result)
-        return values.outputs(result, output_filter)
+        tensors = [leaf for leaf in self._leaves if leaf.tensor is not None]
+        names = [leaf.name for leaf in tensors]
+        given: Mapping[str, Value] = (
+            inputs if isinstance(inputs, dict) else dict(zip(names, inputs, strict=True))
+        )
+        feeds = [self._feed(leaf, given[leaf.name]) for leaf in tensors]
+        return self.place.run(
+            feeds, self._call, lambda result, fetch: self._read(result, output_filter, fetch)
+        )
 
-    def _values(self, inputs: Arrays) -> list[object]:
-        """What the graph takes, in its order."""
-        names = (leaf.name for leaf in self._leaves if leaf.tensor is not None)
-        given = inputs if isinstance(inputs, dict) else dict(zip(names, inputs, strict=True))
-        return [
-            leaf.constant
-            if leaf.tensor is None
-            else self._tensor(given[leaf.name], leaf.name, leaf.tensor.dtype)
-            for leaf in self._leaves
-        ]
+    def _feed(self, leaf: _Leaf, value: Value) -> Feed:
+        wanted = None if leaf.tensor is None else of_input(leaf.tensor.dtype, self._precision)
+        return Feed(leaf.name, value, wanted, self._writes)
 
-    def _tensor(self, array: np.ndarray, name: str, dtype: torch.dtype) -> torch.Tensor:
-        return values.tensor(array, name, self._device, writes=self._writes).to(dtype)
+    def _call(self, tensors: list[torch.Tensor]) -> object:
+        """The graph's result for its tensors, in its order."""
+        rest = iter(tensors)
+        leaves = [leaf.constant if leaf.tensor is None else next(rest) for leaf in self._leaves]
+        positional, named = pytree.tree_unflatten(leaves, self._in_spec)
+        return self._module(*positional, **named)
+
+    def _read(self, result: object, output_filter: OutputFilter, fetch: values.Fetch) -> Arrays:
+        return values.outputs(result if self._named else pytree.tree_leaves(result), output_filter, fetch)
 
 
 def _leaves(program: Any) -> list[_Leaf]:

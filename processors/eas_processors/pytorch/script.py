@@ -6,21 +6,24 @@ fit is torch's own error, raised when the model runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from eas_processors.pytorch import values
 from eas_processors.pytorch.archive import NotServed
+from eas_processors.pytorch.places import Feed, Place, Placed, Value
+from eas_processors.pytorch.precision import convert, of_input
 from eas_processors.tensors.errors import BadRequest
 from eas_processors.tensors.model import Arrays, OutputFilter, Signature, Spec
+from eas_processors.tensors.stacked import Stacked, Stacks
 
 _NUMBERS = frozenset(("FloatType", "IntType", "BoolType", "NumberType"))
 
 
-class Script:
+class Script(Placed):
     """A loaded TorchScript model.
 
     Its arguments are tensors, numbers (a request sends a tensor of one element) and optional ones of both.
@@ -28,24 +31,40 @@ class Script:
     ``List[Tensor]`` all unnamed ones. Arguments of other types are left to their defaults.
 
     Attributes:
+        numbers: whether it has arguments that are numbers.
         alone: why its requests aren't joined, if they aren't and nobody has said so.
 
     Args:
         path: the file.
-        device: where to run it.
+        place: where to run it.
         batched: whether requests may be joined; None: they may unless the model takes numbers, which joining
             would put side by side.
+        precision: the floating type to compute in; None: that of its weights.
+        compiled: refused: torch compiles no TorchScript.
 
     Raises:
-        NotServed: the model has no ``forward``, or one that requests can't call.
+        NotServed: it is to be compiled; the model has no ``forward``, or one that requests can't call.
     """
 
     alone = "takes numbers"
 
-    def __init__(self, path: Path, device: torch.device, *, batched: bool | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        place: Place,
+        *,
+        batched: bool | None,
+        precision: torch.dtype | None = None,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__(place)
+        if compiled:
+            raise NotServed(
+                "torch.compile takes no TorchScript: leave out compile, or export with torch.export.save"
+            )
         load: Any = torch.jit.load  # without type hints
-        self._module = load(str(path), map_location=device).eval()
-        self._device = device
+        self._module = load(str(path), map_location=place.device).eval()
+        self._precision = precision
         if not hasattr(self._module, "forward"):
             raise NotServed("it has no forward()")
         schema = self._module.forward.schema
@@ -61,7 +80,11 @@ class Script:
         if impossible and not self._container:
             raise NotServed(f"requests have tensors only, and can't give {', '.join(impossible)} of {schema}")
         self._writes = self._container != "" or _writes(self._module)
-        numbers = any(_element(argument.type) in _NUMBERS for argument in self._arguments.values())
+        if precision is not None:
+            convert(self._module, precision)
+        self.numbers = numbers = any(
+            _element(argument.type) in _NUMBERS for argument in self._arguments.values()
+        )
         self._signature = Signature(
             "forward",
             None if self._container else tuple(_spec(argument) for argument in self._arguments.values()),
@@ -75,47 +98,58 @@ class Script:
             raise BadRequest(f"unknown signature {name!r}; TorchScript models have one: 'forward'")
         return self._signature
 
-    def run(self, signature: Signature, inputs: Arrays, output_filter: OutputFilter) -> Arrays:
+    def run_at(self, inputs: Arrays | Stacks, output_filter: OutputFilter) -> Arrays:
         """Call ``forward``."""
-        positional, named = self._call(inputs)
-        try:
-            with torch.inference_mode():
-                result = self._module(*positional, **named)
-        except Exception as error:
-            raise BadRequest(values.reason(error)) from error
-        return values.outputs(result, output_filter)
+        feeds, named = self._fed(inputs)
 
-    def _call(self, inputs: Arrays) -> tuple[list[object], dict[str, object]]:
-        """The arguments of ``forward``, in order and by name."""
+        def call(tensors: list[torch.Tensor]) -> object:
+            if self._container == "ListType":
+                return self._module(tensors)
+            by_name = dict(zip((feed.name for feed in feeds), tensors, strict=True))
+            return self._module(by_name) if self._container else self._module(**named, **by_name)
+
+        return self.place.run(feeds, call, lambda result, fetch: values.outputs(result, output_filter, fetch))
+
+    def _fed(self, inputs: Arrays | Stacks) -> tuple[list[Feed], dict[str, object]]:
+        """The tensors that it takes, and its other arguments by name."""
         if self._container == "DictType":
             if not isinstance(inputs, dict):
                 raise BadRequest("the model takes its inputs by name: send map_inputs")
-            return [{name: self._tensor(array, name) for name, array in inputs.items()}], {}
+            return [self._feed(name, value) for name, value in inputs.items()], {}
         if self._container == "ListType":
             if isinstance(inputs, dict):
                 raise BadRequest("the model takes a list of unnamed inputs")
-            return [[self._tensor(array, str(index)) for index, array in enumerate(inputs)]], {}
-        given = inputs if isinstance(inputs, dict) else dict(zip(self._arguments, inputs, strict=False))
+            unnamed: Sequence[Value] = inputs
+            return [self._feed(str(index), value) for index, value in enumerate(unnamed)], {}
+        given: Mapping[str, Value] = (
+            inputs if isinstance(inputs, dict) else dict(zip(self._arguments, inputs, strict=False))
+        )
+        feeds: list[Feed] = []
         named: dict[str, object] = {}
         for name, argument in self._arguments.items():
-            if name in given:
-                named[name] = self._argument(given[name], argument)
-            elif not argument.has_default_value():
-                named[name] = None  # optional: the signature let it pass
-        return [], named
+            if name not in given:
+                if not argument.has_default_value():
+                    named[name] = None  # optional: the signature let it pass
+            elif _element(argument.type) in _NUMBERS:
+                named[name] = _number(given[name], argument)
+            else:
+                feeds.append(self._feed(name, given[name]))
+        return feeds, named
 
-    def _argument(self, array: np.ndarray, argument: Any) -> object:
-        """One argument of ``forward``."""
-        kind = _element(argument.type)
-        if kind not in _NUMBERS:
-            return self._tensor(array, argument.name)
-        if array.size != 1:
-            raise BadRequest(f"input {argument.name!r} is one number, {array.size} were sent")
-        number = array.reshape(-1)[0].item()
-        return {"IntType": int, "BoolType": bool, "FloatType": float}.get(kind, lambda same: same)(number)
+    def _feed(self, name: str, value: Value) -> Feed:
+        sent = values.dtype(value.dtype, name)
+        dtype = of_input(sent, self._precision)
+        return Feed(name, value, None if dtype == sent else dtype, self._writes)
 
-    def _tensor(self, array: np.ndarray, name: str) -> torch.Tensor:
-        return values.tensor(array, name, self._device, writes=self._writes)
+
+def _number(value: Value, argument: Any) -> object:
+    """One argument that is a number."""
+    array = value.array() if isinstance(value, Stacked) else value
+    if array.size != 1:
+        raise BadRequest(f"input {argument.name!r} is one number, {array.size} were sent")
+    number = array.reshape(-1)[0].item()
+    kind = {"IntType": int, "BoolType": bool, "FloatType": float}.get(_element(argument.type))
+    return number if kind is None else kind(number)
 
 
 def _spec(argument: Any) -> Spec:

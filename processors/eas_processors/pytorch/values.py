@@ -9,7 +9,7 @@ the same request would have answers that differ in their last bits with where in
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,12 +23,36 @@ _TO_FLOAT = frozenset(
     if hasattr(torch, name)
 )
 
+_CARDS = tuple(
+    getattr(torch, name) for name in ("OutOfMemoryError", "AcceleratorError") if hasattr(torch, name)
+)
+"""What torch raises when the card has failed, or has no memory left."""
+
+_OF_CARD = re.compile(
+    r"CUDA error|CUDA out of memory|"
+    r"(?:CUBLAS|CUDNN)_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR|ALLOC_FAILED|NOT_INITIALIZED)"
+)
+"""The same where it is only said: in TorchScript, and in torch before 2.8."""
+
 _ALIGNMENT = 64
 """Bytes: of the memory that torch allocates."""
 
 _ERROR = re.compile(r"[A-Za-z_.]*(?:Error|Exception): ")
 _PREFIX = re.compile(r"^(?:RuntimeError: )+|^builtins\.")
 _LONGEST = 400
+
+
+Fetch = Callable[[Sequence[torch.Tensor]], list[np.ndarray]]
+"""Brings outputs to the memory of the machine."""
+
+
+def dtype(of: np.dtype, name: str) -> torch.dtype:
+    """The type in torch for one of dtypes.py. ``BadRequest`` for strings; ``name`` is for the message."""
+    if of.hasobject:
+        raise BadRequest(f"input {name!r}: DT_STRING, which PyTorch has no type for")
+    if of.kind == "V":  # bfloat16, which numpy has no kind for
+        return torch.bfloat16
+    return torch.from_numpy(np.empty(0, of)).dtype
 
 
 def tensor(array: np.ndarray, name: str, device: torch.device, *, writes: bool) -> torch.Tensor:
@@ -40,9 +64,7 @@ def tensor(array: np.ndarray, name: str, device: torch.device, *, writes: bool) 
         device: where the model is.
         writes: whether the model may write into it.
     """
-    if array.dtype == object:
-        raise BadRequest(f"input {name!r}: DT_STRING, which PyTorch has no type for")
-    if array.dtype.kind == "V":  # bfloat16, which numpy has no kind for
+    if dtype(array.dtype, name) == torch.bfloat16:
         return _placed(array.view(np.uint16), writes=writes).view(torch.bfloat16).to(device)
     return _placed(array, writes=writes).to(device)
 
@@ -57,8 +79,8 @@ def _placed(array: np.ndarray, *, writes: bool) -> torch.Tensor:
     return own
 
 
-def array(value: object, name: str) -> np.ndarray:
-    """One output. Numbers and booleans count as tensors without dimensions.
+def _output(value: object, name: str) -> torch.Tensor:
+    """One output, where it is. Numbers and booleans count as tensors without dimensions.
 
     What the answer's format can't say is widened: half, bfloat16 and the 8-bit floats to float, bool to
     uint8.
@@ -79,10 +101,15 @@ def array(value: object, name: str) -> np.ndarray:
         value = value.to(torch.float32)
     elif value.dtype == torch.bool:
         value = value.to(torch.uint8)
-    return value.cpu().resolve_conj().resolve_neg().numpy()
+    return value
 
 
-def outputs(result: object, output_filter: OutputFilter) -> Arrays:
+def at_hand(outputs: Sequence[torch.Tensor]) -> list[np.ndarray]:
+    """Outputs of models that run on the processor (``Fetch``)."""
+    return [output.cpu().resolve_conj().resolve_neg().numpy() for output in outputs]
+
+
+def outputs(result: object, output_filter: OutputFilter, fetch: Fetch = at_hand) -> Arrays:
     """A model's result as arrays.
 
     A dict stays named; its outputs are counted in its own order. Anything else is a list: lists and
@@ -93,10 +120,11 @@ def outputs(result: object, output_filter: OutputFilter) -> Arrays:
         names = [str(key) for key in result]
         values = list(result.values())
         wanted = _wanted(output_filter, names)
-        return {names[index]: array(values[index], f"output {names[index]!r}") for index in wanted}
+        asked = [_output(values[index], f"output {names[index]!r}") for index in wanted]
+        return dict(zip((names[index] for index in wanted), fetch(asked), strict=True))
     flat = list(_flattened(result))
     wanted = _wanted(output_filter, [f"output_{index}" for index in range(len(flat))])
-    return [array(flat[index], f"output {index}") for index in wanted]
+    return fetch([_output(flat[index], f"output {index}") for index in wanted])
 
 
 def _flattened(result: object) -> Sequence[object]:
@@ -120,6 +148,12 @@ def _wanted(output_filter: OutputFilter, names: list[str]) -> Sequence[int]:
 
 def _counted(names: list[str]) -> str:
     return f"{len(names)} outputs: {', '.join(f'{index} ({name!r})' for index, name in enumerate(names))}"
+
+
+def refusal(error: Exception) -> Exception:
+    """What a model's complaint is to the client; what is wrong with the card is nobody's request's."""
+    of_card = isinstance(error, _CARDS) or _OF_CARD.search(str(error))
+    return error if of_card else BadRequest(reason(error))
 
 
 def reason(error: BaseException) -> str:

@@ -100,6 +100,8 @@ class RowPreset(eas_sdk.Processor):
             results = _checked(self.model.run(joined), len(joined)) if len(joined) else []
         except Exception as error:  # noqa: BLE001 - a framework may raise anything
             if len(call) > 1:
+                if self.batching is not None:
+                    self.batching.raised(error, len(call))
                 for one in call:
                     yield from self._run([one])
             else:

@@ -17,6 +17,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read by the import; another backen
 
 import tensorflow as tf  # noqa: E402 - after the variables that it reads
 
+from eas_processors import gpu_memory  # noqa: E402
 from eas_processors.tensorflow.options import Options  # noqa: E402
 
 _LOG = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ def set_up(options: Options, device: str) -> None:
             "NO GPU: this service asks for TensorFlow on a GPU, and TensorFlow finds none "
             "(no card, no driver, or a TensorFlow built without CUDA). The model RUNS ON THE CPU, far slower."
         )
+    else:
+        with contextlib.suppress(RuntimeError):
+            gpu_memory.cap_tensorflow(tf.config, gpu_memory.cap())
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(options.intra_op_threads)
         tf.config.threading.set_inter_op_parallelism_threads(options.inter_op_threads)
@@ -56,6 +60,8 @@ def session_config(options: Options, device: str) -> tf.compat.v1.ConfigProto:
     )
     if device == "gpu":
         config.gpu_options.allow_growth = True
+        if most := gpu_memory.megabytes(gpu_memory.cap()):
+            config.gpu_options.experimental.virtual_devices.add(memory_limit_mb=[most])
     else:
         config.device_count["GPU"] = 0
     return config

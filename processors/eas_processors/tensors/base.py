@@ -99,8 +99,11 @@ def _described(spec: Spec) -> dict[str, object]:
 def _told(answer: Result | Exception) -> Result | Exception:
     """What a client did wrong is told to the client and not, with a traceback, to the log.
 
+    What a framework raised for want of GPU memory, or because the GPU failed, is the host's matter.
     499, which nobody reads, is what the engine itself counts a client as that has left.
     """
+    if isinstance(answer, BadRequest) and eas_sdk.is_gpu_trouble(answer):
+        return answer
     if isinstance(answer, (BadRequest, Withdrawn)):
         status = 400 if isinstance(answer, BadRequest) else 499
         text = f"{str(answer)[:_LONGEST]}\n".encode(errors="replace")  # it may quote what was sent

@@ -53,7 +53,7 @@ def decode(request: eas_sdk.Request, protocol: Protocol, resolve: Resolve) -> tu
         call = _decode_protobuf(body, protocol)
     else:
         name, wanted = asked(request)
-        call = Call(name, numpy_body.decode(body, form), wanted, form=form)
+        call = Call(name, numpy_body.decode(body, form), wanted, _debug_level(request), form)
     return call, resolve(call)
 
 
@@ -70,6 +70,12 @@ def asked(request: eas_sdk.Request) -> tuple[str, OutputFilter]:
     query = dict(parse_qsl(request.query))
     wanted = [part for part in query.get("output_filter", "").split(",") if part]
     return query.get("signature_name", ""), tuple(int(part) if part.isdecimal() else part for part in wanted)
+
+
+def _debug_level(request: eas_sdk.Request) -> int:
+    """The query's ``debug_level``; 0 unless it is a number."""
+    level = dict(parse_qsl(request.query)).get("debug_level", "")
+    return int(level[:9]) if level.isdecimal() else 0
 
 
 def encode(outputs: Arrays, form: Form, protocol: Protocol) -> eas_sdk.Response | bytes:

@@ -8,6 +8,7 @@ from eas_processors.tensors import dtypes
 from eas_processors.tensors.dtypes import listed
 from eas_processors.tensors.errors import BadRequest
 from eas_processors.tensors.model import Arrays, OutputFilter, Signature, Spec
+from eas_processors.tensors.stacked import Stacked
 
 
 def by_name(inputs: Arrays, signature: Signature) -> dict[str, np.ndarray]:
@@ -67,7 +68,7 @@ def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
     return len(shape) == len(wanted) and all(w is None or w == s for s, w in zip(shape, wanted, strict=True))
 
 
-def described(array: np.ndarray) -> str:
+def described(array: np.ndarray | Stacked) -> str:
     """``DT_FLOAT [2, 3]``, for messages."""
     return _wanted(dtypes.name_of(array.dtype), array.shape)
 

@@ -14,12 +14,16 @@ are.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from eas_processors.tensors.model import Arrays, Signature, Spec
+from eas_processors.tensors.stacked import Stacked, Stacks
+
+T = TypeVar("T")
 
 Key = str | int
 """The name of a tensor, or its position."""
@@ -58,9 +62,9 @@ Cuts = dict[Key, dict[int, Axis]]
 """The dimensions of the outputs to be cut back, and the input dimensions that say to what."""
 
 
-def items(arrays: Arrays) -> Iterator[tuple[Key, np.ndarray]]:
+def items(arrays: Mapping[str, T] | Sequence[T]) -> Iterator[tuple[Key, T]]:
     """Names or positions, and arrays."""
-    return iter(arrays.items()) if isinstance(arrays, dict) else enumerate(arrays)
+    return iter(arrays.items()) if isinstance(arrays, Mapping) else enumerate(arrays)
 
 
 def row_count(inputs: Arrays) -> int | None:
@@ -115,31 +119,19 @@ def axes(calls: Sequence[Arrays], signature: Signature) -> list[Axis]:
     ]
 
 
-def stack(calls: Sequence[Arrays], total: int) -> Arrays:
-    """The inputs of several requests as those of one call of ``total`` rows."""
+def stack(calls: Sequence[Arrays], total: int) -> Stacks:
+    """The inputs of several requests as those of one call of ``total`` rows; nothing is copied yet."""
     first = calls[0]
     if isinstance(first, dict):
-        return {name: _stacked([dict(items(call))[name] for call in calls], total) for name in first}
-    return [_stacked([dict(items(call))[index] for call in calls], total) for index in range(len(first))]
+        return {name: Stacked.of([dict(items(call))[name] for call in calls], total) for name in first}
+    return [Stacked.of([dict(items(call))[index] for call in calls], total) for index in range(len(first))]
 
 
-def _stacked(arrays: list[np.ndarray], total: int) -> np.ndarray:
-    """One input of several requests, filled up to the longest of each dimension and to ``total`` rows."""
-    first = arrays[0]
-    trailing = tuple(max(dims) for dims in zip(*(array.shape[1:] for array in arrays), strict=True))
-    shape = (total, *trailing)
-    joined: np.ndarray
-    if all(array.shape[1:] == trailing for array in arrays):
-        joined = np.empty(shape, first.dtype)
-    else:
-        joined = np.full(shape, b"", object) if first.dtype == object else np.zeros(shape, first.dtype)
-    at = 0
-    for array in arrays:
-        joined[(slice(at, at + len(array)), *map(slice, array.shape[1:]))] = array
-        at += len(array)
-    if at < total:
-        joined[at:] = joined[at - 1]
-    return joined
+def joined(stacks: Stacks) -> Arrays:
+    """The same in arrays of their own: one copy of everything."""
+    if isinstance(stacks, dict):
+        return {name: stacked.array() for name, stacked in stacks.items()}
+    return [stacked.array() for stacked in stacks]
 
 
 def has_rows(outputs: Arrays, total: int) -> bool:
@@ -225,8 +217,8 @@ def padded_size(rows: int, sizes: Sequence[int]) -> int:
     return min((size for size in sizes if size >= rows), default=rows) if rows else 0
 
 
-def padding_rows(calls: Sequence[Arrays], joined: Arrays, total: int) -> int:
+def padding_rows(calls: Sequence[Arrays], stacks: Stacks, total: int) -> int:
     """How many rows' worth of the joined elements are padding, rounded."""
     sent = sum(array.size for call in calls for _, array in items(call))
-    made = sum(array.size for _, array in items(joined))
+    made = sum(stacked.size for _, stacked in items(stacks))
     return round(total * (made - sent) / made) if made else 0

@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from eas_processors.tensors.stacked import Stacks
+
 Arrays = dict[str, np.ndarray] | list[np.ndarray]
 """Tensors by name, or in order. Strings are arrays of dtype object that hold ``bytes``."""
 
@@ -127,3 +129,23 @@ class ResolvingModel(Model, Protocol):
             BadRequest: there is none.
         """
         ...
+
+
+@runtime_checkable
+class JoiningModel(Model, Protocol):
+    """A model that joins the inputs of several requests itself, where and how that costs it least."""
+
+    def run_joined(self, signature: Signature, inputs: Stacks, output_filter: OutputFilter) -> Arrays:
+        """``run`` with the inputs of several requests, or of one and copies of its last row."""
+        ...
+
+
+@runtime_checkable
+class CountingModel(Model, Protocol):
+    """A model that counts what it copies in the memory of the machine.
+
+    Attributes:
+        copied: bytes, in the thread that asks, since it last said 0.
+    """
+
+    copied: int

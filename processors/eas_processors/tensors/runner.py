@@ -21,13 +21,15 @@ that only ever go one way; the worst that a race costs is a call that proves wha
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import eas_sdk
 from eas_processors.tensors import join
 from eas_processors.tensors.check import described
-from eas_processors.tensors.model import Arrays, Call, Model, Signature
+from eas_processors.tensors.model import Arrays, Call, CountingModel, JoiningModel, Model, Signature
+from eas_processors.tensors.stacked import Stacks
 
 _MOST_HABITS = 1000
 
@@ -100,6 +102,8 @@ class Runner:
     def __init__(self, model: Model, batching: eas_sdk.Batching | None) -> None:
         self._model = model
         self._batching = batching
+        self._joining = model if isinstance(model, JoiningModel) else None
+        self._counting = model if isinstance(model, CountingModel) else None
         self._bound: int | None = getattr(model, "most_rows", None)
         self._habits: dict[Hashable, Habit] = {}
 
@@ -179,9 +183,10 @@ class Runner:
     def _alone(self, work: Work) -> None:
         """Run one request as it came."""
         try:
-            outputs = self._call([work], work.call.inputs)
+            outputs = self._logged([work], work.call.inputs, lambda: self._run(work))
         except Exception as error:  # noqa: BLE001 - it is this request's answer
             work.result = error
+            self._raised(error, 1)
             return
         work.result = outputs
         if self._batching is None:
@@ -196,14 +201,14 @@ class Runner:
         """Run several requests, or one and its padding, in one call."""
         first = works[0]
         calls = [work.call.inputs for work in works]
-        try:
-            inputs = join.stack(calls, total)
-            outputs = self._call(works, inputs)
-        except Exception:  # noqa: BLE001 - the halves say whose it is
+        done = self._stacked(works, calls, total)
+        if isinstance(done, bool):
             self._halves(works)
-            if not habit.proven and not any(isinstance(work.result, Exception) for work in works):
+            refutes = done and not habit.proven
+            if refutes and not any(isinstance(work.result, Exception) for work in works):
                 habit.refuted = True  # nobody's but the joining's: a model built for one row, for instance
             return None
+        inputs, outputs = done
         if self._batching:
             self._batching.ran(total, join.padding_rows(calls, inputs, total))
         if not habit.see(total, outputs):
@@ -220,19 +225,46 @@ class Runner:
             at = behind
         return None
 
-    def _call(self, works: list[Work], inputs: Arrays) -> Arrays:
+    def _run(self, work: Work) -> Arrays:
+        return self._model.run(work.signature, work.call.inputs, work.call.output_filter)
+
+    def _run_joined(self, first: Work, inputs: Stacks) -> Arrays:
+        """One call with the inputs of several; they have signature and filter in common."""
+        if self._joining is not None:
+            return self._joining.run_joined(first.signature, inputs, first.call.output_filter)
+        return self._model.run(first.signature, join.joined(inputs), first.call.output_filter)
+
+    def _logged(self, works: list[Work], inputs: Arrays | Stacks, run: Callable[[], Arrays]) -> Arrays:
         """One call of the model; a line in the log if a request's ``debug_level`` asks for it."""
+        if not any(work.call.debug_level > 0 for work in works):
+            return run()
+        if self._counting is not None:
+            self._counting.copied = 0
         started = time.perf_counter()
-        outputs = self._model.run(works[0].signature, inputs, works[0].call.output_filter)
-        if any(work.call.debug_level > 0 for work in works):
-            took = (time.perf_counter() - started) * 1000
-            names = ", ".join(work.request.request_id for work in works)
-            sides = [
-                ", ".join(f"{key}: {described(array)}" for key, array in join.items(arrays))
-                for arrays in (inputs, outputs)
-            ]
-            print(f"{names}: inputs {sides[0]}; outputs {sides[1]}; {took:.3f} ms")  # noqa: T201 - the log
+        outputs = run()
+        told = [f"{(time.perf_counter() - started) * 1000:.3f} ms"]
+        if self._counting is not None:
+            sent = sum(len(work.request.body) for work in works)
+            told.append(f"{self._counting.copied} bytes of {sent} copied in memory")
+        names = ", ".join(work.request.request_id for work in works)
+        print(f"{names}: inputs {_side(inputs)}; outputs {_side(outputs)}; {'; '.join(told)}")  # noqa: T201 - the log
         return outputs
+
+    def _stacked(self, works: list[Work], calls: list[Arrays], total: int) -> tuple[Stacks, Arrays] | bool:
+        """Inputs and outputs of one call; when that raised, whether the joining may be to blame.
+
+        What was raised is forgotten here: it holds the call's tensors, and with them memory of the GPU.
+        """
+        try:
+            inputs = join.stack(calls, total)
+            return inputs, self._logged(works, inputs, lambda: self._run_joined(works[0], inputs))
+        except Exception as error:  # noqa: BLE001 - the halves say whose it is
+            self._raised(error, len(works))
+            return not eas_sdk.is_gpu_trouble(error)
+
+    def _raised(self, error: Exception, requests: int) -> None:
+        if self._batching is not None:
+            self._batching.raised(error, requests)
 
     def _halves(self, works: list[Work]) -> None:
         """After an error: each half by itself."""
@@ -262,3 +294,9 @@ class Runner:
         except join.UnexplainedDimension:
             habit.pads = False
             return None
+
+
+def _side(arrays: Arrays | Stacks) -> str:
+    """Inputs or outputs, for the log."""
+    named: Iterable[tuple[join.Key, Any]] = join.items(arrays)
+    return ", ".join(f"{key}: {described(array)}" for key, array in named)

@@ -7,7 +7,8 @@ names offset and length, and a ``RELEASE`` frame gives an answer's extent back.
 The file is far larger than the memory it may use (it is sparse), so extents never have to be moved or merged:
 there is one free list for each power of two. What is given back stays in memory for the next body of that
 class, because page faults are what large bodies cost; above ``keep`` bytes of such reserve the pages go back
-to the system.
+to the system. Those of the first ``fixed`` bytes never do, and are used before others: a device that was told
+where they are would go on reading the old ones.
 
 Not thread-safe: the engine uses it from its loop, the host under the lock of its outbox.
 """
@@ -24,10 +25,11 @@ _SMALLEST = 18  # 256 KiB: smaller bodies travel inside frames
 class Arena:
     """Extents of one shared mapping."""
 
-    def __init__(self, fd: int, size: int, keep: int = 256 << 20) -> None:
+    def __init__(self, fd: int, size: int, keep: int = 256 << 20, fixed: int = 0) -> None:
         self._map = mmap.mmap(fd, size)
         self.view = memoryview(self._map)
         self.size = size
+        self.fixed = fixed
         self.used = 0  # bytes that are out
         self.reserve = 0  # bytes that are back, but still in memory
         self._keep = keep
@@ -62,12 +64,17 @@ class Arena:
         """Give back what :meth:`take` returned. KeyError: it isn't out (so nothing is freed twice)."""
         order = self._out.pop(offset)
         self.used -= 1 << order
-        if self.reserve + (1 << order) > self._keep:
+        fixed = offset + (1 << order) <= self.fixed
+        if not fixed and self.reserve + (1 << order) > self._keep:
             self._map.madvise(mmap.MADV_REMOVE, offset, 1 << order)
             self._cold.setdefault(order, []).append(offset)
         else:
             self.reserve += 1 << order
-            self._warm.setdefault(order, []).append(offset)
+            warm = self._warm.setdefault(order, [])
+            if fixed or not self.fixed:
+                warm.append(offset)
+            else:
+                warm.insert(0, offset)
 
     def close(self) -> None:
         """Unmap, unless somebody still holds a view: then the mapping goes with the last of them."""

@@ -17,7 +17,7 @@ from time import monotonic as _now
 from typing import Any, Dict, Final, List, Tuple
 
 from eas_host import wire
-from eas_host.worker import Answer, Caller, Server, describe, leave, microseconds
+from eas_host.worker import Answer, Caller, Server, leave, microseconds
 from eas_sdk._batches import Call, GivenUp, Outcome, answer_all
 from eas_sdk.request import Request
 
@@ -69,7 +69,7 @@ class BatchServer(Server):
             return 0.0
         begun = self.since = _now()
         try:
-            outcomes, ran = answer_all(self._batch, requests, _is_over)
+            outcomes, ran = answer_all(self._batch, requests, _is_over, self._in_part)
         except (SystemExit, KeyboardInterrupt) as leaving:
             self.outbox.flush()
             leave(leaving)
@@ -77,6 +77,7 @@ class BatchServer(Server):
         took_us = microseconds(took)
         plain: List[int] = []
         bodies: List[Any] = []
+        lacking = 0
         for slot, request, outcome in zip(slots, requests, outcomes):
             if outcome.__class__ is tuple:
                 status, body, lines = outcome
@@ -84,9 +85,16 @@ class BatchServer(Server):
                     plain.append(slot)
                     bodies.append(body)
                     continue
-            self._answer(slot, request, outcome, took_us, begun)
-        self.outbox.put_unit(took_us, begun, (len(requests), *ran), plain, bodies)
+            lacking += self._answer(slot, request, outcome, took_us, begun)
+        faults, counts = self.faults, (len(requests), *ran)
+        large = 0 if faults is None or not faults.tried else faults.collect(len(requests), lacking)
+        self.outbox.put_unit(took_us, begun, counts, plain, bodies, too_large=large)
         return took
+
+    def _in_part(self, error: BaseException, requests: int) -> None:
+        """A call of several requests raised; they are called in smaller parts."""
+        if self.faults is not None:
+            self.faults.in_part(error, requests)
 
     def _begin(self, count: int, payload: bytes) -> Tuple[List[int], List[Request]]:
         """Mark all requests of a unit begun; those that weren't withdrawn by then, and their slots."""
@@ -119,15 +127,16 @@ class BatchServer(Server):
             requests.append(Request(head, body, deadline, prefix, number, board, _CANCELLED + slot))
         return taken, requests
 
-    def _answer(self, slot: int, request: Request, outcome: Outcome, took_us: int, begun: float) -> None:
-        """Queue one answer of a unit that isn't plain."""
+    def _answer(self, slot: int, request: Request, outcome: Outcome, took_us: int, begun: float) -> bool:
+        """Queue one answer of a unit that isn't plain; whether it says that GPU memory lacked."""
         if isinstance(outcome, BaseException):
             gone = outcome.__class__ is GivenUp  # nothing went wrong, and nobody reads it
-            text = b"" if gone else describe(outcome, request.request_id)
-            self.outbox.put(wire.RAISED, slot, 400, took_us, begun, text)
-            return
+            code, text = (400, b"") if gone else self.blame(outcome, request.request_id)
+            self.outbox.put(wire.RAISED, slot, code, took_us, begun, text)
+            return code != 400
         status, body, lines = outcome
         if lines or len(body) >= wire.SPILL_BYTES:
             self.outbox.put_full(slot, status, took_us, begun, lines, body)
         else:
             self.outbox.put(wire.REPLY, slot, status, took_us, begun, body)
+        return False

@@ -21,10 +21,13 @@ from eas_host import batches, dump, environment, load, mounts, warm_up, worker
 from eas_host.adapters import Handle
 from eas_host.adapters.python import Allspark, Native
 from eas_host.control import Control, Stopped
+from eas_host.gpu_faults import Faults, sees_cards, share_of
 from eas_sdk import _runtime
 
 if TYPE_CHECKING:
     from eas_host.adapters import Adapter
+
+_SOFTWARE = 70  # sysexits.h
 
 Serve = Callable[[Handle, Dict[str, Any], int], Any]
 """``eas_host.worker.serve``: handle, channel, threads -> an object with ``stop()`` and ``join()``."""
@@ -109,7 +112,11 @@ class Host:
         """Tells the engine that there will be no service."""
         self._failed = True
         sys.stderr.write(failed.trace)
-        self._control.finish("failed", stage=failed.stage, message=failed.message, traceback=failed.trace)
+        cause = failed.__cause__
+        passing = cause is not None and sees_cards(os.environ) and eas_sdk.is_gpu_trouble(cause)
+        self._control.finish(
+            "failed", stage=failed.stage, message=failed.message, traceback=failed.trace, passing=passing
+        )
 
     def live(self, adapter: Adapter) -> int:
         """Hello, load, initialize, ready, stop, close. Returns when it is over: 0, or 1 if ``close`` raised.
@@ -141,12 +148,16 @@ class Host:
         except Stopped:
             return 0
         threads, keepalive_ms = told["threads"], told["keepalive_ms"]
+        faults = self._watch_gpu(adapter)
         load.attempt("initialize", adapter.initialize)
         if not control.stopping():
             together = self._start.get("batching")  # the engine looked at hello.batch
             handle = batches.Batches(adapter.handle_batch()) if together else adapter.handle()
             self._warm_up(handle, keepalive_ms, dump_threads)
             server = self._serve(handle, self._start["channel"], threads)
+            if faults is not None:
+                server.watch_gpu(faults)
+            self._show_arena(adapter, server)
             control.send("ready", properties=adapter.properties())
             control.wait_stop()
             server.stop()
@@ -166,6 +177,28 @@ class Host:
                 stopping=control.stopping,
                 dump_threads=dump_threads,
             )
+
+    def _watch_gpu(self, adapter: Adapter) -> Optional[Faults]:
+        """Looks at what the processor raises from now on; None where no card is to be seen."""
+        if not sees_cards(os.environ):
+            return None
+        faults = Faults(
+            lambda why: self._control.finish("fault", message=why),
+            lambda: os._exit(_SOFTWARE),
+            share=share_of(os.environ),
+        )
+        watch = getattr(adapter, "watch", None)
+        if watch is not None:
+            watch(faults.in_part)
+        self._control.follow("check_gpu", lambda told: _apart(lambda: faults.check(told["why"])))
+        return faults
+
+    def _show_arena(self, adapter: Adapter, server: Any) -> None:
+        """A processor that may read bodies by other ways than the processor's is told where they lie."""
+        show = getattr(adapter, "arena", None)
+        told = self._start["channel"].get("requests") or {}
+        if show is not None and told.get("fixed"):
+            load.attempt("initialize", lambda: show(server.bodies, told["fixed"]))
 
     def _dump(self, dump_threads: Optional[Callable[[], str]]) -> None:
         """What the engine asks for when a call is stuck; the signal has shown Python's threads already."""
@@ -258,6 +291,11 @@ def _closed(adapter: Adapter) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _apart(action: Callable[[], None]) -> None:
+    """In a thread of its own: it may take long."""
+    threading.Thread(target=action, name="check_gpu", daemon=True).start()
 
 
 def _exit_status(leaving: SystemExit) -> int:

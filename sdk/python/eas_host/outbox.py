@@ -56,13 +56,18 @@ class Outbox:
         counts: Tuple[int, int, int, int],
         slots: Sequence[int],
         bodies: Sequence[Any],
+        *,
+        too_large: int = 0,
     ) -> None:
-        """Queue the plain answers of a unit of work, and its counts: requests, calls, rows, padding."""
+        """Queue the plain answers of a unit of work, and its counts: requests, calls, rows, padding.
+
+        ``too_large``: so many requests were too many for the memory of the GPU; 0: they weren't.
+        """
         count = len(slots)
         told = wire.BATCH.pack(*[min(each, 0xFFFFFFFF) for each in counts])
         columns = wire.replies(count).pack(*slots, *map(len, bodies))
         whole = _HEADER_SIZE + len(told) + len(columns) + sum(map(len, bodies))
-        head = _pack(whole, wire.BATCHED, count, 0, took_us, begun)
+        head = _pack(whole, wire.BATCHED, count, too_large, took_us, begun)
         self.frames.append(b"".join((head, told, columns, *bodies)))
 
     def _spill(self, body: Any) -> Optional[bytes]:

@@ -24,13 +24,14 @@ Host to engine (:data:`ANSWER`)::
     REPLY     the body; no header lines
     FULL      u32 size of the header lines, the lines (each ending in CRLF), then the body
     FULL_AT   an EXTENT (where the body lies in the host's arena), then the header lines
-    RAISED    the processor raised: the exception's text
+    RAISED    the processor raised: the exception's text. Status 400; 500: the memory of the GPU was too small
     SKIPPED   nothing: the request was withdrawn before it was begun
     BATCHED   a BATCH, the columns of :func:`replies`, and the bodies of these: the plain answers of one unit
               of work (REPLY, status 200, less than SEPARATE_BYTES), all others of which were sent before.
               The field of the slot says how many they are; process_us is the whole unit's, and begun its
-              beginning. Only where a service batches, and then after every unit, of one request or of none
-              left (all withdrawn), too
+              beginning. The status says how many requests were too many for the memory of the GPU in one
+              call; 0: it sufficed. Only where a service batches, and then after every unit, of one request or
+              of none left (all withdrawn), too
 
 An :data:`EXTENT` is ``offset u64 | size u64``. A :data:`BATCH` is ``requests u32 | calls u32 | rows u32 |
 padding u32``: how many requests were begun, with how many calls of the model they were answered, how many

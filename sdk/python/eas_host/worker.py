@@ -34,7 +34,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Callable, Deque, Dict, Final, List, NoReturn, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Final, List, NoReturn, Optional, Tuple
 
 from eas_host import wire
 from eas_host.adapters import OfBody, Raised
@@ -42,6 +42,9 @@ from eas_host.arena import map_read_only
 from eas_host.outbox import Outbox
 from eas_host.role import Hold, Role
 from eas_sdk.request import Request
+
+if TYPE_CHECKING:
+    from eas_host.gpu_faults import Faults
 
 _FAST: Final = 20e-6
 _SLOW: Final = 100e-6
@@ -77,7 +80,10 @@ class Server:
         outbox: where answers go.
         prefix: first part of made request ids.
         since: when the last call began; to be set just before each.
+        faults: looks at what a processor raises where there may be a GPU behind it; None: there is none.
     """
+
+    faults: Optional[Faults] = None
 
     def __init__(self, handle: Handle, channel: Dict[str, Any], threads: int) -> None:
         self._handle = handle
@@ -118,6 +124,11 @@ class Server:
         self._stopping = True
         with contextlib.suppress(OSError):  # the engine closed it first
             self._link.shutdown(socket.SHUT_RD)
+
+    def watch_gpu(self, faults: Faults) -> None:
+        """Let these look at what the processor raises. Before the engine is told that the host is ready."""
+        self.faults = faults
+        faults.last_steps = self.give_up
 
     def give_up(self) -> None:
         """Take nothing new, and drop what isn't begun: the process is about to end."""
@@ -298,8 +309,14 @@ class Server:
         self, fields: Tuple[Any, ...], payload: bytes, took: float, begun: float, error: BaseException
     ) -> None:
         """Queue the failure of a request: its frame, and what was raised."""
-        text = describe(error, self._request(fields, payload).request_id)
-        self.outbox.put(wire.RAISED, fields[2], 400, microseconds(took), begun, text)
+        status, text = self.blame(error, self._request(fields, payload).request_id)
+        self.outbox.put(wire.RAISED, fields[2], status, microseconds(took), begun, text)
+
+    def blame(self, error: BaseException, request_id: str) -> Tuple[int, bytes]:
+        """Status and text for the client of a request that failed; the trace goes into the log."""
+        text = describe(error, request_id)
+        lacking = self.faults.look(error) if self.faults is not None else ""
+        return (500, lacking.encode("utf-8", "replace")[:_LONGEST_MESSAGE]) if lacking else (400, text)
 
 
 def microseconds(took: float) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from typing import Callable, List, Sequence, Tuple, TypeVar, Union
 
+from eas_sdk.batching import release
 from eas_sdk.processor import Processor
 from eas_sdk.request import Request
 from eas_sdk.response import Answer, answer
@@ -37,10 +38,15 @@ class GivenUp(Exception):
     """Of a request that nobody waited for any more when its turn came."""
 
 
+def _nobody(_error: BaseException, _count: int) -> None:
+    """The default of ``raised``."""
+
+
 def answer_all(
     call: Callable[[List[T]], Tuple[List[Union[R, BaseException]], Ran]],
     items: Sequence[T],
     is_over: Callable[[T], bool] = lambda _: False,
+    raised: Callable[[BaseException, int], None] = _nobody,
 ) -> Tuple[List[Union[R, BaseException]], Ran]:
     """What became of each item; and what ``call`` counted, without the calls that raised.
 
@@ -48,6 +54,7 @@ def answer_all(
         call: as ``Call``: as many results as it got items.
         items: at least one.
         is_over: whether nobody waits for this one any more. Asked when a batch is halved.
+        raised: told what a call of several items raised, and how many they were, before they are halved.
 
     Raises:
         SystemExit, KeyboardInterrupt: from ``call``; they are about the process and no request.
@@ -59,14 +66,16 @@ def answer_all(
     except BaseException as error:  # noqa: BLE001 - whatever a processor raises is somebody's answer
         if len(items) == 1:
             return [error], (0, 0, 0)
+        raised(error, len(items))
         _tell(error, len(items))
-    return _halved(call, items, is_over)
+    return _halved(call, items, is_over, raised)
 
 
 def _halved(
     call: Callable[[List[T]], Tuple[List[Union[R, BaseException]], Ran]],
     items: Sequence[T],
     is_over: Callable[[T], bool],
+    raised: Callable[[BaseException, int], None],
 ) -> Tuple[List[Union[R, BaseException]], Ran]:
     """As ``answer_all``, of several items that raised together."""
     outcomes: List[Union[R, BaseException]] = [GivenUp("nobody waited for it any more")] * len(items)
@@ -83,7 +92,9 @@ def _halved(
         except BaseException as error:  # noqa: BLE001 - as above
             if len(part) == 1:
                 outcomes[part[0]] = error
+                release(error)
             else:
+                raised(error, len(part))
                 todo += _halves(part)
             continue
         for at, result in zip(part, results):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import operator
 import threading
-from typing import NamedTuple, Optional, Sequence, Tuple
+import traceback
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+
+_DEPTH = 16  # exceptions of a chain
 
 
 class Batching:
@@ -29,6 +32,7 @@ class Batching:
     def __init__(self, max_batch_size: int, *, padding: bool = False, sizes: Sequence[int] = ()) -> None:
         self._newest = Terms(max_batch_size, padding, tuple(sizes))
         self._thread = _Thread()
+        self._watching: Optional[Callable[[BaseException, int], None]] = None
 
     def __repr__(self) -> str:
         return f"Batching(max_batch_size={self.max_batch_size}, padding={self.padding}, sizes={self.sizes})"
@@ -83,12 +87,41 @@ class Batching:
         counts.rows += rows
         counts.filled += padding
 
+    def raised(self, error: BaseException, requests: int) -> None:
+        """Say that a call of the model for so many requests raised, and that they are tried in smaller ones.
+
+        Only for a ``process_batch`` that does that by itself: what it raises itself the host sees. If the
+        memory of a GPU was too small for them, the next batches are smaller; if the GPU is lost to this
+        process, this doesn't return. Call it in the thread in which ``process_batch`` runs. It frees the
+        local variables of the frames that the exception went through: tensors, say.
+        """
+        release(error)
+        if self._watching is not None:
+            self._watching(error, requests)
+
+    def watch(self, look: Callable[[BaseException, int], None]) -> None:
+        """``look`` is called with what ``raised`` is told. For the host."""
+        self._watching = look
+
     def collect(self) -> Tuple[int, int, int]:
         """Calls, rows and padding that this thread has said since it was asked last. For the host."""
         counts = self._thread
         said = (counts.calls, counts.rows, counts.filled)
         counts.calls = counts.rows = counts.filled = 0
         return said
+
+
+def release(error: BaseException) -> None:
+    """Free what the frames that an exception, or one that led to it, went through still hold.
+
+    The next call may need that memory. Its traceback can be printed as before.
+    """
+    each: Optional[BaseException] = error
+    for _ in range(_DEPTH):
+        if each is None:
+            return
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
 
 
 class Terms(NamedTuple):

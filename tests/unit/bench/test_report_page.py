@@ -92,7 +92,7 @@ def test_a_page_holds_everything_and_refers_to_nothing() -> None:
 def test_a_page_has_the_figures_as_words_for_those_who_see_no_plot() -> None:
     run = a_run(seconds=3, notes=["the load had core 1"])
     made = of([run])
-    assert made.opened.count("figure") == made.opened.count("table") == 9
+    assert made.opened.count("figure") == made.opened.count("table") == 14
     for word in ("echo, 64 B", "the load had core 1", "Some CPU at 2.5 GHz", "52,000/s by itself", "3 s"):
         assert word in made.text
     assert "INVALID" not in made.text

@@ -8,12 +8,13 @@ import pytest
 
 from eas_bench import latency
 from eas_bench.record import Generator, Interval, Process, Reading, Run
-from eas_bench.report import latencies, rates, server, several
+from eas_bench.report import cards, latencies, rates, server, several
 from eas_bench.report.page import OF_A_RUN
 from eas_bench.report.plot import POINTS, ROWS, Plot, marks, of_statuses
 from support.bench_runs import a_curve, a_run, added, without_answers
 
-OF_THE_SERVER = (server.split, server.queue, server.cpu, server.memory, server.descriptors)
+OF_CARDS = (cards.utilization, cards.memory, cards.power, cards.temperature, cards.clock)
+OF_THE_SERVER = (server.split, server.queue, server.cpu, server.memory, server.descriptors, *OF_CARDS)
 FROM_ANSWERS = (latencies.through_the_run, latencies.curve)
 HOSTILE = '<a href="http://evil.test">x</a>'
 

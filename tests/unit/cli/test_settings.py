@@ -186,6 +186,8 @@ class TestPools:
             "memory": 2**30,
             "memory_shared": False,
             "memory_free": 2**29,
+            "cards": [],
+            "cards_shared": True,
             "instances": ["team/digits-0", "team/digits-1"],
         }
         assert [

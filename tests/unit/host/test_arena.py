@@ -76,6 +76,28 @@ def test_above_what_is_kept_the_pages_go_back_to_the_system(fd: int) -> None:
     arena.close()
 
 
+def test_the_pages_of_its_beginning_never_go_back_and_are_used_first(fd: int) -> None:
+    """A card reads the pages that it was told of, and wouldn't notice that others came instead."""
+    arena = Arena(fd, 64 * SMALLEST, keep=SMALLEST, fixed=3 * SMALLEST)
+    offsets = [arena.take(SMALLEST) for _ in range(3)]
+    beyond = arena.take(SMALLEST)
+    across = arena.take(2 * SMALLEST)
+    assert across is not None
+    assert beyond is not None
+    for offset in (*offsets, beyond):
+        assert offset is not None
+        arena.view[offset : offset + SMALLEST] = b"x" * SMALLEST
+    arena.give(beyond)  # kept: there is room for one
+    for offset in offsets:
+        assert offset is not None
+        arena.give(offset)
+    arena.give(across)
+    assert in_memory(fd) == 4 * SMALLEST
+    assert sorted(map(str, (arena.take(1) for _ in range(3)))) == sorted(map(str, offsets))
+    assert arena.take(1) == beyond
+    arena.close()
+
+
 def test_nothing_is_given_back_twice(fd: int) -> None:
     arena = Arena(fd, 64 * SMALLEST)
     offset = arena.take(1)

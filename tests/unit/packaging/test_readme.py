@@ -90,8 +90,8 @@ def test_the_table_has_every_command() -> None:
     described = {word for row in rows("command") for word in re.findall(r"`eas-engine ([a-z]+)", row[0])}
 
     assert described == commands() == {
-        "serve", "check", "schema", "test", "status", "list", "pools", "autoscale", "cache", "crash",
-        "update", "rollback", "promote", "scale", "restart", "replace", "stop", "start", "drain",
+        "serve", "check", "schema", "test", "status", "list", "doctor", "pools", "autoscale", "cache",
+        "crash", "update", "rollback", "promote", "scale", "restart", "replace", "stop", "start", "drain",
         "instances", "versions", "operations", "canary", "events", "logs",
     }  # fmt: skip
 

@@ -17,6 +17,7 @@ torch: Any = pytest.importorskip("torch")
 pytest.importorskip("google.protobuf")
 
 from eas_processors.pytorch import Preset, values  # noqa: E402 - needs torch
+from eas_processors.pytorch.places import Feed  # noqa: E402
 from support import torch_models as models  # noqa: E402
 from support.torch_models import BATCH, exported, scripted  # noqa: E402
 from support.torch_requests import arrays, loaded, request, rows, said, same  # noqa: E402
@@ -241,11 +242,13 @@ def test_the_body_itself_is_the_models_input_where_nothing_is_written(tmp_path: 
     preset = started(Preset, scripted(tmp_path, models.Everything()))
     x = two_rows_at(0)
     x.flags.writeable = False
-    tensor = loaded(preset)._tensor(x, "x")
+    tensor = loaded(preset).place._tensor(Feed("x", x))
     assert tensor.data_ptr() == x.ctypes.data
     unaligned = np.frombuffer(b"x" + x.tobytes(), np.uint8)[1:].view(np.float32)
     assert not unaligned.flags.aligned
-    assert loaded(preset)._tensor(unaligned, "x").data_ptr() != unaligned.ctypes.data
+    assert loaded(preset).copied == 0
+    assert loaded(preset).place._tensor(Feed("x", unaligned)).data_ptr() != unaligned.ctypes.data
+    assert loaded(preset).copied == unaligned.nbytes
 
 
 def test_the_signature_of_an_exported_program(tmp_path: Path) -> None:

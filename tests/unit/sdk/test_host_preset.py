@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from eas_host.main import Host
 from support.scripted_engine import ScriptedEngine
 
 GOOD = """
@@ -124,3 +125,34 @@ def test_what_else_goes_wrong_is_shown_with_its_place(tmp_path: Path, presets: A
         "import",
         "RuntimeError: boom (site/eas_processors/made_up.py, line 1)",
     )
+
+
+class Shown:
+    """A server and a preset in one, of which the host knows only what it asks for."""
+
+    bodies = memoryview(b"where bodies lie")
+
+    def __init__(self) -> None:
+        self.told: list[tuple[bytes, int]] = []
+
+    def arena(self, view: memoryview, fixed: int) -> None:
+        self.told.append((bytes(view), fixed))
+
+
+@pytest.mark.parametrize(
+    ("channel", "told"),
+    [
+        ({"requests": {"fd": 3, "size": 16, "fixed": 8}}, [(b"where bodies lie", 8)]),
+        ({"requests": {"fd": 3, "size": 16, "fixed": 0}}, []),
+        ({"requests": None}, []),
+    ],
+)
+def test_a_preset_is_shown_the_arena_where_some_of_it_stays(channel: Any, told: Any) -> None:
+    shown = Shown()
+    control: Any = None
+    host = Host(control, {"channel": channel}, serve=lambda *_: None)
+    adapter: Any = shown
+    host._show_arena(adapter, shown)
+    other: Any = object()  # an adapter that doesn't want to know
+    host._show_arena(other, shown)
+    assert shown.told == told

@@ -122,15 +122,13 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 
 
 def test_effects_are_told_apart(tmp_path: Path) -> None:
-    loaded = read(
-        tmp_path, python_service(metadata={"cpu": 1, "gpu_core_percentage": 5, "enable_grpc": True})
-    )
+    loaded = read(tmp_path, python_service(metadata={"cpu": 1, "rpc.proxy_path": "/x", "enable_grpc": True}))
     effects = {one["path"]: one["effect"] for one in effective(loaded)}
     assert effects["name"] == "in effect"
     assert effects["metadata.cpu"] == "in effect"
-    assert effects["metadata.gpu_core_percentage"] == "not in effect yet"
+    assert effects["metadata.rpc.proxy_path"] == "not in effect yet"
     assert effects["metadata.enable_grpc"] == "not yet: refused"
-    assert effects["metadata.gpu_memory"] == "not asked for"
+    assert effects["metadata.enable_webservice"] == "not asked for"
 
 
 BOTH = Cgroups((Base(1, Path("/m"), ("memory",)), Base(2, Path("/c"), ("cpu",))))

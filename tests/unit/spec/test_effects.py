@@ -9,6 +9,7 @@ import pytest
 
 from eas_engine.spec import ConfigurationError, Machine, startable
 from eas_engine.spec.effects import IN_EFFECT, LATER
+from eas_engine.spec.engine.settings import EngineSettings, Group
 from eas_engine.spec.machine import Gpu
 from eas_engine.spec.parameters import parameter_at, settable
 from support.services import GIB, PYTHON, python_service, read
@@ -34,7 +35,6 @@ def test_what_the_parameters_page_calls_a_restriction_refuses() -> None:
     assert refused == {
         "containers",
         "storage",
-        "metadata.gpu_memory",
         "metadata.enable_grpc",
         "metadata.enable_webservice",
     }
@@ -92,12 +92,10 @@ def test_defaults_written_out_are_no_reason_to_warn(tmp_path: Path) -> None:
 
 
 def test_what_comes_later_is_named_in_one_warning(tmp_path: Path) -> None:
-    content = python_service(metadata={"gpu_core_percentage": 5, "rpc.proxy_path": "/x"})
+    content = python_service(metadata={"rpc.proxy_path": "/x"})
     refusals, warnings = startable(read(tmp_path, content))
     assert refusals == []
-    assert [str(one) for one in warnings] == [
-        "not in effect yet: metadata.gpu_core_percentage, metadata.rpc.proxy_path"
-    ]
+    assert [str(one) for one in warnings] == ["not in effect yet: metadata.rpc.proxy_path"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +153,60 @@ def test_a_machine_with_cards(tmp_path: Path) -> None:
     refusals, _ = startable(read(tmp_path, python_service(gpu=1, cuda="11.2"), machine=machine))
     assert refusals == []
     refusals, _ = startable(read(tmp_path, python_service(gpu_memory=20), machine=machine))
-    assert "largest card has 16 GB" in refusals[-1].message
+    assert "20 GB of GPU memory asked for, the largest card of this machine has 16 GB" in refusals[-1].message
+    shared = python_service(gpu_memory=8, gpu_core_percentage=60, instance=3)
+    refusals, warnings = startable(read(tmp_path, shared, machine=machine))
+    assert refusals == []
+    assert [one.message for one in warnings] == [
+        "counted, but nothing enforces it: nvidia-cuda-mps-control isn't installed on this machine",
+        "3 asked for, this machine can hold 1: the others stay pending",
+    ]
+
+
+def test_cards_that_are_cut_into_slices_are_no_two_cards(tmp_path: Path) -> None:
+    slices = tuple(Gpu("A100 1g.5gb", 5 * GIB, f"MIG-{one}", "GPU-0") for one in range(2))
+    machine = Machine(4, 8 * GIB, gpus=slices)
+    assert startable(read(tmp_path, python_service(gpu=1), machine=machine)) == ([], [])
+    (refusal,), _ = startable(read(tmp_path, python_service(gpu=2), machine=machine))
+    assert refusal.message == (
+        "2 GPUs asked for, this machine has none (and 2 MIG slices, of which a process sees one alone)"
+    )
+
+
+def test_cards_of_groups_are_held_against_the_services_own(tmp_path: Path) -> None:
+    cards = (Gpu("T4", 16 * GIB, "GPU-a"), Gpu("T4", 16 * GIB, "GPU-b"))
+    groups = (Group("fast", (0, 1), cards=("GPU-a",)), Group("slow", (2,), cards=()))
+    machine = Machine(4, 8 * GIB, gpus=cards, settings=EngineSettings(groups))
+    (refusal,), _ = startable(read(tmp_path, python_service(gpu=2, resource="fast"), machine=machine))
+    assert refusal.message == "2 GPUs asked for, group fast has 1"
+    (refusal,), _ = startable(read(tmp_path, python_service(gpu_memory=2, resource="slow"), machine=machine))
+    assert refusal.message == "2 GB of GPU memory asked for, group slow has no GPU"
+    assert startable(read(tmp_path, python_service(gpu=1), machine=machine)) == ([], [])
+
+
+def test_which_cards_an_instance_sees_is_not_for_processor_envs(tmp_path: Path) -> None:
+    content = python_service(processor_envs=[{"name": "CUDA_VISIBLE_DEVICES", "value": "0"}])
+    assert startable(read(tmp_path, content)) == ([], []), "there is nothing to be seen"
+    machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB, "GPU-a"),))
+    _, (warning,) = startable(read(tmp_path, content, machine=machine))
+    assert warning.path == "processor_envs"
+    assert "instances see the GPUs that metadata.gpu or gpu_memory gives them" in warning.message
+
+
+@pytest.mark.parametrize(
+    "scaler",
+    [{"strategies": {"gpu[util]": 50}}, {"scaleStrategies": [{"metricName": "gpu[util]", "threshold": 50}]}],
+)
+def test_an_autoscaler_without_gpus_to_go_by_is_warned_of(tmp_path: Path, scaler: dict[str, Any]) -> None:
+    def warned(machine: Machine, **metadata: Any) -> list[str]:
+        content = python_service(autoscaler={"min": 1, "max": 2, **scaler}, metadata=metadata)
+        _, warnings = startable(read(tmp_path, content, machine=machine))
+        return [one.message for one in warnings if "gpu[util]" in one.path or "metricName" in one.path]
+
+    with_card = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),))
+    assert "this machine has none" in warned(Machine(4, 8 * GIB))[0]
+    assert "the service asks for none" in warned(with_card)[0]
+    assert warned(with_card, gpu=1) == []
 
 
 def test_an_open_service_and_a_resource_group_are_warned_of(tmp_path: Path) -> None:
@@ -170,8 +221,7 @@ def test_figures_of_a_machine_type_do_not_refuse_by_themselves(tmp_path: Path) -
     machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),))
     refusals, warnings = startable(read(tmp_path, content, machine=machine))
     assert refusals == []
-    (later,) = (one.message for one in warnings if one.message.startswith("not in effect yet"))
-    assert "metadata.gpu" in later, "the type gave it, and nothing comes of it"
+    assert not [one for one in warnings if one.message.startswith("not in effect yet")]
 
 
 @pytest.mark.parametrize(

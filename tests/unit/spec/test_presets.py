@@ -116,17 +116,21 @@ def test_a_code_for_gpus_runs_on_the_cpu_with_a_warning_unless_one_is_asked_for(
     assert "1 GPUs asked for, this machine has none" in [one.message for one in refusals]
     refusals, _ = startable(read(tmp_path, service(code, metadata={"gpu_memory": 4}), machine=HERE))
     assert any("this machine has no GPU" in one.message for one in refusals)
+    _, warnings = startable(read(tmp_path, service(code), machine=CARDS))
+    asks = "metadata.gpu and gpu_memory ask for none"
+    assert [one.message for one in warnings] == [words.replace("this machine has none", asks)]
 
 
 @pytest.mark.parametrize(
     ("code", "metadata", "machine", "device"),
     [
         ("tensorflow_gpu_1.12", {}, HERE, "cpu"),
-        ("tensorflow_gpu_1.12", {}, CARDS, "gpu"),
+        ("tensorflow_gpu_1.12", {}, CARDS, "cpu"),
+        ("tensorflow_gpu_1.12", {"gpu_memory": 4}, CARDS, "gpu"),
         ("tensorflow_cpu_1.12", {"gpu": 1}, CARDS, "cpu"),
         ("tensorflow", {}, CARDS, "cpu"),
         ("tensorflow", {"gpu": 1}, CARDS, "gpu"),
-        ("onnx_cu100", {}, CARDS, "gpu"),
+        ("onnx_cu100", {"gpu": 1}, CARDS, "gpu"),
         ("pmml", {"gpu": 1}, CARDS, "cpu"),
     ],
 )
@@ -142,6 +146,10 @@ def test_where_it_runs(
 def test_a_gpu_for_a_framework_that_uses_none(tmp_path: Path) -> None:
     _, warnings = startable(read(tmp_path, service("lightgbm", metadata={"gpu": 1}), machine=CARDS))
     assert "no effect: LightGBM runs on the CPU here" in [one.message for one in warnings]
+    _, warnings = startable(
+        read(tmp_path, service("pytorch_cpu_1.6", metadata={"gpu_memory": 1}), machine=CARDS)
+    )
+    assert 'no effect: "pytorch_cpu_1.6" is for the CPU' in [one.message for one in warnings]
 
 
 def test_a_preset_needs_a_model_and_has_code_of_its_own(tmp_path: Path) -> None:

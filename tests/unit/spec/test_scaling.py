@@ -112,7 +112,6 @@ def test_what_is_wrong_is_refused_where_it_stands(
     ("members", "path", "words"),
     [
         ({"strategies": {}}, "strategies", "no metric and no job"),
-        ({"strategies": {"gpu[util]": 50}}, "strategies.gpu[util]", "there is no figure of GPU use yet"),
         ({"strategies": {"cpu": 150}}, "strategies.cpu", "hardly uses more than 100"),
         (
             {"behavior": {"onZero": {"scaleDownGracePeriodSeconds": 60}}},

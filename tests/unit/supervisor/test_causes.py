@@ -48,6 +48,27 @@ CHILD_KILLED = "OOMKilled (a process that it had started): 512 MB used, 512 MB a
         ),
         (
             Evidence(
+                -6,
+                lines=(
+                    "could not synchronize on CUDA context: CUDA_ERROR_ILLEGAL_ADDRESS: bad",
+                    "Unexpected Event status: 1",
+                ),
+            ),
+            Cause(
+                "gpu_fault",
+                "GPUFault: could not synchronize on CUDA context: CUDA_ERROR_ILLEGAL_ADDRESS: bad",
+            ),
+        ),
+        (
+            Evidence(70, draining=True, gpu_fault="AcceleratorError: CUDA error: misaligned address"),
+            Cause("gpu_fault", "GPUFault: AcceleratorError: CUDA error: misaligned address"),
+        ),
+        (
+            Evidence(-9, lines=("CUDA error: misaligned address",)),
+            Cause("killed", "signal 9 (SIGKILL), not from the engine"),
+        ),
+        (
+            Evidence(
                 -6, lines=("libc++abi: terminating due to uncaught exception of type std::out_of_range: v",)
             ),
             Cause("cpp_exception", "escaping C++ exception: std::out_of_range: v"),
@@ -113,8 +134,8 @@ def test_there_is_always_one_and_it_fits_on_a_line(
 
 
 def test_every_kind_that_requests_can_meet_has_a_code_of_its_own() -> None:
-    kinds = ["abort", "control", "cpp_exception", "ephemeral_storage", "exit", "jvm", "killed", "link"]
-    kinds += ["oom", "signal", "stopped", "stuck"]
+    kinds = ["abort", "control", "cpp_exception", "ephemeral_storage", "exit", "gpu_fault", "gpu_memory"]
+    kinds += ["jvm", "killed", "link", "oom", "signal", "stopped", "stuck"]
     refusals = [Cause(kind, "why").refusal() for kind in kinds]
     codes = {one.code for one in refusals}
     assert len(codes) == len(kinds)

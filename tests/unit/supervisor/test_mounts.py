@@ -11,7 +11,7 @@ import pytest
 
 from eas_engine.supervisor.control import ControlViolation, Hello, parse
 from eas_engine.supervisor.lifecycle import State
-from eas_engine.supervisor.mounts import PLACES, Mount, lent, workspace_mounts
+from eas_engine.supervisor.mounts import PLACES, Mount, lent, toolkit_mounts, workspace_mounts
 from eas_engine.supervisor.observe import HostSnapshot, InstanceSnapshot, Seat
 
 
@@ -20,6 +20,19 @@ def test_the_workspace_is_at_both_places_and_shared_files_are_protected_first() 
     assert found[-2:] == tuple(Mount("/W", place) for place in PLACES)
     protected = (Mount("/W/model/large", "/W/model/large", read_only=True),)
     assert found[:-2] == (protected if os.geteuid() == 0 else ())
+
+
+def test_a_toolkit_is_mounted_unless_it_is_there_already(tmp_path: Path) -> None:
+    toolkit, place = tmp_path / "cuda-11.2", tmp_path / "cuda"
+    toolkit.mkdir()
+    assert toolkit_mounts(None, place) == ()
+    mount = Mount(str(toolkit), str(place), read_only=True)
+    assert toolkit_mounts(toolkit, place) == (mount,), "nothing is there"
+    place.symlink_to(tmp_path)
+    assert toolkit_mounts(toolkit, place) == (mount,), "another one is"
+    place.unlink()
+    place.symlink_to(toolkit)
+    assert toolkit_mounts(toolkit, place) == ()
 
 
 def test_a_host_reads_them_from_a_descriptor() -> None:

@@ -47,7 +47,19 @@ def test_the_memory_can_not_shrink_under_a_reader_and_hosts_can_not_write_into_i
     assert os.fstat(bodies.fd).st_size == 16 << 30
     with pytest.raises(PermissionError):
         mmap.mmap(bodies.fd, 4096)
-    assert bodies.describe() == {"fd": bodies.fd, "size": 16 << 30}
+    assert bodies.describe() == {"fd": bodies.fd, "size": 16 << 30, "fixed": 0}
+    bodies.close()
+
+
+def test_where_a_card_reads_them_smaller_bodies_lie_in_the_arena_and_its_beginning_stays() -> None:
+    bodies = Bodies(64 << 20, card=True)
+    assert bodies.place((64 << 10) - 1)[0] == -1
+    assert bodies.place(64 << 10)[0] == 0
+    described = bodies.describe()
+    assert described is not None
+    assert described["fixed"] == 16 << 20
+    beside = Bodies(1 << 20, bodies)
+    assert beside.place(64 << 10)[0] > 0
     bodies.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator
 
@@ -24,6 +24,18 @@ def to_cpus(value: object) -> tuple[int, ...]:
     return cpu_list.numbers(value)
 
 
+def to_cards(value: object) -> tuple[str, ...]:
+    """Cards by their numbers, as ``nvidia-smi`` has them, or by UUID: ``GPU-...``, ``MIG-...``."""
+    if isinstance(value, str):
+        if not any(one.isalpha() for one in value):
+            return tuple(map(str, cpu_list.numbers(value))) if value.strip() else ()
+        value = [one.strip() for one in value.split(",")]
+    whole = isinstance(value, list) and all(type(one) in (int, str) for one in value)
+    if not whole or any(str(one).startswith("-") or not str(one) for one in value):  # type: ignore[attr-defined]
+        raise ValueError('expected numbers such as "0-1" or [0, 1], or UUIDs: ["GPU-5fd4..."]')
+    return tuple(map(str, value))  # type: ignore[call-overload]
+
+
 def to_memory(value: object) -> int:
     """Bytes: text with a suffix (``64Gi``); a plain number counts MB, as ``metadata.memory`` does."""
     suffixed = isinstance(value, str) and not value.strip().isdigit()
@@ -34,6 +46,7 @@ def to_memory(value: object) -> int:
 
 
 Cpus = Annotated[tuple[int, ...], BeforeValidator(to_cpus)]
+Cards = Annotated[tuple[str, ...], BeforeValidator(to_cards)]
 Memory = Annotated[int, BeforeValidator(to_memory)]
 
 
@@ -64,7 +77,13 @@ class GroupKeys(Section):
         ge=-1000,
         le=1000,
     )
-    gpus: Any = parameter(None, "Not yet: refused.", shown_default="none")
+    gpus: Cards | None = parameter(
+        None,
+        "The GPUs of the group, with all MIG slices of them: `0-1` or `[0, 1]` as `nvidia-smi` numbers them, "
+        'or by UUID, `["GPU-5fd4..."]`: a number is another card once one is lost or added. No GPU may be in '
+        "two groups; `[]`: it has none.",
+        shown_default="what no group has for itself",
+    )
 
 
 class TypeKeys(Section):

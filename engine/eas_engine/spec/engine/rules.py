@@ -25,7 +25,7 @@ def settle(
 ) -> tuple[EngineSettings, list[Problem]]:
     """The settings as far as they make sense, and what is wrong with them."""
     groups = tuple(
-        Group(name, _cpus(given, machine), given.memory, given.priority)
+        Group(name, _cpus(given, machine), given.memory, given.priority, _cards(given, machine))
         for name, given in keys.groups.items()
     )
     types = {name: _type(name, given) for name, given in keys.types.items()}
@@ -52,14 +52,29 @@ def _cpus(given: GroupKeys, machine: Machine) -> tuple[int, ...]:
     return tuple(one for one in machine.usable if one in wanted)
 
 
+def _cards(given: GroupKeys, machine: Machine) -> tuple[str, ...] | None:
+    """UUIDs in the machine's order; a card that is cut into slices is all of them."""
+    if given.gpus is None:
+        return None
+    from eas_engine.spec import card_names  # noqa: PLC0415 - only for groups that name some
+
+    named = set(given.gpus)
+    numbers = {uuid: str(number) for number, uuid in enumerate(card_names.whole(machine.gpus))}
+    return tuple(
+        uuid
+        for uuid, one in card_names.by_name(machine.gpus).items()
+        if not named.isdisjoint((uuid, one.card or uuid, numbers[one.card or uuid]))
+    )
+
+
 _Complaint = tuple[str, str]
 
 
 def _of_groups(keys: Keys, machine: Machine) -> Iterator[_Complaint]:
     for name, given in keys.groups.items():
         path = f"groups.{name}"
-        if given.gpus is not None:
-            yield f"{path}.gpus", "not yet: groups hold CPUs and memory; remove it"
+        if given.gpus:
+            yield from _absent_cards(f"{path}.gpus", given.gpus, machine)
         if given.cpus is not None and given.numa is not None:
             yield path, "cpus and numa both say which CPUs it has: give one of them"
         elif given.cpus is None and given.numa is None:
@@ -85,9 +100,22 @@ def _absent_nodes(path: str, numbers: tuple[int, ...], machine: Machine) -> Iter
             yield path, f"NUMA node {number}: {known}"
 
 
+def _absent_cards(path: str, named: tuple[str, ...], machine: Machine) -> Iterator[_Complaint]:
+    from eas_engine.spec import card_names  # noqa: PLC0415 - as above
+
+    whole = card_names.whole(machine.gpus)
+    known = {*map(str, range(len(whole))), *whole, *card_names.by_name(machine.gpus)}
+    for one in named:
+        if one not in known:
+            there = ", ".join(f"{number} ({uuid})" for number, uuid in enumerate(whole))
+            yield path, f"GPU {one}: this machine has {there or 'none, as far as its driver says'}"
+
+
 def _overlaps(groups: tuple[Group, ...]) -> Iterator[_Complaint]:
     for index, one in enumerate(groups):
         for other in groups[:index]:
+            for card in sorted({*(one.cards or ())} & {*(other.cards or ())}):
+                yield f"groups.{one.name}.gpus", f"{card} is in {other.name}, too"
             both = sorted({*one.cpus} & {*other.cpus})
             if both:
                 which = f"CPU{'s' if len(both) > 1 else ''} {cpu_list.text(both)}"

@@ -12,7 +12,7 @@ from eas_engine.spec.machine_types import MachineType
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A resource group: CPUs, and memory where it has some of its own."""
+    """A resource group: CPUs, and memory and cards where it has some of its own."""
 
     name: str
     cpus: tuple[int, ...]
@@ -21,6 +21,8 @@ class Group:
     """Bytes set aside for it; None: it shares the memory that no group has for itself."""
     priority: int = 0
     """Higher is better (``metadata.resource_rebalancing``)."""
+    cards: tuple[str, ...] | None = None
+    """UUIDs of its cards and MIG slices; None: it shares those that no group has for itself."""
 
 
 @dataclass(frozen=True, slots=True)

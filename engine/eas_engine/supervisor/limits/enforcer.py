@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eas_engine.spec.cgroups import Cgroups
 from eas_engine.supervisor.causes import Condemned
@@ -19,6 +19,9 @@ from eas_engine.supervisor.limits.report import Used
 from eas_engine.supervisor.limits.rounds import Rounds
 from eas_engine.supervisor.limits.sweeper import Sweeper
 from eas_engine.supervisor.place import Needs, Quarters
+
+if TYPE_CHECKING:
+    from eas_engine.supervisor.gpu.share import Cards
 
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -32,6 +35,7 @@ class Enforcer:
         cgroups: which there are.
         warn: told what should not happen: an event and its fields.
         kernel: the files of control groups; tests have others.
+        cards: of the machine; None: it has none.
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class Enforcer:
         *,
         warn: Callable[..., None],
         kernel: Files | None = None,
+        cards: Cards | None = None,
     ) -> None:
+        self._cards = cards
         self.cpus = Cpus(os.sched_getaffinity(0))
         self._directory = directory
         self._workspaces: dict[Path | None, scratch.Workspace] = {}
@@ -51,6 +57,7 @@ class Enforcer:
         self._lodgings: dict[str, Lodging] = {}
         self._memory = Rounds("memory of instances", self._failed)
         self._disk = Rounds("scratch of instances", self._failed)
+        self._gpus = Rounds("GPU memory of instances", self._failed)
         self._sweeper = Sweeper(self._failed)
         scratch.clear(directory)
         self._group = groups.EngineGroup(cgroups, _UNUSUAL.sub("-", service), kernel)
@@ -80,6 +87,7 @@ class Enforcer:
         """All hosts are dead: remove what was made for them. Waits for what is still dying. Idempotent."""
         self._memory.close()
         self._disk.close()
+        self._gpus.close()
         self._sweeper.close()
         self._group.close()
         if self._directory.exists():
@@ -99,6 +107,7 @@ class Enforcer:
         """See ``House``."""
         self._memory.remove(lodging.look_at_memory)
         self._disk.remove(lodging.look_at_scratch)
+        self._gpus.remove(lodging.look_at_cards)
         if self._lodgings.get(lodging.quarters.instance) is lodging:
             del self._lodgings[lodging.quarters.instance]
         lodging.workspace.tenants -= 1
@@ -114,7 +123,10 @@ class Enforcer:
         workspace = self._workspaces.setdefault(needs.workspace, scratch.Workspace(needs.workspace))
         workspace.tenants += 1
         hidden = scratch.in_the_way([str(self._directory), *needs.paths])
-        lodging = Lodging(self, quarters, group, workspace, directory=directory, hidden=hidden)
+        share = self._cards.share(quarters) if self._cards is not None else None
+        lodging = Lodging(self, quarters, group, workspace, share=share, directory=directory, hidden=hidden)
+        if share is not None and share.watched:
+            self._gpus.add(lodging.look_at_cards)
         if quarters.limits.memory is not None:
             self._memory.add(lodging.look_at_memory)
         if directory is not None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.limits import affinity, report, scratch
@@ -21,8 +21,11 @@ from eas_engine.supervisor.limits.family import Family
 from eas_engine.supervisor.limits.groups import HostGroup, InstanceGroup
 from eas_engine.supervisor.limits.report import NOTHING, Enforcement, Used
 from eas_engine.supervisor.limits.variables import threads, variables
-from eas_engine.supervisor.mounts import SHM, TMP, Mount
+from eas_engine.supervisor.mounts import CUDA, SHM, TMP, Mount
 from eas_engine.supervisor.place import Quarters
+
+if TYPE_CHECKING:
+    from eas_engine.supervisor.gpu.share import Share
 
 GROUP: Final = "group"
 """What a host calls its groups when it says whether it could enter them."""
@@ -70,6 +73,7 @@ class Lodging:
         quarters: of the instance.
         group: its control group; it may have none of the controllers.
         workspace: that it shares with others.
+        share: what it has of the machine's cards; None: there are none.
         directory: its scratch directory; None: it has no limit.
         hidden: the path that keeps the directory from being its /tmp; empty: none does.
     """
@@ -81,12 +85,14 @@ class Lodging:
         group: InstanceGroup,
         workspace: scratch.Workspace,
         *,
+        share: Share | None = None,
         directory: Path | None = None,
         hidden: str = "",
     ) -> None:
         self.quarters = quarters
         self.group = group
         self.workspace = workspace
+        self.share = share
         self.directory = directory
         self.stays: tuple[Stay, ...] = ()
         self.lost = ""
@@ -174,7 +180,17 @@ class Lodging:
             shm = NOTHING + why if why else "mount"
         if limits.scratch is not None:
             disk = self._scratch_by(told)
-        return Enforcement(cpu=cpu, memory=memory, shm=shm, scratch=disk)
+        cuda = "mount"
+        if why := told.get(CUDA, ""):
+            cuda = f"{NOTHING}{why}; CUDA_HOME and the library path name it"
+        found = {
+            "cpu": cpu,
+            "memory": memory,
+            "shm": shm,
+            "scratch": disk,
+            **(self.share.by() if self.share else {}),
+        }
+        return Enforcement(**found, cuda=cuda if CUDA in told else "")
 
     def unbound(self, error: OSError) -> None:
         """Its CPUs can't be set."""
@@ -223,14 +239,27 @@ class Lodging:
         if self._before is None:
             self._before = workspace
         grown = max(0, workspace - self._before) // max(1, self.workspace.tenants)
-        pids = self.group.processes() if not self.lost else ()
-        pids = pids or [one.pid for stay in self.stays if stay.family for one in stay.family.members()]
-        self._written = written = scratch.written(directory) + scratch.unlinked(pids, directory) + grown
+        unlinked = scratch.unlinked(self._processes(), directory)
+        self._written = written = scratch.written(directory) + unlinked + grown
         if written > allowed:
             text = report.scratch_text(written, allowed)
             self._condemn(Condemned("ephemeral_storage", text))
         pause = max(_DISK_FASTEST, (allowed - written) / _DISK_GROWTH, _COST * (self._house.now() - began))
         return min(_DISK_SLOWEST, pause)
+
+    def look_at_cards(self) -> float:
+        """Whether it has too much of its card's memory. Seconds to the next look."""
+        if self.share is None:
+            return _SLOWEST
+        pause, verdict = self.share.look(frozenset(self._processes()))
+        if verdict is not None:
+            self._condemn(verdict)
+        return pause
+
+    def _processes(self) -> Sequence[int]:
+        """All that run for it."""
+        pids = self.group.processes() if not self.lost else ()
+        return pids or [one.pid for stay in self.stays if stay.family for one in stay.family.members()]
 
     def _condemn(self, why: Condemned) -> None:
         for stay in self.stays:
@@ -275,6 +304,11 @@ class Stay:
     def variables(self) -> dict[str, str]:
         """For its environment."""
         return self._lodging.variables
+
+    @property
+    def cards(self) -> dict[str, str]:
+        """For its environment, too: which cards it sees, whatever ``processor_envs`` say."""
+        return self._lodging.share.variables if self._lodging.share else {}
 
     @property
     def mounts(self) -> dict[str, tuple[Mount, ...]]:

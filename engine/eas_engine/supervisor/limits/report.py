@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields
 from typing import Final
 
 from eas_engine.records import dataclass
@@ -17,19 +19,26 @@ _NEARLY: Final = 0.9
 class Enforcement:
     """By what each limit is enforced; empty: no such limit.
 
-    ``cgroup v1``, ``cgroup v2``, ``affinity``, ``watchdog``, ``mount``, or ``nothing: <reason>``; more may
-    follow in brackets.
+    ``cgroup v1``, ``cgroup v2``, ``affinity``, ``watchdog``, ``mount``, ``CUDA_VISIBLE_DEVICES``, ``MPS``, or
+    ``nothing: <reason>``; more may follow in brackets.
     """
 
     cpu: str = ""
     memory: str = ""
     shm: str = ""
     scratch: str = ""
+    gpu: str = ""
+    gpu_memory: str = ""
+    gpu_core_percentage: str = ""
+    cuda: str = ""
 
     def lacking(self) -> tuple[str, ...]:
         """What isn't enforced, with its reason."""
-        parts = (("cpu", self.cpu), ("memory", self.memory), ("shm", self.shm), ("scratch", self.scratch))
-        return tuple(f"{name}: {by}" for name, by in parts if by.startswith(NOTHING))
+        return tuple(f"{name}: {by}" for name, by in self.items() if by.startswith(NOTHING))
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Every limit's name, and by what it is enforced."""
+        return ((one.name, getattr(self, one.name)) for one in fields(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +76,11 @@ def oom_text(used: int, allowed: int, *, child: bool = False) -> str:
     what = " (a process that it had started)" if child else ""
     why = "" if used > allowed * _NEARLY else "; the machine had no more memory"
     return f"OOMKilled{what}: {megabytes(used)} used, {megabytes(allowed)} allowed{why}"
+
+
+def gpu_memory_text(used: int, allowed: int) -> str:
+    """The cause of an instance's end that had more of a card than its share."""
+    return f"GPUMemoryExceeded: {megabytes(used)} used, {megabytes(allowed)} allowed"
 
 
 def scratch_text(written: int, allowed: int) -> str:

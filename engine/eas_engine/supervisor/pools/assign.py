@@ -2,7 +2,7 @@
 
 Guarantees
     * What is counted (CPUs of instances that ask for some and aren't best effort; memory where it is limited)
-      never adds up to more than a pool has.
+      never adds up to more than a pool has, nor do the cards (``cards``).
     * What a pool has room for is placed, whatever came and went before; an empty pool takes whatever fits.
     * The same input gives the same place.
     * In a group, an instance that asks for whole CPUs gets them for itself (``Claim.alone``) if so many are
@@ -15,16 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
 
 from eas_engine.records import dataclass
 from eas_engine.spec.engine.pools import Pool, Pools
 from eas_engine.supervisor.place import NoPlace, Spread
-from eas_engine.supervisor.pools.claims import WHOLE, Claim
-
-_MOST_NAMED: Final = 6
-_GIB: Final = 2**30
-_MIB: Final = 2**20
+from eas_engine.supervisor.pools.claims import WHOLE, Claim, named, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +31,9 @@ class Request:
         spread: ``scheduling.spread.policy``.
         cpu: thousandths; 0: not counted.
         memory: bytes; 0: not counted.
+        gpus: whole cards.
+        gpu_memory: bytes of one card that it shares; 0: none. One of the two at most.
+        gpu_percent: of that card's compute; 0: not counted.
     """
 
     instance: str
@@ -45,6 +43,9 @@ class Request:
     spread: Spread = "default"
     cpu: int = 0
     memory: int = 0
+    gpus: int = 0
+    gpu_memory: int = 0
+    gpu_percent: int = 0
 
 
 def assign(request: Request, pools: Pools, claims: Sequence[Claim]) -> Claim | NoPlace:
@@ -94,30 +95,32 @@ def _lacking(request: Request, pool: Pool, claims: Sequence[Claim]) -> str | Non
         return "every CPU of this machine is in a resource group; name one with metadata.resource"
     there = _of(pool, claims)
     if request.cpu and sum(one.cpu for one in there) + request.cpu > len(pool.cpus) * WHOLE:
-        taken = _named([(one.label, f"{one.cpu / WHOLE:g}") for one in there if one.cpu])
+        taken = named([(one.label, f"{one.cpu / WHOLE:g}") for one in there if one.cpu])
         count = len(pool.cpus)
         return f"needs {_cpus(request.cpu)}; {pool.title}: {count}{taken}"
     there = _of_memory(pool, claims)
     if request.memory and sum(one.memory for one in there) + request.memory > pool.memory:
-        taken = _named([(one.label, _size(one.memory)) for one in there if one.memory])
-        return f"needs {_size(request.memory)} of memory; {pool.title}: {_size(pool.memory)}{taken}"
-    return None
+        taken = named([(one.label, size(one.memory)) for one in there if one.memory])
+        return f"needs {size(request.memory)} of memory; {pool.title}: {size(pool.memory)}{taken}"
+    return _lacking_cards(request, pool, claims) if request.gpus or request.gpu_memory else None
 
 
-def _named(holders: list[tuple[str, str]]) -> str:
-    """``, of which digits-0 has 2, other/resnet-1 has 2``; empty when nobody has anything."""
-    shown = [f"{name} has {figure}" for name, figure in holders[:_MOST_NAMED]]
-    if more := len(holders) - len(shown):
-        shown.append(f"{more} more have some")
-    return f", of which {', '.join(shown)}" if shown else ""
+def _lacking_cards(request: Request, pool: Pool, claims: Sequence[Claim]) -> str | None:
+    from eas_engine.supervisor.pools import cards  # noqa: PLC0415 - only for who asks for some
+
+    return cards.lacking(request, pool, claims) if cards.choose(request, pool, claims) is None else None
+
+
+def _cards(request: Request, pool: Pool, claims: Sequence[Claim]) -> tuple[str, ...]:
+    if not request.gpus and not request.gpu_memory:
+        return ()
+    from eas_engine.supervisor.pools import cards  # noqa: PLC0415 - as above
+
+    return cards.choose(request, pool, claims) or ()
 
 
 def _cpus(thousandths: int) -> str:
     return f"{thousandths / WHOLE:g} CPU{'' if thousandths == WHOLE else 's'}"
-
-
-def _size(count: int) -> str:
-    return f"{count / _GIB:.4g} GiB" if count >= _GIB else f"{count / _MIB:.4g} MiB"
 
 
 # --- where exactly? -------------------------------------------------------------------------------------
@@ -134,9 +137,13 @@ def _placed(request: Request, pool: Pool, pools: Pools, claims: Sequence[Claim])
         group=pool.name,
         within=pool.cpus,
         shares_memory=pool.shares_memory,
+        cards=_cards(request, pool, claims),
+        gpu_memory=request.gpu_memory,
+        gpu_percent=request.gpu_percent,
     )
     there = _of(pool, claims)
-    domains = [*_nodes(request, pool, pools, there), pool.cpus]
+    near = {pool.cards[uuid].node for uuid in claim.cards}
+    domains = [*_nodes(request, pool, pools, there, near.pop() if len(near) == 1 else None), pool.cpus]
     chosen = next(_found(claim, domains, there), None) if pool.name and request.cpu else None
     if chosen is None:
         chosen = _roaming(claim, domains[:-1] if request.spread != "default" else [], there, pool)
@@ -146,22 +153,25 @@ def _placed(request: Request, pool: Pool, pools: Pools, claims: Sequence[Claim])
     return chosen
 
 
-def _nodes(request: Request, pool: Pool, pools: Pools, there: Sequence[Claim]) -> list[tuple[int, ...]]:
+def _nodes(
+    request: Request, pool: Pool, pools: Pools, there: Sequence[Claim], near: int | None
+) -> list[tuple[int, ...]]:
     """The pool's CPUs in each NUMA node, in the order in which they are tried.
 
-    Spreading: first where the service has the fewest instances, then where the fewest CPUs are taken.
+    First that of the instance's cards (``near``). Spreading: then where the service has the fewest instances,
+    then where the fewest CPUs are taken.
     """
     parts = [(one.number, tuple(cpu for cpu in one.cpus if cpu in pool.cpus)) for one in pools.nodes]
     parts = [part for part in parts if part[1]]
     if len(parts) < 2:
         return []
     if request.spread == "default":
-        return [cpus for _, cpus in parts] if pool.name else []
+        return [cpus for _, cpus in sorted(parts, key=lambda one: one[0] != near)] if pool.name else []
 
-    def crowd(part: tuple[int, tuple[int, ...]]) -> tuple[int, int, int]:
+    def crowd(part: tuple[int, tuple[int, ...]]) -> tuple[bool, int, int, int]:
         here = [one for one in there if one.node == part[0]]
         mine = [one for one in here if (one.workspace, one.service) == (request.workspace, request.service)]
-        return len(mine), sum(one.cpu for one in here), part[0]
+        return part[0] != near, len(mine), sum(one.cpu for one in here), part[0]
 
     return [cpus for _, cpus in sorted(parts, key=crowd)]
 

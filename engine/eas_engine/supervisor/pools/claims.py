@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from eas_engine.records import dataclass
@@ -11,6 +11,9 @@ from eas_engine.spec import cpu_list
 WHOLE: Final = 1000
 """Thousandths of a CPU: figures are added up as integers, so that three times 0.1 are 0.3."""
 _LONGEST: Final = 300
+_MOST_NAMED: Final = 6
+_GIB: Final = 2**30
+_MIB: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,9 @@ class Claim:
         cpus: where it runs; empty: anywhere in the pool.
         node: the NUMA node of these, None without.
         alone: nobody else whose CPUs are counted runs there.
+        cards: UUIDs of its cards or slices, one of them with ``gpu_memory``; without, they are its alone.
+        gpu_memory: bytes of its one card's memory; 0: all of it.
+        gpu_percent: of that card's compute; 0: not counted.
     """
 
     service: str
@@ -41,6 +47,9 @@ class Claim:
     cpus: tuple[int, ...] = ()
     node: int | None = None
     alone: bool = False
+    cards: tuple[str, ...] = ()
+    gpu_memory: int = 0
+    gpu_percent: int = 0
 
     @property
     def label(self) -> str:
@@ -59,6 +68,9 @@ class Claim:
             "cpus": cpu_list.text(self.cpus),
             "node": self.node,
             "alone": self.alone,
+            "cards": list(self.cards),
+            "gpu_memory": self.gpu_memory,
+            "gpu_percent": self.gpu_percent,
         }
 
     @classmethod
@@ -77,6 +89,9 @@ class Claim:
             cpus=_cpus(data["cpus"]),
             node=None if node is None else int(_number(node)),
             alone=_flag(data["alone"]),
+            cards=_names(data.get("cards", [])),  # engines of earlier versions know of none
+            gpu_memory=int(_number(data.get("gpu_memory", 0))),
+            gpu_percent=int(_number(data.get("gpu_percent", 0))),
         )
 
 
@@ -85,10 +100,29 @@ def thousandths(cpu: float) -> int:
     return max(1, round(cpu * WHOLE))
 
 
+def size(count: int) -> str:
+    """``1.5 GiB``."""
+    return f"{count / _GIB:.4g} GiB" if count >= _GIB else f"{count / _MIB:.4g} MiB"
+
+
+def named(holders: Sequence[tuple[str, str]]) -> str:
+    """``, of which digits-0 has 2, other/resnet-1 has 2``; empty when nobody has anything."""
+    shown = [f"{name} has {figure}" for name, figure in holders[:_MOST_NAMED]]
+    if more := len(holders) - len(shown):
+        shown.append(f"{more} more have some")
+    return f", of which {', '.join(shown)}" if shown else ""
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
         raise ValueError("expected a name")
     return value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError("expected a list of names")  # noqa: TRY004 - as above
+    return tuple(map(_text, value))
 
 
 def _number(value: object) -> float:

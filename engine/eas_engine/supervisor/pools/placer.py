@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -22,20 +22,33 @@ class LedgerPlacer:
 
     It waits for the disk, and for other engines; an engine that serves asks by ``placing``. One call at a
     time; ``claims`` may be read meanwhile. Instances that have a place keep it, whatever is wished for later.
+
+    ``shared`` is told of the cards that instances have a percentage of, before any of them is executed, and
+    after the last one's end.
     """
 
-    def __init__(self, pools: Pools, ledger: Ledger) -> None:
+    def __init__(
+        self, pools: Pools, ledger: Ledger, shared: Callable[[Collection[str]], None] | None = None
+    ) -> None:
         self.pools = pools
+        self._shared = shared
         self._ledger = ledger
         self._claims: Mapping[str, Claim] = {}  # replaced, never changed
         self._outdated = False  # the ledger says that the service has more than it has
 
     @classmethod
-    def of(cls, loaded: Loaded, root: Path, *, pause: Callable[[float], None] | None = None) -> Self:
+    def of(
+        cls,
+        loaded: Loaded,
+        root: Path,
+        *,
+        pause: Callable[[float], None] | None = None,
+        shared: Callable[[Collection[str]], None] | None = None,
+    ) -> Self:
         """The placer of a service that was read. Errors: ConfigurationError."""
         spec = loaded.spec
         ledger = Ledger(root, spec.name, spec.metadata.workspace_id, pause=pause)
-        placer = cls(pools_of(loaded.machine), ledger)
+        placer = cls(pools_of(loaded.machine), ledger, shared)
         with contextlib.suppress(Busy):  # then the first place writes what holds
             placer.clear()
         return placer
@@ -88,6 +101,7 @@ class LedgerPlacer:
                     self._outdated = True
         except ConfigurationError as error:
             return NoPlace(str(error))
+        self._tell_shared()
         return _place(found)
 
     def leave(self, instance: str) -> None:
@@ -97,6 +111,18 @@ class LedgerPlacer:
             return
         self._claims = left
         self._write_sometime()
+        self._tell_shared()
+
+    def lose(self, card: str) -> tuple[str, ...]:
+        """That card (or slice) is gone, with its slices; who had it has no place any more: their names."""
+        gone = self.pools.cards.keys() - self.pools.without(card).cards.keys()
+        self.pools = self.pools.without(card)
+        without = tuple(name for name, one in self._claims.items() if not gone.isdisjoint(one.cards))
+        if without:
+            self._claims = {name: one for name, one in self._claims.items() if name not in without}
+            self._write_sometime()
+            self._tell_shared()
+        return without
 
     def rename(self, before: str, instance: str) -> None:
         """What one instance has is another one's from now on."""
@@ -104,6 +130,10 @@ class LedgerPlacer:
         claim = claims.pop(before)
         self._claims = {**claims, instance: replace(claim, instance=instance)}
         self._write_sometime()
+
+    def _tell_shared(self) -> None:
+        if self._shared is not None:
+            self._shared({one.cards[0]: None for one in self._claims.values() if one.gpu_percent}.keys())
 
     def _write_sometime(self) -> None:
         self._outdated = True
@@ -124,13 +154,16 @@ class LedgerPlacer:
             spread=spread,
             cpu=cpu,
             memory=limits.memory or 0,
+            gpus=limits.gpus,
+            gpu_memory=limits.gpu_memory or 0,
+            gpu_percent=limits.gpu_percent or 0,
         )
 
 
 def _counts(claim: Claim) -> bool:
     """Whether others must know of it."""
-    return bool(claim.cpu or claim.memory or claim.alone)
+    return bool(claim.cpu or claim.memory or claim.alone or claim.cards)
 
 
 def _place(claim: Claim) -> Place:
-    return Place(cpus=claim.cpus, group=claim.group, node=claim.node)
+    return Place(cpus=claim.cpus, group=claim.group, node=claim.node, cards=claim.cards)

@@ -51,6 +51,11 @@ class Placing:
         """The group of each instance that has a place."""
         return {name: found.group for name, found in self._found.items() if isinstance(found, Place)}
 
+    @property
+    def cards(self) -> Mapping[str, tuple[str, ...]]:
+        """UUIDs of the cards that each instance has. From any thread."""
+        return {name: found.cards for name, found in dict(self._found).items() if isinstance(found, Place)}
+
     def choices(self, wishes: Wishes) -> tuple[Pool, ...]:
         """The pools that an instance may be in, best first."""
         return self._placer.choices(wishes)
@@ -73,6 +78,18 @@ class Placing:
         self._found.pop(instance, None)
         self._looking.pop(instance, None)  # it goes on, and what it finds is given back behind it
         self._thread.later(lambda: self._placer.leave(instance))
+
+    def lose(self, card: str) -> tuple[str, ...]:
+        """A card (or slice) is gone: it is given to nobody any more.
+
+        The instances that had it, by name: their places are found anew when they are asked for.
+        """
+        gone = self._placer.pools.cards.keys() - self._placer.pools.without(card).cards.keys()
+        held = [name for name, one in self._found.items() if isinstance(one, Place) and gone & {*one.cards}]
+        for name in held:
+            del self._found[name]
+        self._thread.later(lambda: self._placer.lose(card))
+        return tuple(held)
 
     async def reserve(self, limits: Limits, wishes: Wishes, group: str) -> str | None:
         """Keep a place in that group; what to ``take`` it by, or ``leave``. None: there is none."""

@@ -73,5 +73,9 @@ if TYPE_CHECKING:
 
         # An adapter may also have ``rebatch(batching)``: other settings of ``rpc.batching``, as those of the
         # start message, for the batches that begin from now on. Called in another thread than theirs.
+        # It may have ``watch(raised)``: whom to tell of each exception of a call for several requests that it
+        # repeats in smaller ones by itself (``Batching.raised``).
+        # ``arena(view, fixed)``: where large bodies lie, of which the first ``fixed`` bytes are always the
+        # same memory; called once, after warm-up and before the first request.
         # And it may have ``dump_threads() -> str``: the stacks of its threads that Python doesn't
         # know, for the log when a call is stuck. Called in a thread of its own while others are inside.

@@ -38,6 +38,12 @@ class Preset(Native):
         except ImportError as error:
             raise lacking("initialize", self._preset, error) from error
 
+    def arena(self, view: memoryview, fixed: int) -> None:
+        """Where large bodies lie, for a preset that wants to know."""
+        show = getattr(self._processor, "arena", None)
+        if show is not None:
+            show(view, fixed)
+
 
 class JvmPreset(Preset):
     """One that runs in a JVM of this process."""

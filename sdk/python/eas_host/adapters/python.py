@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import allspark
 import eas_sdk
@@ -50,6 +50,11 @@ class Native:
         """Tells the processor's next batch that the settings of batching have changed."""
         if self._processor.batching is not None:
             self._processor.batching.change(**batching)
+
+    def watch(self, raised: Callable[[BaseException, int], None]) -> None:
+        """Whom to tell what the processor repeats by itself."""
+        if self._processor.batching is not None:
+            self._processor.batching.watch(raised)
 
     def initialize(self) -> None:
         """Calls the processor's ``initialize``."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eas_engine.devices import Gpu
 from eas_engine.options import settings_file
 from eas_engine.spec import ConfigurationError, Machine
 from eas_engine.spec.engine.document import document, main
@@ -187,7 +189,7 @@ gpu_memory = 16
         "line 11: groups.far.numa: NUMA node 2: this machine has 0-1",
         'line 13: groups.none.priority: "high": expected an integer',
         'line 15: groups.odd.cpus: "3-1": expected numbers and ranges of them, such as "0-3,8"',
-        "line 18: groups.cards.gpus: not yet: groups hold CPUs and memory; remove it",
+        "line 18: groups.cards.gpus: GPU 0: this machine has none, as far as its driver says",
         'line 19: groups.my.own: unknown key; a name with a dot needs quotes: [groups."my.own"]',
         "line 21: types.small.cpu: required, and not set",
         'line 22: types.small.memory: "much": expected a size such as "64Gi", or a number of MB',
@@ -321,3 +323,51 @@ def test_the_example_on_the_page_is_read(tmp_path: Path) -> None:
         "fast": tuple(range(6)),
         "slow": tuple(range(6, 12)),
     }
+
+
+CARDS = replace(
+    NUMA,
+    gpus=(
+        Gpu("A100 1g.5gb", 1, "MIG-a", "GPU-a"),
+        Gpu("A100 1g.5gb", 1, "MIG-b", "GPU-a"),
+        Gpu("A10", 1, "GPU-b"),
+        Gpu("A10", 1, "GPU-c"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "cards"),
+    [
+        ('"0-1"', ("MIG-a", "MIG-b", "GPU-b")),
+        ("[2, 0]", ("MIG-a", "MIG-b", "GPU-c")),
+        ('["GPU-c", "MIG-b"]', ("MIG-b", "GPU-c")),
+        ('"GPU-a, GPU-c"', ("MIG-a", "MIG-b", "GPU-c")),
+        ("[]", ()),
+        ('""', ()),
+    ],
+)
+def test_cards_of_a_group(tmp_path: Path, given: str, cards: tuple[str, ...]) -> None:
+    path = tmp_path / "eas-engine.toml"
+    path.write_text(f'[groups.a]\ncpus = "0"\ngpus = {given}\n[groups.b]\ncpus = "1"\n')
+    a, b = load(path, CARDS, {}).settings.groups
+    assert (a.cards, b.cards) == (cards, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("[3]", "groups.a.gpus: GPU 3: this machine has 0 (GPU-a), 1 (GPU-b), 2 (GPU-c)"),
+        ('["GPU-x"]', "GPU GPU-x: this machine has 0 (GPU-a)"),
+        ("[true]", 'expected numbers such as "0-1" or [0, 1], or UUIDs: ["GPU-5fd4..."]'),
+        ("1", "expected numbers such as"),
+        ("[-1]", "expected numbers such as"),
+        ('[0]\n[groups.b]\ncpus = "1"\ngpus = ["MIG-b"]', "groups.b.gpus: MIG-b is in a, too"),
+    ],
+)
+def test_cards_that_a_group_cannot_have(tmp_path: Path, given: str, words: str) -> None:
+    path = tmp_path / "eas-engine.toml"
+    path.write_text(f'[groups.a]\ncpus = "0"\ngpus = {given}\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, CARDS, {})
+    assert words in "\n".join(map(str, caught.value.problems))

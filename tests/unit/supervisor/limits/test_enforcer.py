@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from eas_engine.devices import Gpu
+from eas_engine.devices.inventory import Inventory
 from eas_engine.spec.cgroups import NONE, find
 from eas_engine.supervisor.causes import Condemned
+from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.limits.enforcer import Enforcer
 from eas_engine.supervisor.place import Limits, Needs, Place, Quarters
 from support.cgroup_tree import KernelTree
+from support.nvml import ScriptedNvml, card
 
 MB = 2**20
 SETTLED = {"shm": "", "tmp": ""}
@@ -131,6 +135,34 @@ async def test_the_nearer_the_limit_the_sooner_the_next_look(
         pauses.append(enforcer._lodgings["demo-0"].look_at_memory())
     assert pauses == sorted(pauses)
     assert pauses[0] < 0.1 < pauses[2] == 1.0
+
+
+async def test_gpu_memory_over_the_share_condemns_the_host(
+    make: Callable[..., Enforcer], child: subprocess.Popen[bytes]
+) -> None:
+    nvml = ScriptedNvml(card(0))
+    cards = Cards([Gpu("X", 80 << 30, "GPU-0")], Inventory(nvml))
+    sentences = Sentences()
+    place = Place(cards=("GPU-0",))
+    stay = make(cards=cards).stay(quarters(place, gpu_memory=1024 * MB), sentences)
+    assert stay.cards["CUDA_VISIBLE_DEVICES"] == "GPU-0"
+    stay.begun(child.pid)
+    nvml.cards[0].processes[child.pid] = 1500 * MB
+    await sentences.one.wait()
+    assert sentences.passed[0].cause == "GPUMemoryExceeded: 1500 MB used, 1024 MB allowed"
+    assert stay.settle(SETTLED).gpu_memory == "watchdog"
+    stay.ended()
+
+
+async def test_an_instance_without_a_card_sees_none(make: Callable[..., Enforcer]) -> None:
+    stay = make(cards=Cards([Gpu("X", 1, "GPU-0")])).stay(quarters(), Sentences())
+    assert stay.cards == {"CUDA_VISIBLE_DEVICES": ""}
+    told = {"cuda": "the kernel gives no mount namespace"}
+    assert stay.settle(told).lacking() == (
+        f"cuda: nothing: {told['cuda']}; CUDA_HOME and the library path name it",
+    )
+    assert stay.settle({"cuda": ""}).cuda == "mount"
+    stay.ended()
 
 
 async def test_cpus_are_bound_where_no_group_limits_them(

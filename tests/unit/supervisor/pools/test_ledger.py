@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eas_engine.assembly import wishes
+from eas_engine.devices import Gpu
 from eas_engine.errors import ConfigurationError
 from eas_engine.spec import cpu_list
 from eas_engine.spec.engine.pools import pools_of
@@ -310,9 +311,59 @@ CLAIMS = st.builds(
     cpus=st.sets(st.integers(0, cpu_list.HIGHEST)).map(sorted).map(tuple),
     node=st.none() | st.integers(0, 64),
     alone=st.booleans(),
+    cards=st.lists(st.from_regex(r"GPU-[0-9a-f]{8}", fullmatch=True), max_size=3).map(tuple),
+    gpu_memory=st.integers(0, 2**40),
+    gpu_percent=st.integers(0, 100),
 )
 
 
 @given(CLAIMS)
 def test_what_is_written_is_what_is_read(claim: Claim) -> None:
     assert Claim.from_data(json.loads(json.dumps(claim.as_data())), "s", "w") == claim
+
+
+class TestCards:
+    """Services that share cards, each with its own engine."""
+
+    @pytest.fixture
+    def placers(self, tmp_path: Path, running: ExitStack) -> Callable[..., LedgerPlacer]:
+        gpus = tuple(Gpu("A10", 24 << 30, f"GPU-{one}") for one in range(2))
+
+        def start(name: str, shared: Callable[[Collection[str]], None] | None = None) -> LedgerPlacer:
+            running.enter_context(StateDirectory.acquire(tmp_path, name))
+            pools = pools_of(replace(machine(8), gpus=gpus))
+            return LedgerPlacer(pools, Ledger(tmp_path, name, pause=lambda _: None), shared)
+
+        return start
+
+    def test_nobody_gets_what_another_service_has(self, placers: Callable[..., LedgerPlacer]) -> None:
+        one, two = placers("one"), placers("two")
+        assert one.place("one-0", Limits(gpus=1), Wishes()) == Place(cards=("GPU-0",))
+        share = Limits(gpu_memory=8 << 30, gpu_percent=60)
+        assert two.place("two-0", share, Wishes()) == Place(cards=("GPU-1",))
+        assert reason(one.place("one-1", Limits(gpus=1), Wishes())) == (
+            "needs 1 GPU; this machine: 2, of which two-0 has 8 GiB and 60% of one, one-0 has 1"
+        )
+        two.leave("two-0")
+        assert one.place("one-1", Limits(gpus=1), Wishes()) == Place(cards=("GPU-1",))
+
+    def test_who_shares_compute_is_told_before_and_after(self, placers: Callable[..., LedgerPlacer]) -> None:
+        told: list[list[str]] = []
+        placer = placers("one", lambda cards: told.append(list(cards)))
+        placer.place("one-0", Limits(gpu_memory=1 << 30), Wishes())
+        placer.place("one-1", Limits(gpu_memory=1 << 30, gpu_percent=50), Wishes())
+        placer.leave("one-1")
+        assert told == [[], ["GPU-0"], []]
+
+    def test_a_lost_card_takes_the_places_on_it(
+        self, placers: Callable[..., LedgerPlacer], tmp_path: Path
+    ) -> None:
+        placer = placers("one")
+        placer.place("one-0", Limits(gpus=1), Wishes())
+        placer.place("one-1", Limits(gpus=1), Wishes())
+        assert placer.lose("GPU-0") == ("one-0",)
+        assert [one.instance for one in survey(tmp_path)[0]] == ["one-1"]
+        assert reason(placer.place("one-0", Limits(gpus=1), Wishes())) == (
+            "needs 1 GPU; this machine: 1, of which one-1 has 1"
+        )
+        assert placer.lose("GPU-0") == ()

@@ -7,9 +7,11 @@ import fcntl
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from eas_engine.clock import SystemClock
+from eas_engine.devices import Gpu
 from eas_engine.disk import Disk
 from eas_engine.spec.engine.pools import pools_of
 from eas_engine.state import StateDirectory
@@ -142,3 +144,20 @@ async def test_what_was_reserved_is_taken_by_whoever_it_was_for_or_given_back(tm
         one.placing.leave("d-7")
         await one.settle()
         assert one.had == []
+
+
+async def test_who_had_a_lost_card_is_placed_anew(tmp_path: Path) -> None:
+    gpus = tuple(Gpu("A10", 1 << 30, f"GPU-{one}") for one in range(2))
+    async with world(tmp_path) as one:
+        pools = pools_of(replace(machine(4), gpus=gpus))
+        one.placing = Placing(LedgerPlacer(pools, Ledger(tmp_path, "d")), one.disk)
+        for instance in ("d-0", "d-1"):
+            assert one.placing.place(instance, Limits(gpu_memory=1 << 29), Wishes()) is None
+        await one.settle()
+        before = one.placing.place("d-0", Limits(), Wishes())
+        assert before == one.placing.place("d-1", Limits(), Wishes()) == Place(cards=("GPU-0",))
+        assert one.placing.lose("GPU-0") == ("d-0", "d-1")
+        assert one.placing.place("d-0", Limits(gpu_memory=1 << 29), Wishes()) is None
+        await one.settle()
+        assert one.placing.place("d-0", Limits(), Wishes()) == Place(cards=("GPU-1",))
+        assert one.had == ["d-0"]

@@ -1,0 +1,229 @@
+"""The models behind the engine, started as a user would start it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from eas_bench import client, record, servers
+from eas_bench.gpu import bars, scenarios
+from eas_bench.machine import Cores
+from eas_bench.scenarios import opened
+from eas_bench.scenarios.bars import Measured
+from eas_bench.servers import Engine, Launch, NotServing, Target
+
+ROUNDS: Final = 3
+SHARE: Final = 0.8
+ARENA_FROM: Final = 64 << 10
+"""Bytes of a body that lies in the arena where a card reads it (docs/presets/pytorch.md)."""
+
+_WARM: Final = 2.0
+_TIMEOUT: Final = 30.0
+_PROCESSES: Final = 4  # of the load generator
+_LOOKS_FOR: Final = 20.0  # seconds until a line is in the log
+_COPIED: Final = re.compile(r"(\d+) bytes of (\d+) copied in memory")
+
+
+@dataclass(slots=True)
+class Work:
+    """What every check needs.
+
+    Attributes:
+        directory: for models, services and logs.
+        seconds: of one run.
+        command: what starts the engine.
+        raw: everything that figures were made of, for the record.
+    """
+
+    directory: Path
+    seconds: float
+    command: Sequence[str]
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, module: str, *arguments: str) -> Any:
+        """What a process with torch prints, as JSON. Errors: NotServing: it failed, and how."""
+        command = [sys.executable, "-m", f"eas_bench.gpu.{module}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotServing(f"eas_bench.gpu.{module} {' '.join(arguments)}: {done.stderr.strip()[-1000:]}")
+        return json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout.strip() else None
+
+    def model(self, name: str) -> Path:
+        """The file of a scenario's network; written when it isn't there."""
+        path = self.directory / f"{name}.pt2"
+        if not path.exists():
+            self.ask("export", name, str(path))
+        return path
+
+    @contextlib.contextmanager
+    def engine(self, service: dict[str, Any], faults: list[str]) -> Iterator[Engine]:
+        """An engine with a service of ours."""
+        config = self.directory / f"{service['name']}.json"
+        config.write_text(json.dumps(service, indent=1))
+        launch = Launch(self.command, self.directory, Cores.of_this_process().every, config)
+        with servers.engine(launch, service["name"], faults) as engine:
+            yield engine
+
+
+def network(work: Work, name: str) -> dict[str, Measured]:
+    """A scenario: the loop, and then the engine at full load and at 80 % of it. Errors: NotServing..."""
+    scenario = scenarios.SCENARIOS[name]
+    model = work.model(name)
+    loop = work.ask("loop", name, str(work.seconds))
+    work.raw[name] = {"loop": loop}
+    bodies = [scenarios.body(array) for array in scenarios.arrays(scenario)]
+    faults: list[str] = []
+    service = scenarios.service(name.lower(), model, scenario, loop["batch"])
+    with work.engine(service, faults) as engine:
+        wanted = opened.wanted(engine.target, *bodies)
+        at_once = max(8, 3 * loop["batch"] // scenario.rows)
+        full = _load("closed", at_once, work.seconds)
+        served = [client.whole(client.measure(wanted, full)) for _ in range(ROUNDS)]
+        rate = SHARE * min(run.good / run.seconds for run in served)
+        asked = _load("open", 4 * at_once, work.seconds, rate=rate)
+        calm = [client.whole(client.measure(wanted, asked)) for _ in range(ROUNDS)]
+        copied, size = _copied(engine, bodies[0])
+    p99 = [opened.latency(run, 99) for run in calm]
+    work.raw[name] |= {"service": service, "served": _told(served), "calm": _told(calm), "copied": copied}
+    doubts = [why for run in calm for why in run.generator.invalid][:1]
+    return {
+        f"{name}-rate": bars.throughput([run.good / run.seconds for run in served], loop, _errors(served)),
+        f"{name}-p99": bars.latency(p99, loop["batch_ms"], _errors(calm), doubts),
+        f"{name}-copies": bars.copies(copied, size, in_arena=size >= ARENA_FROM),
+    }
+
+
+def shares(work: Work) -> dict[str, Measured]:
+    """Two services that share a card, 30 and 70 %, both at full load."""
+    scenario, faults = scenarios.SCENARIOS["G1"], list[str]()
+    model = work.model("G1")
+    parts = {
+        f"share{percent}": {"gpu": 0, "gpu_memory": 16, "gpu_core_percentage": percent}
+        for percent in (30, 70)
+    }
+    rates: dict[str, float] = {}
+    with contextlib.ExitStack() as stack:
+        engines = [
+            stack.enter_context(work.engine(scenarios.service(name, model, scenario, 512, changes), faults))
+            for name, changes in parts.items()
+        ]
+        threads = [
+            threading.Thread(target=_at_full_load, args=(work, name, engine.target, rates))
+            for name, engine in zip(parts, engines, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    work.raw["shares"] = rates
+    return {"shares": bars.shares(rates.get("share30", 0.0), rates.get("share70", 0.0))}
+
+
+def beside(work: Work) -> dict[str, Measured]:
+    """A service at a calm rate, alone and then beside one that takes all the memory it can get."""
+    scenario, faults = scenarios.SCENARIOS["G2"], list[str]()
+    model = work.model("G2")
+    half = {"gpu": 0, "gpu_memory": 16, "gpu_core_percentage": 50}
+    body = scenarios.body(scenarios.arrays(scenario)[0])
+    with work.engine(scenarios.service("victim", model, scenario, 16, half), faults) as victim:
+        wanted = opened.wanted(victim.target, body)
+        closed = client.whole(client.measure(wanted, _load("closed", 48, work.seconds)))
+        calm = _load("open", 200, 2 * work.seconds, rate=0.3 * closed.good / closed.seconds)
+        alone = client.whole(client.measure(wanted, calm))
+        with work.engine(_misuser(half), faults) as misuser:
+            stop = threading.Event()
+            thread = threading.Thread(target=_keep_asking, args=(misuser.target, stop))
+            thread.start()
+            try:
+                together = client.whole(client.measure(wanted, calm))
+            finally:
+                stop.set()
+                thread.join()
+    p99 = [opened.latency(run, 99) for run in (alone, together)]
+    work.raw["beside"] = {"alone": _told([alone]), "beside": _told([together]), "faults": faults}
+    return {"beside": bars.beside(p99[0], p99[1], together.errors)}
+
+
+def card(work: Work) -> dict[str, Measured]:
+    """The preset's parts."""
+    told = work.ask("card")
+    work.raw["card"] = told
+    return {"card": bars.parts(told)}
+
+
+def _load(kind: Any, connections: int, seconds: float, *, rate: float | None = None) -> record.Load:
+    return record.Load(
+        kind=kind,
+        rate=rate,
+        arrivals="poisson" if rate else None,
+        connections=connections,
+        duration=seconds,
+        warm_up=_WARM,
+        timeout=_TIMEOUT,
+        processes=_PROCESSES,
+    )
+
+
+def _copied(engine: Engine, body: bytes) -> tuple[int, int]:
+    """Bytes of a request that the preset copied, and its size, as the service's log tells them."""
+    target = engine.target
+    Target(target.port, f"{target.path}?debug_level=1", target.headers).ask(body)
+    log, until = engine.state.with_suffix(".log"), time.monotonic() + _LOOKS_FOR
+    while time.monotonic() < until:
+        found = _COPIED.search(log.read_text(errors="replace"))
+        if found:
+            return int(found[1]), int(found[2])
+        time.sleep(0.05)
+    raise NotServing(f"the log doesn't say what was copied: {servers.tail(log)}")
+
+
+def _at_full_load(work: Work, name: str, target: Target, rates: dict[str, float]) -> None:
+    scenario = scenarios.SCENARIOS["G1"]
+    bodies = [scenarios.body(array) for array in scenarios.arrays(scenario)]
+    run = client.measure(opened.wanted(target, *bodies), _load("closed", 48, 3 * work.seconds))
+    rates[name] = run.good / run.seconds
+
+
+def _misuser(metadata: dict[str, Any]) -> dict[str, Any]:
+    """A service whose every request takes memory of the card until there is none."""
+    folder = Path(__file__).resolve().parents[2] / "processors" / "card_memory"
+    rpc = {"worker_threads": 1, "keepalive": 30000}
+    return {
+        "name": "misuser",
+        "processor_type": "python",
+        "processor_path": str(folder),
+        "processor_entry": "app.py",
+        "metadata": {"instance": 1, **metadata, "rpc": rpc},
+    }
+
+
+def _keep_asking(target: Target, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(OSError):  # it is ended for what it does, and started again
+            target.ask(b"more")
+        stop.wait(0.05)
+
+
+def _errors(runs: Sequence[record.Run]) -> int:
+    return sum(run.errors for run in runs)
+
+
+def _told(runs: Sequence[record.Run]) -> list[dict[str, Any]]:
+    return [
+        {
+            "rate": round(run.good / run.seconds, 1),
+            "errors": run.errors,
+            **{f"p{percent}_ms": opened.latency(run, percent) for percent in (50, 99)},
+            "invalid": run.generator.invalid,
+        }
+        for run in runs
+    ]

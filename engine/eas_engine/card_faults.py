@@ -1,0 +1,69 @@
+"""What a fault of a card, as the driver tells it, means for placer and instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from eas_engine.spec.machine import Gpu
+
+
+class Fault(Protocol):
+    """``devices.xid.Fault``."""
+
+    @property
+    def uuid(self) -> str:
+        """The card's; empty: the driver doesn't say which."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """``note``: nobody is hurt; ``process``, ``card``: contexts there are lost; ``gone``: so is it."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        ...
+
+
+class Instances(Protocol):
+    """``supervisor.reconcile.Supervisor``."""
+
+    def card_lost(self, card: str, why: str) -> None:
+        """That card, or slice, is gone."""
+        ...
+
+    def check_card(self, card: str, why: str) -> None:
+        """Something happened there: each process looks whether it was hit."""
+        ...
+
+
+class CardFaults:
+    """Hears of faults, on the loop.
+
+    The driver doesn't tell whose context was lost, so each instance on the card is asked, and looks by
+    itself: those that are well go on. A card that is gone is given to nobody any more, nor are its slices.
+
+    Args:
+        instances: of this engine.
+        lose: the placer's: a card is gone, with its slices.
+        gpus: the cards and slices that there were at the start.
+    """
+
+    def __init__(
+        self, instances: Instances, lose: Callable[[str], object], gpus: Callable[[], Iterable[Gpu]]
+    ) -> None:
+        self._instances, self._lose, self._gpus = instances, lose, gpus
+
+    def happened(self, fault: Fault) -> None:
+        """One more."""
+        if fault.scope == "note":
+            return
+        if fault.scope != "gone" or not fault.uuid:
+            self._instances.check_card(fault.uuid, fault.text)
+            return
+        self._lose(fault.uuid)
+        slices = [gpu.uuid for gpu in self._gpus() if gpu.card == fault.uuid]
+        for card in (fault.uuid, *slices):
+            self._instances.card_lost(card, fault.text)

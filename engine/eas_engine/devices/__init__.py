@@ -1,0 +1,50 @@
+"""The cards of this machine, through the driver's NVML: which there are, how they are, and who is on them.
+
+Here is only what an engine imports everywhere, also where there is no driver.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from importlib.util import find_spec
+from typing import Final
+
+from eas_engine.records import dataclass
+
+DRIVER: Final = "libnvidia-ml.so.1"
+"""The driver's library, which ``pynvml`` calls."""
+PACKAGE: Final = "pynvml"
+"""The module of the package ``nvidia-ml-py``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One card, or one MIG slice of a card: what an instance may be given.
+
+    Attributes:
+        name: the model's, of a slice with its profile.
+        memory_bytes: all that it has.
+        uuid: the driver's name of it, which ``CUDA_VISIBLE_DEVICES`` takes; empty: unknown.
+        card: the UUID of the card that a slice is part of; empty: it is a whole card.
+        node: the NUMA node that it is attached to; None: unknown.
+    """
+
+    name: str
+    memory_bytes: int
+    uuid: str = ""
+    card: str = ""
+    node: int | None = None
+
+
+def has_driver() -> bool:
+    """Whether the driver's library is there. ``pynvml`` says it, too, but takes 2 MB and 10 ms to import."""
+    try:
+        ctypes.CDLL(DRIVER)
+    except OSError:
+        return False
+    return True
+
+
+def can_be_asked() -> bool:
+    """Whether there are driver and package: everything else here is for then."""
+    return find_spec(PACKAGE) is not None and has_driver()
