@@ -42,12 +42,13 @@ def expected(file: Path) -> dict[str, int]:
 def test_every_line_of_every_plot_is_drawn_and_nothing_is_fetched(tmp_path: Path) -> None:
     file = page(tmp_path, a_run(seconds=20))
     shown = browser.show(file)
-    assert shown.root == {"lang": "en", "data-drawn": "9"}
+    assert shown.root == {"lang": "en", "data-drawn": "14"}
     assert shown.traces == expected(file)
     assert set(shown.traces) >= {"latency", "percentiles", "throughput", "ends", "split", "cpu", "memory"}
     assert "p99.9" in shown.texts["latency"]
     assert "99.9%" in shown.texts["percentiles"]
     assert "echo-1" in shown.texts["cpu"]
+    assert "GPU-1" in shown.texts["gpu-temperature"]
     assert shown.wanted == []
 
 
