@@ -74,8 +74,12 @@ def _ready(process: subprocess.Popen[bytes], state: Path, log: Path, within: flo
 
 
 def _told(state: Path) -> Served:
-    """What the engine's own record says. Raises OSError while there is none."""
-    file = next(state.rglob("engine.json"), None)
+    """What the engine's own record says. Raises OSError while there is none.
+
+    It lies in the service's directory, and no deeper: what is further down are the processor's files, among
+    which may be the records of other engines.
+    """
+    file = next(state.glob("*/engine.json"), None)
     if file is None:
         raise FileNotFoundError(state)
     record = json.loads(file.read_bytes())

@@ -155,6 +155,21 @@ def test_a_running_engine_is_asked_and_the_token_shows_nowhere(tmp_path: Path) -
         socket.create_connection(("127.0.0.1", int(served.url.split(":")[2].split("/")[0])), timeout=60)
 
 
+def test_another_engines_record_among_the_processors_files_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """It once measured whatever engine had its state below the processor's directory."""
+    service = json.loads(ECHO.read_text()) | {"processor_path": "."}
+    for file in ECHO.parent.glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "service.json").write_text(json.dumps(service))
+    with running(ECHO) as other:
+        told = {"url": other.url, "admin_url": other.admin_url, "pid": other.pid}
+        (tmp_path / "state" / "echo").mkdir(parents=True)
+        (tmp_path / "state" / "echo" / "engine.json").write_text(json.dumps(told))
+        with running(tmp_path / "service.json") as served:
+            assert served.pid != other.pid
+            assert served.url != other.url
+
+
 def test_an_engine_that_doesnt_start_is_told_with_its_own_words(tmp_path: Path) -> None:
     config = tmp_path / "service.json"
     config.write_text(

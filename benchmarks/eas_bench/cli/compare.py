@@ -89,17 +89,17 @@ def _sides(files: list[Path], a: list[Path], b: list[Path]) -> tuple[list[Path],
 
 def _runs(paths: list[Path]) -> list[Run]:
     """What is in these files and folders. Raises NoRecord."""
-    from eas_bench import record
+    from eas_bench import record, report
 
     found: list[Run] = []
     for path in paths:
         if not path.is_dir():
-            found.append(record.read(path))
+            found.append(report.read(path))
             continue
         files = sorted(path.glob("*.json"))
         if not files:
             raise record.NoRecord(f"{path}: there is no *.json in this folder")
-        found += [record.read(file) for file in files]
+        found += [report.read(file) for file in files]
     return found
 
 

@@ -136,6 +136,8 @@ def sweep(
     interrupts.leave_by_the_way_out()  # no server is left behind
     objective, share = o.objective(slo), _share(precision)
     outputs.check(json_file=json_file, report=report)
+    if most is not None and first > most:
+        raise typer.BadParameter(f"--from {first:g} is above --to {most:g}")
     if duration <= 0 or timeout <= 0:
         raise typer.BadParameter("--duration and --timeout must be more than nothing")
     load = record.Load(
@@ -197,7 +199,8 @@ def _measure(
     from eas_bench import client
     from eas_bench.readings import Watcher
 
-    note = client.first_answer(asked.wanted, load.timeout)
+    if note := client.first_answer(asked.wanted, load.timeout):
+        raise client.NotMeasured(f"{note[0]}; a sweep begins where one request has a good answer")
     limit = client.own_limit(load, wanted=asked.wanted)
 
     def measure(rate: float) -> record.Run:
@@ -213,7 +216,7 @@ def _measure(
                 readings=watcher.readings,
                 limit=limit,
             )
-        return run.model_copy(update={"notes": [*run.notes, *note, *watcher.notes]})
+        return run.model_copy(update={"notes": [*run.notes, *watcher.notes]})
 
     return measure, limit
 

@@ -111,7 +111,7 @@ def lacking(spec: ServiceSpec, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def version_of(program: str) -> str:
-    """The first line with a figure that it prints when it is asked for its version."""
+    """The first line with a figure that it prints when asked for its version; a copyright's are years."""
     flag = "-version" if Path(program).name in ("java", "javac") else "--version"
     try:
         done = subprocess.run(
@@ -127,7 +127,8 @@ def version_of(program: str) -> str:
     if done.returncode:
         return ""
     lines = done.stdout.decode(errors="replace").splitlines()
-    return next((line.strip() for line in lines if any(map(str.isdecimal, line))), "")
+    figures = (line.strip() for line in lines if any(map(str.isdecimal, line)))
+    return next((line for line in figures if not line.startswith("Copyright")), "")
 
 
 def _driver(sources: Sources, packages: Packages) -> dict[str, Any]:

@@ -116,8 +116,13 @@ def _scratch(spec: ServiceSpec, machine: Machine) -> str:
     return f"each instance may write {size(limit)}; {size(machine.disk_free_bytes)} are free now"
 
 
+_NO_GPU: Final = "impossible: this machine has no GPU (`eas-engine doctor` says what is missing)"
+
+
 def _gpu(spec: ServiceSpec, machine: Machine) -> str:
     wanted = cards.wanted(spec)
+    if not machine.gpus and (wanted.whole or wanted.memory):
+        return _NO_GPU
     if wanted.whole:
         return f"{wanted.whole} of this machine's {len(machine.gpus)} GPUs, its alone: it sees no other"
     if spec.metadata.gpu:
@@ -133,6 +138,8 @@ def _gpu_memory(spec: ServiceSpec, machine: Machine) -> str:
         return "no share of a GPU"
     if not wanted.memory:
         return f"no effect: {cards.unused(spec) or 'whole GPUs come with all their memory'}"
+    if not machine.gpus:
+        return _NO_GPU
     by = "MPS and a watchdog" if wanted.percent and machine.mps else "a watchdog"
     share = f"{size(wanted.memory)} of one of this machine's {len(machine.gpus)} GPUs"
     return f"{share}, by {by}; presets take no more"
@@ -142,6 +149,8 @@ def _gpu_percent(spec: ServiceSpec, machine: Machine) -> str:
     wanted = cards.wanted(spec)
     if not wanted.percent:
         return "no effect without gpu_memory" if spec.metadata.gpu_core_percentage else "no share is set"
+    if not machine.gpus:
+        return _NO_GPU
     by = f"by MPS ({machine.mps})" if machine.mps else "enforced by nothing: MPS isn't installed"
     return f"counted: at most 100% of a GPU are given away; {wanted.percent}% are {by}"
 

@@ -98,6 +98,9 @@ def broken(tmp_path: Path, name: str) -> Path:
             path.write_text("nonsense")
         case "silent":
             record.write(without_answers(), path)
+        case "damaged":
+            whole = a_run(seconds=1)
+            record.write(whole.model_copy(update={"latency": {"200": whole.latency["200"][:-5]}}), path)
         case "invalid":
             late = Generator(limit=1, late_p99=1, cpu_seconds=1, invalid=["too slow"])
             record.write(a_run(seconds=1, generator=late), path)
@@ -112,6 +115,7 @@ def broken(tmp_path: Path, name: str) -> Path:
         ("empty", "there is no *.json in this folder"),
         ("nonsense", "is no JSON"),
         ("missing", "can't be read"),
+        ("damaged", "latency.200: is no HDR histogram"),
         ("silent", "has no good answer"),
         ("invalid", "says nothing about the server: too slow"),
     ],
@@ -137,6 +141,10 @@ def test_what_can_t_be_compared_is_2_with_words(
         (["sweep", "http://127.0.0.1:1/", "--slo", "p98=1ms"], "is no term of an objective"),
         (["sweep", "http://127.0.0.1:1/", "--slo", "p99=1ms", "--precision", "0%"], "is no share"),
         (["sweep", "--slo", "p99=1ms"], "one of the two"),
+        (
+            ["sweep", "http://127.0.0.1:1/", "--slo", "p99=1ms", "--from", "9", "--to", "8"],
+            "--from 9 is above --to 8",
+        ),
         (["soak", "--rate", "5"], "--rate: only for the soak of a server"),
         (["soak", "--header", "A: b", "--memory", "0"], "--header, --memory: only for the soak of a server"),
         (["soak", "http://127.0.0.1:1/"], "nothing of the server can be watched"),

@@ -157,6 +157,9 @@ def test_what_a_program_says_of_its_version(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     assert version_of(str(broken)) == version_of(str(tmp_path / "absent")) == ""
+    nvcc = "nvcc: a compiler driver\nCopyright (c) 2005-2025 NVIDIA\nCuda compilation tools, release 13.0"
+    broken.write_text(f"#!/bin/sh\ncat << END\n{nvcc}\nEND\n")
+    assert version_of(str(broken)) == "Cuda compilation tools, release 13.0"
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -203,6 +203,14 @@ def words_of(directory: Path, rpc: dict[str, object], **more: object) -> dict[st
     return {one["path"].rpartition(".")[2]: one["here"] for one in effective(read(directory, spec))}
 
 
+@pytest.mark.parametrize("asked", [{"gpu": 1}, {"gpu_memory": 8, "gpu_core_percentage": 30}])
+def test_a_machine_without_gpus_gives_no_part_of_one(tmp_path: Path, asked: dict[str, int]) -> None:
+    loaded = read(tmp_path, python_service(metadata=asked), machine=replace(MACHINE, gpus=()))
+    words = {one["path"]: one["here"] for one in effective(loaded)}
+    for name in asked:
+        assert words[f"metadata.{name}"].startswith("impossible: this machine has no GPU")
+
+
 def test_the_words_follow_the_values(tmp_path: Path) -> None:
     asked = {"batching": True, "batch_when_idle": False, "max_batch_timeout": 70, "worker_threads": 1}
     words = words_of(tmp_path, {**asked, "batch_sizes": [2, 8]}, processor_entry="app.py")
