@@ -132,7 +132,7 @@ def listed(fleet: Fleet) -> None:
 
 def rolled_back(fleet: Fleet) -> None:
     fleet.script["rollback"] = [
-        {"state": ROLLING, "version": 5, "wanted": 2, "ready": 2},
+        {"state": ROLLING, "version": 2, "wanted": 2, "ready": 2},
         {"state": DONE, "updated": 2, "ended": EPOCH + 2.9},
     ]
 
