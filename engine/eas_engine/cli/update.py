@@ -55,8 +55,15 @@ class Wanted:
     def text(self) -> str:
         """Of the file; empty without one. Errors: ConfigurationError."""
         from eas_engine.spec.load import read_text
+        from eas_engine.spec.problems import ConfigurationError, Problem
 
-        return read_text(self.file) if self.file is not None else ""
+        if self.file is None:
+            return ""
+        text = read_text(self.file)
+        if not text.strip():
+            empty = Problem("", None, "is empty: expected the text of a service.json")
+            raise ConfigurationError(self.file, [empty])
+        return text
 
 
 def run_update(target: Target, wanted: Wanted, manner: Manner) -> bool:

@@ -92,6 +92,16 @@ def test_update_sends_the_file_and_where_it_lies(
     assert fleet.asked == [Update(by=BY, text='{"name": "höhe"}', source=str(config))]
 
 
+def test_an_empty_file_is_told_by_its_name(tmp_path: Path, config: Path) -> None:
+    config.write_text(" \n")
+    fleet = Fleet()
+    with engine(tmp_path, fleet):
+        done = eas(tmp_path, "update", str(config))
+    assert done.exit_code == 2
+    assert f"{config}: is empty: expected the text of a service.json" in done.stderr
+    assert fleet.asked == []
+
+
 def test_every_option_of_update(tmp_path: Path, config: Path) -> None:
     fleet = Fleet()
     with engine(tmp_path, fleet):
@@ -116,7 +126,11 @@ def test_a_long_list_of_overrides_is_told_where_to_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "said"),
-    [("missing.json", "no such file"), ("empty.json", "what to?"), ("huge.json", "larger than 1 MiB")],
+    [
+        ("missing.json", "no such file"),
+        ("empty.json", "is empty: expected the text of a service.json"),
+        ("huge.json", "larger than 1 MiB"),
+    ],
 )
 def test_files_that_can_not_be(tmp_path: Path, file: str, said: str) -> None:
     (tmp_path / "empty.json").write_text("")
