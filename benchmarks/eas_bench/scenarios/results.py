@@ -95,7 +95,7 @@ class Settings(_Part):
     rounds: int
     seconds: float
     pinned: str
-    engine: str  # the command, as it was given
+    engine: str  # the command, without the directory of its program
 
 
 class Averages(_Part):

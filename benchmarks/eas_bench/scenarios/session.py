@@ -40,6 +40,12 @@ class Plan:
     engine: str = ENGINE  # a command line
 
 
+def without_place(command: str) -> str:
+    """The command as another machine may read it: where its program lies is this one's own affair."""
+    program, *words = shlex.split(command)
+    return shlex.join([Path(program).name, *words])
+
+
 def run(scenarios: Mapping[str, Scenario], plan: Plan, console: Console) -> Results:
     """All of them; one that can't be measured doesn't end it. Errors: Missing: no checkout, no client.
 
@@ -61,7 +67,9 @@ def run(scenarios: Mapping[str, Scenario], plan: Plan, console: Console) -> Resu
         taken=taken,
         machine=machine.describe(),
         versions=versions,
-        settings=Settings(rounds=plan.rounds, seconds=plan.seconds, pinned=cores.text, engine=plan.engine),
+        settings=Settings(
+            rounds=plan.rounds, seconds=plan.seconds, pinned=cores.text, engine=without_place(plan.engine)
+        ),
         load_average=Averages(before=before, after=machine.load_average()),
         figures=[
             Figure.of(name, verdict) for name, outcome in outcomes.items() for verdict in outcome.verdicts

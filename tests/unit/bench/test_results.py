@@ -27,6 +27,7 @@ from eas_bench.scenarios.results import (
     read,
     write,
 )
+from eas_bench.scenarios.session import without_place
 from eas_bench.scenarios.setting import Result
 
 DAY = dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC)
@@ -186,3 +187,7 @@ def test_a_page_without_markers_stays_as_it_is(tmp_path: Path, monkeypatch: pyte
     assert status == 2
     assert "has no lines" in told
     assert page.read_text() == "nothing"
+
+
+def test_a_result_doesnt_tell_where_programs_lie() -> None:
+    assert without_place("/opt/venv/bin/python3 -m eas_engine") == "python3 -m eas_engine"
