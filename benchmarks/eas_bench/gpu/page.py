@@ -9,6 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from eas_bench import marked
 from eas_bench.gpu.bars import Line
 from eas_bench.gpu.session import Results
 
@@ -64,11 +65,7 @@ def markdown(results: Results) -> str:
 
 def update(page: str, text: str) -> str:
     """The page with a text between its two lines. Errors: ValueError: it has no such lines."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
+    return marked.between(page, BEGIN, END, text)
 
 
 def picture(lines: Sequence[Line]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from eas_bench import plots
+from eas_bench import marked, plots
 from eas_bench.peers import bars
 from eas_bench.peers.bars import FLOOD, p50, rate
 from eas_bench.peers.peer import Peer
@@ -68,11 +68,7 @@ def show(console: Console, record: Record, verdicts: Iterable[Verdict]) -> None:
 
 def update(page: str, text: str) -> str:
     """The page with ``text`` between its markers. Errors: ValueError without markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    return marked.between(page, BEGIN, END, text)
 
 
 def markdown(record: Record, peers: Mapping[str, Peer], plot: str) -> str:

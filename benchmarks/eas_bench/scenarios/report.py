@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from eas_bench import marked
 from eas_bench.plots import Bar, Bars, Line, Lines, Point
 from eas_bench.scenarios.baseline import Change
 from eas_bench.scenarios.figures import median
@@ -100,11 +101,7 @@ def _fit(console: Console) -> None:
 
 def update(page: str, results: Results, plots: Iterable[str] = ()) -> str:
     """The page with these figures between its markers. Errors: ValueError without markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{markdown(results, plots)}\n{END}{after}"
+    return marked.between(page, BEGIN, END, markdown(results, plots))
 
 
 def markdown(results: Results, plots: Iterable[str] = ()) -> str:
