@@ -13,6 +13,7 @@ from eas_engine.artifacts import libraries
 from eas_engine.artifacts.class_path import class_path
 from eas_engine.artifacts.workspace import variables
 from eas_engine.batching.cut import Rules as BatchRules
+from eas_engine.devices import VISIBLE
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane, PlaneSettings
 from eas_engine.spec import presets
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from eas_engine.telemetry.logs import Logs
 
 
-_CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
 _MB, _GB = 2**20, 2**30
 
 
@@ -267,7 +267,7 @@ def _environment(of: Configured) -> dict[str, str]:
     service, artifacts = of.loaded.spec, of.artifacts
     given = variables.variables(artifacts)
     if service.processor and presets.device(service, of.loaded.machine) == "cpu":
-        given[_CUDA_DEVICES] = "-1"  # frameworks take what they see, whole cards of it
+        given[VISIBLE] = "-1"  # frameworks take what they see, whole cards of it
     given |= {variable.name: variable.value for variable in service.processor_envs}
     if (chosen := toolkit(service)) is not None:
         from eas_engine.supervisor.gpu import cuda  # noqa: PLC0415 - few services choose one

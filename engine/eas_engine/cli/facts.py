@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from eas_engine import __version__
-from eas_engine.devices import has_driver, nvml
+from eas_engine.devices import MPS, has_driver, nvml
 from eas_engine.devices.inventory import Inventory
 from eas_engine.devices.nvml import Nvml
 from eas_engine.devices.readings import reading
@@ -28,7 +28,6 @@ PROGRAMS: Final[Mapping[str, tuple[str, ...]]] = {
     "containers": ("podman", "docker"),
 }
 """Looked for on PATH, and asked for their versions."""
-MPS: Final = "nvidia-cuda-mps-control"
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     **{one.extra: one.modules for one in PRESETS if one.is_served},
     "java": ("jpype",),

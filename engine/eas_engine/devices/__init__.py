@@ -13,6 +13,10 @@ from eas_engine.records import dataclass
 
 DRIVER: Final = "libnvidia-ml.so.1"
 """The driver's library, which ``pynvml`` calls."""
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+"""Environment: the cards that CUDA shows to a process."""
+MPS: Final = "nvidia-cuda-mps-control"
+"""The program by which processes share a card's compute."""
 PACKAGE: Final = "pynvml"
 """The module of the package ``nvidia-ml-py``."""
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from eas_engine.devices import VISIBLE
 from eas_engine.spec import addresses, presets, schemes
 from eas_engine.spec.engine.pools import Pool, pools_for
 from eas_engine.spec.machine import Machine
@@ -15,7 +16,6 @@ from eas_engine.spec.problems import Origin, Problem, problem_at
 _MB: Final = 2**20
 _GB: Final = 2**30
 _GPU_USE: Final = "gpu[util]"
-_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 
 def problems(spec: ServiceSpec, origins: Mapping[str, Origin], machine: Machine) -> Iterator[Problem]:
@@ -139,9 +139,9 @@ def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Itera
     if not asks and spec.processor and presets.wants_gpu(spec.processor):
         none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else "this machine has none"
         yield "processor", f'"{spec.processor}" is for GPUs; {none}, so it runs on the CPU', "warning"
-    if machine.gpus and any(one.name == _VISIBLE for one in spec.processor_envs):
+    if machine.gpus and any(one.name == VISIBLE for one in spec.processor_envs):
         message = (
-            f"{_VISIBLE} has no effect: instances see the GPUs that metadata.gpu or gpu_memory gives them"
+            f"{VISIBLE} has no effect: instances see the GPUs that metadata.gpu or gpu_memory gives them"
         )
         yield "processor_envs", message, "warning"
     if asks:

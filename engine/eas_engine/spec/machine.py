@@ -9,7 +9,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Final
 
-from eas_engine.devices import Gpu, can_be_asked
+from eas_engine.devices import MPS, VISIBLE, Gpu, can_be_asked
 from eas_engine.records import dataclass
 from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
@@ -21,8 +21,6 @@ from eas_engine.spec.packages import InstalledPackages, KnownPackages, Packages
 __all__ = ["Gpu", "Machine", "this_machine"]
 
 _CGROUPS: Final = "EAS_CGROUPS"
-_MPS: Final = "nvidia-cuda-mps-control"
-_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _OFF: Final = ("off", "0", "no", "false")
 _OSS_VARIABLES: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")
 
@@ -76,12 +74,12 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     return Machine(
         cpus=len(usable),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus(environ.get(_VISIBLE)),
+        gpus=_gpus(environ.get(VISIBLE)),
         disk_free_bytes=shutil.disk_usage("/").free,
         cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
-        mps=shutil.which(_MPS) or "",
+        mps=shutil.which(MPS) or "",
         packages=InstalledPackages(),
         cpu_numbers=usable,
         nodes=numa.nodes(nodes, usable),

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from eas_engine.cli.app import app
 from eas_engine.cli.check import Engine
 from eas_engine.cli.doctor import FINE, MISSING, TROUBLE, diagnosis, rows, show, status
-from eas_engine.cli.facts import EXTRAS, MPS, Sources, facts, version_of
+from eas_engine.cli.facts import EXTRAS, Sources, facts, version_of
+from eas_engine.devices import MPS
 from eas_engine.devices import nvml as driver
 from eas_engine.devices.inventory import Inventory
 from eas_engine.spec.machine import Machine

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from eas_engine import private_files
+from eas_engine.devices import VISIBLE
 from eas_engine.errors import ConfigurationError
 
 DIRECTORY: Final = ".mps"
@@ -146,7 +147,7 @@ class Mps:
         with tempfile.TemporaryFile() as said:  # not a pipe: the daemon would hold it open
             done = subprocess.run(
                 [self._control, "-d"],
-                env={**self._variables(place), "CUDA_VISIBLE_DEVICES": uuid},
+                env={**self._variables(place), VISIBLE: uuid},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,

@@ -9,13 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from eas_engine.devices import Gpu
+from eas_engine.devices import VISIBLE, Gpu
 from eas_engine.spec import card_names
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.limits.report import NOTHING, gpu_memory_text
 from eas_engine.supervisor.place import Quarters
 
-VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 MEMORY: Final = "EAS_GPU_MEMORY_BYTES"
 """What an instance that shares a card may have of its memory, all of CUDA's own included."""
 
