@@ -8,8 +8,9 @@ from eas_engine.spec import Machine, cpu_list
 from eas_engine.spec.engine.pools import Pools, pools_of
 from eas_engine.spec.engine.settings import EngineSettings, Group
 from eas_engine.spec.numa import NumaNode
-from eas_engine.supervisor.place import Spread
-from eas_engine.supervisor.pools.assign import Request
+from eas_engine.supervisor.place import NoPlace, Spread
+from eas_engine.supervisor.pools.assign import Request, assign
+from eas_engine.supervisor.pools.claims import Claim
 from support.services import GIB
 
 
@@ -66,3 +67,18 @@ def request(
         cpu=round(cpu * 1000),
         memory=memory * GIB,
     )
+
+
+def placed(pools: Pools, *requests: Request) -> list[Claim]:
+    """Each in its turn; all of them fit."""
+    claims: list[Claim] = []
+    for one in requests:
+        found = assign(one, pools, claims)
+        assert isinstance(found, Claim), found
+        claims.append(found)
+    return claims
+
+
+def reason(found: Claim | NoPlace) -> str:
+    assert isinstance(found, NoPlace)
+    return found.reason

@@ -6,27 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from eas_engine.spec.engine.pools import Pools, pools_of
-from eas_engine.supervisor.place import NoPlace
-from eas_engine.supervisor.pools.assign import Request, assign, used_cpu, used_memory
+from eas_engine.spec.engine.pools import pools_of
+from eas_engine.supervisor.pools.assign import assign, used_cpu, used_memory
 from eas_engine.supervisor.pools.claims import Claim
-from support.pools import machine, request
+from support.pools import machine, placed, reason, request
 from support.services import GIB
-
-
-def placed(pools: Pools, *requests: Request) -> list[Claim]:
-    """Each in its turn; all of them fit."""
-    claims: list[Claim] = []
-    for one in requests:
-        found = assign(one, pools, claims)
-        assert isinstance(found, Claim), found
-        claims.append(found)
-    return claims
-
-
-def reason(found: Claim | NoPlace) -> str:
-    assert isinstance(found, NoPlace)
-    return found.reason
 
 
 class TestWithoutGroups:

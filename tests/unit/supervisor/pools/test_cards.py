@@ -13,10 +13,11 @@ from eas_engine.spec import Machine
 from eas_engine.spec.engine.pools import Pools, pools_of
 from eas_engine.spec.engine.settings import EngineSettings, Group
 from eas_engine.spec.numa import NumaNode
-from eas_engine.supervisor.place import NoPlace, Spread
+from eas_engine.supervisor.place import Spread
 from eas_engine.supervisor.pools import cards
 from eas_engine.supervisor.pools.assign import Request, assign
 from eas_engine.supervisor.pools.claims import Claim
+from support.pools import placed, reason
 from support.services import GIB
 
 A10 = tuple(Gpu("A10", 24 * GIB, f"GPU-{one}") for one in range(2))
@@ -46,20 +47,6 @@ def asks(
         gpu_memory=int(gib * GIB),
         gpu_percent=percent,
     )
-
-
-def placed(where: Pools, *requests: Request) -> list[Claim]:
-    claims: list[Claim] = []
-    for one in requests:
-        found = assign(one, where, claims)
-        assert isinstance(found, Claim), found
-        claims.append(found)
-    return claims
-
-
-def reason(found: Claim | NoPlace) -> str:
-    assert isinstance(found, NoPlace)
-    return found.reason
 
 
 class TestWholeCards:
