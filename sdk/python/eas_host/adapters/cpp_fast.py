@@ -24,7 +24,18 @@ General = Callable[[Tuple[Any, ...], bytes], float]
 """``cpp_server.Frames.call``."""
 
 
-class PlainCall:
+class _Call:
+    """What a thread needs for either interface: its server, and whom to leave the rest to."""
+
+    def __init__(self, server: Server, general: General, process: Any) -> None:
+        self._server = server
+        self._general = general
+        self._marks = server.marks
+        self._answers = server.outbox.frames
+        self._process = process
+
+
+class PlainCall(_Call):
     """``process`` of the plain interface."""
 
     def __init__(self, server: Server, general: General, process: Any, cells: Any, tools: Any) -> None:
@@ -38,11 +49,7 @@ class PlainCall:
             tools: all memory, ``free``, where a bytes object's bytes begin, and what answers in all other
                 cases: ``unusual(slot, code, took, begun)``.
         """
-        self._server = server
-        self._general = general
-        self._marks = server.marks
-        self._answers = server.outbox.frames
-        self._process = process
+        super().__init__(server, general, process)
         (
             self._model,
             self._pointers,
@@ -86,7 +93,7 @@ class PlainCall:
         return took
 
 
-class VersionedCall:
+class VersionedCall(_Call):
     """``process`` of the versioned interface."""
 
     def __init__(self, server: Server, general: General, process: Any, cells: Any, tools: Any) -> None:
@@ -101,11 +108,7 @@ class VersionedCall:
                 object's bytes begin, the address of the flags, that of the made ids' first part, and
                 ``unusual(fields, payload, took, begun)``.
         """
-        self._server = server
-        self._general = general
-        self._marks = server.marks
-        self._answers = server.outbox.frames
-        self._process = process
+        super().__init__(server, general, process)
         self._processor, self._request, self._response, self._to_request, self._to_response = cells
         self._fill, self._read, self._fresh, self._memory, bytes_at, flags_at, origin, self._unusual = tools
         self._bytes: int = bytes_at
