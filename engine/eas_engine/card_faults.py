@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from eas_engine.spec.machine import Gpu
-
-
-class Fault(Protocol):
-    """``devices.xid.Fault``."""
-
-    @property
-    def uuid(self) -> str:
-        """The card's; empty: the driver doesn't say which."""
-        ...
-
-    @property
-    def scope(self) -> str:
-        """``note``: nobody is hurt; ``process``, ``card``: contexts there are lost; ``gone``: so is it."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """For a person."""
-        ...
+if TYPE_CHECKING:
+    from eas_engine.devices import Gpu
+    from eas_engine.devices.xid import Fault
 
 
 class Instances(Protocol):

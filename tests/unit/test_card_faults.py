@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from eas_engine.card_faults import CardFaults
-from eas_engine.spec.machine import Gpu
+from eas_engine.devices import Gpu
+from eas_engine.devices.xid import Fault, Scope
 
 A, SLICE, B = "GPU-a", "MIG-a1", "GPU-b"
 
 
-@dataclass(frozen=True)
-class Fault:
-    uuid: str
-    scope: str
-    text: str = "Xid 1: words"
+def fault(uuid: str, scope: Scope) -> Fault:
+    return Fault(uuid, 1, scope, "Xid 1: words")
 
 
 class Told:
@@ -38,13 +34,13 @@ class Told:
 @pytest.mark.parametrize(
     ("fault", "calls"),
     [
-        (Fault(A, "note"), []),
-        (Fault(A, "process"), [("check", A)]),
-        (Fault(A, "card"), [("check", A)]),
-        (Fault("", "process"), [("check", "")]),
-        (Fault("", "gone"), [("check", "")]),
-        (Fault(A, "gone"), [("lose", A), ("lost", A), ("lost", SLICE)]),
-        (Fault(B, "gone"), [("lose", B), ("lost", B)]),
+        (fault(A, "note"), []),
+        (fault(A, "process"), [("check", A)]),
+        (fault(A, "card"), [("check", A)]),
+        (fault("", "process"), [("check", "")]),
+        (fault("", "gone"), [("check", "")]),
+        (fault(A, "gone"), [("lose", A), ("lost", A), ("lost", SLICE)]),
+        (fault(B, "gone"), [("lose", B), ("lost", B)]),
     ],
 )
 def test_who_hears_of_it(fault: Fault, calls: list[tuple[str, ...]]) -> None:
