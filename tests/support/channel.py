@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from eas_engine.errors import InstanceCrashed
 from eas_engine.request import Held
 
 
 class FakeChannel:
-    """Records what it is told. ``busy()`` puts a request inside the host, ``done()`` takes it out."""
+    """Records what it is told. ``busy()`` puts a request inside the host, ``done()`` takes it out.
+
+    ``on_lost`` is called as its clients would be: with the answer that the host has died.
+    """
 
     def __init__(self, host: str, release: int = 1, fds: tuple[int, ...] = ()) -> None:
         self.host = host
@@ -18,6 +22,7 @@ class FakeChannel:
         self.calls: list[str] = []
         self.inside: list[Held] = []
         self.crash: InstanceCrashed | None = None
+        self.on_lost: Callable[[], None] = lambda: None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -60,6 +65,7 @@ class FakeChannel:
         self.crash = crash
         self.calls.append("lost")
         self._idle.set()
+        self.on_lost()
 
 
 class FakeChannels:

@@ -205,7 +205,12 @@ class Engine:
         return found
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
+        """The sum of a metric's samples that have these labels.
+
+        The page is made by another thread than the answers, and may be made between an answer and its
+        counting. The status is made by the thread that does both: after it, what was answered is counted.
+        """
+        self.status()
         total = 0.0
         for line in self.get("/metrics")[1].decode().splitlines():
             found = _METRIC.match(line)

@@ -203,7 +203,8 @@ def test_a_restarted_instance_sees_it_too(directory: Path) -> None:
     try:
         first = engine.host
         os.kill(first, 9)
-        eventually(lambda: engine.instance()["state"] == "READY" and engine.host != first, "a new host")
+        eventually(lambda: engine.instance()["restarts"] == {"killed": 1}, "it is restarted")
+        engine.wait_ready()
         assert seen(engine)["new"] == "the model"
     finally:
         engine.stop()

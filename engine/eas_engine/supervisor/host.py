@@ -375,9 +375,9 @@ class Host:
         if not draining:
             python, settings = self._agreed.python, self.settings
             self._keeping.gather(life, self.state.value, python, cause, evidence, settings=settings)
-        life.channel.lost(cause.refusal())
         self.gpu_memory.lost_by(life.running.pid, self._quarters)
         self._died(life, cause, evidence.hs_err)
+        life.channel.lost(cause.refusal())  # last: whoever is told of the crash finds it in the status
 
     def _on_hello(self, hello: Hello, life: Life) -> None:
         self._advance(Event.HELLO)

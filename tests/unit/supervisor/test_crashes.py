@@ -103,6 +103,16 @@ async def test_three_failed_warm_ups_end_an_engine_in_which_nothing_was_ever_rea
             await world.running
 
 
+async def test_who_is_told_of_a_crash_finds_it_in_the_status(starting: Any) -> None:
+    """The pages of 9090 are made by another thread, which may look at any moment."""
+    seen: list[tuple[str, str]] = []
+    async with starting() as world:
+        await world.up()
+        world.channels.made[-1].on_lost = lambda: seen.append((world.host.state.name, world.crash.kind))
+        world.hosts.last.exits(-9)
+    assert seen == [("CRASHED", "killed")]
+
+
 async def test_a_call_of_the_warm_up_that_only_sigkill_ends(starting: Any) -> None:
     """The interpreter's lock is held: the host can't give up, so the engine does, with the stacks."""
     async with starting() as world:
