@@ -50,7 +50,7 @@ _FAST: Final = 20e-6
 _SLOW: Final = 100e-6
 _MANY: Final = 32
 _PATIENCE: Final = 0.001  # seconds between two looks of the watch
-_LOOKS: Final = 50  # without anything new to see, before it sleeps
+_LOOKS: Final = 50  # without anything to see, before it sleeps
 _LONGEST_MESSAGE: Final = 16 * 1024
 _SOFTWARE: Final = 70  # sysexits.h
 LONGEST_CALL: Final = 4000.0  # seconds that fit into the field of microseconds
@@ -231,21 +231,26 @@ class Server:
                 self._bell.acquire()
                 self._look_around()
                 self._watching = False
-                if self._role.lent or self._todo or self.outbox.frames:  # since the last look
+                if self._role.lent or self.outbox.frames:  # since the last look
                     self._call_watch()
         except OSError:
             return  # the engine is gone
 
     def _look_around(self) -> None:
-        """While there is something to see: answers that wait, or a role that is lent, behind a long call."""
-        seen, quiet = 0.0, 0
+        """While there is something to see: answers that wait, or a role that is lent, behind a long call.
+
+        Where calls are slow there isn't, however many follow each other: each sends its answer itself.
+        """
+        quiet = 0
         while quiet < _LOOKS:
             time.sleep(_PATIENCE)
+            if not self._role.lent and not self.outbox.frames:
+                quiet += 1
+                continue
+            quiet = 0
             if _now() - self.since > _PATIENCE / 2:
                 self._role.revoke()
                 self.outbox.flush()
-            quiet = quiet + 1 if self.since == seen else 0
-            seen = self.since
 
     # -- one call
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from eas_host import wire
+from eas_host.worker import _SLOW
 from support.engine_end import LONG, EngineEnd
 
 Handle = Callable[[Any], tuple[int, Any, bytes]]
@@ -219,6 +221,33 @@ def test_a_fast_answer_is_not_held_back_behind_a_slow_request(
         assert [answer.body for answer in end.take(2)] == [b"fast"] * 2
         read.set()
         assert len(end.take(threads + 1)) == threads + 1
+
+
+def test_nothing_is_watched_while_every_answer_leaves_at_once(start: Callable[..., EngineEnd]) -> None:
+    """Calls that take long enough for that follow each other, and another is always waiting."""
+
+    def handle(request: Any) -> tuple[int, Any, bytes]:
+        if request.body == b"slow":
+            sleep(10 * _SLOW)
+        return 200, b"", b""
+
+    ahead = 100  # a tenth of a second
+
+    def watched() -> bool:
+        return end.server._watching
+
+    end = start(handle)
+    learn_that_it_is_fast(end)
+    assert watched()
+    end.hand(*[b"slow"] * ahead)
+    until = monotonic() + LONG
+    while watched():
+        assert monotonic() < until
+        (answer,) = end.take()
+        end.hand(b"slow", first=answer.slot)
+    end.take(ahead)
+    learn_that_it_is_fast(end)
+    assert watched(), "again"
 
 
 def test_a_request_that_was_withdrawn_is_never_begun(start: Callable[..., EngineEnd]) -> None:
