@@ -55,6 +55,7 @@ def test_it_is_known_who_asks() -> None:
         (["rollback"], Rollback(by=BY)),
         (["rollback", "digits"], Rollback(by=BY)),
         (["rollback", "3"], Rollback(by=BY, version=3)),
+        (["rollback", "3", "--new-files"], Rollback(by=BY, version=3, new_files=True)),
         (["promote"], Promote(by=BY)),
         (["version", "digits", "3"], Rollback(by=BY, version=3)),
         (["dw", "digits", "digits-0"], Replace(by=BY, instance="digits-0")),
