@@ -169,7 +169,8 @@ class Version:
         source: the file that it came from.
         digest: SHA-256 of file and overrides.
         overrides: those of ``-D``.
-        kind: what made it: ``start``, ``update``, ``scale``, or a ``restart`` that found other files.
+        kind: what made it: ``start``, ``update``, ``scale``; a ``restart`` (or a ``rollback`` that ends an
+            update) that found other files.
         by: who.
         state: ``current``, ``replaced``, ``trying``, ``preparing`` or ``failed``.
         reason: why it failed.

@@ -96,11 +96,11 @@ class Targets:
             return replace(target, plan=replace(plan, notes=(_LOOKED_AT,)))
         return replace(target, plan=replace(plan, effect=Effect.ROLLOUT, notes=(_NEW,)))
 
-    def again(self, kept: Kept, current: Configured, *, new_files: bool) -> Target:
+    def again(self, kept: Kept, current: Configured, *, by: str, new_files: bool) -> Target:
         """That of a version that an operator goes back to. Errors: RefusedError."""
-        version = kept.version
-        target = self._target(kept.text, version.source, version.overrides, current)
-        files = "" if new_files else version.files
+        target = self._target(kept.text, kept.version.source, kept.version.overrides, current)
+        version = replace(target.version, kind="rollback", by=by)
+        files = "" if new_files else kept.version.files
         plan = target.plan
         if new_files or (files and files != current.files):
             plan = replace(plan, effect=Effect.ROLLOUT)

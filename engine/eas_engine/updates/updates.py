@@ -219,7 +219,7 @@ class Updates:
         if kept.version.number == self.current.version and self._busy is None:
             raise RefusedError(f"version {kept.version.number} is the current one")
         target = await self._holding.read(
-            lambda current: self._targets.again(kept, current, new_files=asked.new_files)
+            lambda current: self._targets.again(kept, current, by=asked.by, new_files=asked.new_files)
         )
         await asyncio.to_thread(look_around, target.checked, target.files)
         return await self._set_out("rollback", asked.by, target)

@@ -257,6 +257,42 @@ def test_a_local_directory_that_is_the_state_directory_is_copied_without_what_en
     assert set(contents(made.root / "predictor/processor")) == {"app.py", "run.sh", "140500"}
 
 
+@pytest.mark.parametrize("token", ["admin-token", "token", "token.configured"])
+def test_another_engines_state_directory_is_left_out_with_its_tokens_and_said_so(
+    tmp_path: Path, package: Path, token: str
+) -> None:
+    state = package / "var/other/140500/digits"
+    state.mkdir(parents=True)
+    for name in ("lock", token):
+        (state / name).write_text("secret")
+    made = make(tmp_path, processor=package, leave_out=tmp_path / "state")
+    assert set(contents(made.root / "predictor/processor")) == {
+        "app.py",
+        "run.sh",
+        "var",
+        "var/other",
+        "var/other/140500",
+    }
+    assert made.notes == (f"{state} is an engine's state directory, with its tokens, and was left out",)
+    (state / "engine.json").write_text("what an engine writes there makes no other version")
+    assert not make(tmp_path, processor=package, leave_out=tmp_path / "state").made
+
+
+def test_what_looks_like_a_state_directory_in_the_cache_is_somebody_elses_archive(
+    tmp_path: Path, model: Path
+) -> None:
+    for name in ("lock", "token"):
+        (model / "1" / name).write_text("of a tokenizer")
+    assert "1/token" in contents(make(tmp_path, model).root / "model")
+
+
+def test_a_state_directory_is_no_processor(tmp_path: Path, package: Path) -> None:
+    for name in ("lock", "admin-token"):
+        (package / name).write_text("secret")
+    with pytest.raises(ArtifactError, match="is an engine's state directory, with its tokens: name another"):
+        make(tmp_path, processor=package)
+
+
 def test_links_of_a_local_directory_that_lead_out_are_followed(tmp_path: Path, package: Path) -> None:
     blobs = tmp_path / "blobs"
     (blobs / "sub").mkdir(parents=True)

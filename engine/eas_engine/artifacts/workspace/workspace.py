@@ -37,6 +37,7 @@ from eas_engine.artifacts.workspace.survey import (
     Kind,
     fingerprint,
     identity,
+    is_state_directory,
     signature,
     survey,
 )
@@ -221,7 +222,7 @@ def _key(contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> str
     digest, names = hashlib.sha256(str(_FORMAT).encode()), _names(contents)
     for place, content in contents.items():
         single = names[place]
-        known = content.identity or fingerprint(content.path, leave_out)
+        known = content.identity or fingerprint(content.path, leave_out, own=not content.cached)
         source = "" if content.cached else str(content.path)
         digest.update(repr((place, single, content.cached, source, known)).encode())
     return digest.hexdigest()[:_KEY_LENGTH]
@@ -250,7 +251,11 @@ def _make(home: Path, contents: Mapping[str, Content], leave_out: frozenset[Iden
 
 def _items(content: Content, leave_out: frozenset[Identity]) -> Iterable[Item]:
     if content.path.is_dir():
-        return survey(content.path, leave_out)
+        if not content.cached and is_state_directory(content.path):
+            raise ArtifactError(
+                f"{content.path} is an engine's state directory, with its tokens: name another"
+            )
+        return survey(content.path, leave_out, own=not content.cached)
     name = content.name or content.path.name
     if "/" in name or name in ("", ".", ".."):
         raise ArtifactError(f"{name!r} can't be the name of a file")
@@ -272,6 +277,10 @@ class _Maker:
         path = f"{place}/{item.path}"
         target = self._root / path
         told: object = None
+        if item.kind is Kind.STATE:
+            text = f"{item.source} is an engine's state directory, with its tokens, and was left out"
+            self.record["notes"].append(text)
+            return
         if item.kind is Kind.OTHER:
             endless = item.source.is_dir()
             what = "leads to a directory that it lies in" if endless else "is no file, directory or link"
