@@ -29,7 +29,7 @@ _NOT_TAKEN: Final = (
     "the files of the model and the processor stay as they are: the same update once more takes new ones"
 )
 _NEW: Final = "the files of the model or the processor are new"
-_LOOKED_AT: Final = "the files of the model and the processor are the same"
+_LOOKED_AT: Final = "the files of the model and the processor are the same: there is nothing to do"
 _IN_PLACE: Final = (
     "processor_entry without processor_path is used where it lies, as it is now: only what processor_path "
     "and model_path name is kept"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -191,7 +192,11 @@ async def test_a_version_whose_files_are_not_known_takes_what_lies_there(tmp_pat
 @pytest.mark.parametrize(
     ("text", "effect", "note"),
     [
-        (FIRST, Effect.NOTHING, "the files of the model and the processor are the same"),
+        (
+            FIRST,
+            Effect.NOTHING,
+            "the files of the model and the processor are the same: there is nothing to do",
+        ),
         ("# edited in place", Effect.ROLLOUT, "the files of the model or the processor are new"),
     ],
 )
@@ -220,3 +225,16 @@ async def test_a_dry_run_says_that_what_applies_at_once_takes_no_files(tmp_path:
         assert (done.state, code(service)) == (DONE, FIRST)
         await service.end(await service.update(text=text))
         assert code(service) == "# edited in place"
+
+
+async def test_a_dry_run_says_what_it_would_have_to_unpack_to_look_at(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "model.tar", "w") as archive:
+        archive.add(__file__, "weights")
+    async with serving(tmp_path, model_path="model.tar") as service:
+        text = service.file(model_config="one", model_path="model.tar")
+
+        plan = await service.updates.plan(Update(by="me", text=text))
+
+        assert plan.effect is Effect.NOTHING
+        [note] = plan.notes
+        assert note.startswith("nothing was fetched or unpacked to look at")
