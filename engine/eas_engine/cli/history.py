@@ -93,7 +93,7 @@ def run_canary(target: Target, *, as_json: bool) -> None:
     """Print the comparison of the canary, or the shadow, with the service."""
     from eas_engine.cli.output import console, print_json, table
 
-    found = get(target.find(), "/canary")
+    found = get(target.find(), "/canary", absent=1)
     if as_json:
         print_json(found)
     else:
