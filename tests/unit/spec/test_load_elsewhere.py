@@ -149,7 +149,7 @@ class TestFiles:
 
     def test_a_pipe_that_somebody_writes_to_is_read_to_its_end(self, tmp_path: Path) -> None:
         """As ``eas-engine check <(generate)`` in a shell."""
-        path, text = tmp_path / "s.json", json.dumps(PYTHON | {"labels": {"x": "y" * 100_000}})
+        path, text = tmp_path / "s.json", json.dumps({**PYTHON, "labels": {"x": "y" * 100_000}})
         os.mkfifo(path)
         kept = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer needn't wait for the reader
         with ThreadPoolExecutor() as pool, path.open("w") as writer:
