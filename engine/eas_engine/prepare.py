@@ -94,8 +94,9 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
         check_descriptors(descriptors, service.start_count)
         files = kept.version.files if kept.version.pinned else ""
         if files:
-            logs.log.info(
-                "an operator went back to this version: it has the files that it had",
+            logs.log.warning(
+                "an operator went back to this version: it has the files that it had; an update from a file, "
+                "or --fresh, takes those that lie at its addresses now",
                 version=kept.version.number,
             )
         serving = look_around(checked, files)

@@ -7,7 +7,7 @@ nothing to fetch, is used where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,23 +166,23 @@ def _provided(
         address = _address(spec, parameter)
         return fetcher.fetch(parameter, address, base) if address else None
 
-    config, versions = without_secrets(spec), places.state / "versions"
-    workspace = find_workspace(versions, files, config) if files else None
-    if workspace is None:
+    config = without_secrets(spec)
+
+    def made() -> Workspace:
+        """Of what lies at the addresses now."""
         processor, model = fetched("processor_path"), fetched("model_path")
-        try:
-            workspace = make_workspace(
-                versions,
-                model=_content(model),
-                processor=_content(processor),
-                config=config,
-                leave_out=places.root,
-                in_use=places.in_use,
-                keep=places.keep,
-                only=files,
-            )
-        except OtherFilesError:
-            raise OtherFilesError(_others(spec)) from None
+        return make_workspace(
+            places.state / "versions",
+            model=_content(model),
+            processor=_content(processor),
+            config=config,
+            leave_out=places.root,
+            in_use=places.in_use,
+            keep=places.keep,
+            only=files,
+        )
+
+    workspace = _kept(spec, places, config, files, made) if files else made()
     warm_up = fetched("warm_up_data_path")
     try:
         directory, entry, entry_class, interpreter, model_path, model_entry = local.arrange(
@@ -205,6 +205,25 @@ def _provided(
         workspace=workspace,
         config=config,
     )
+
+
+def _kept(
+    spec: ServiceSpec, places: Places, config: Mapping[str, object], files: str, made: Callable[[], Workspace]
+) -> Workspace:
+    """The workspace of these files: as it was made, else made anew of them, else as processors left it."""
+    versions = places.state / "versions"
+    whole = find_workspace(versions, files, config)
+    if whole is not None:
+        return whole
+    try:
+        return made()
+    except ArtifactError as error:
+        left = find_workspace(versions, files, config, as_left=True)
+        if left is not None:
+            return left
+        if isinstance(error, OtherFilesError):
+            raise OtherFilesError(_others(spec)) from None
+        raise
 
 
 def without_secrets(spec: ServiceSpec) -> dict[str, Any]:

@@ -119,6 +119,25 @@ async def test_files_that_are_no_longer_kept_are_taken_from_where_they_lie_as_th
         assert code(service) == FIRST
 
 
+async def test_what_its_own_processor_changed_is_used_as_it_is_and_said_so(tmp_path: Path) -> None:
+    """A small database that came with it, say: nobody else has it any more."""
+    async with serving(tmp_path) as service:
+        app = service.updates.current.artifacts.entry
+        edit(service, "# edited in place")
+        await same_file(service)
+        app.write_text("# changed by itself")
+
+        assert (await back(service)).state is DONE
+        assert code(service) == "# changed by itself"
+        assert f"{app} was changed by a processor, and is used as it is" in service.updates.current.warnings
+        assert (await service.end(await service.ask(Restart(by="me")))).state is DONE
+
+        edit(service, "# another edit")
+        await same_file(service)
+        app.unlink()
+        assert (await back(service)).state is FAILED
+
+
 async def test_what_was_gone_back_to_keeps_its_files_until_an_update_takes_others(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         edit(service, "# edited in place")

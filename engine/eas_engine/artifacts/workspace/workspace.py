@@ -24,9 +24,10 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ KEPT: Final = 3
 """Workspaces that are kept: the one in use and those used last before it."""
 
 _FORMAT: Final = 1  # of made.json and of the layout; part of the key
+_MOST_TOLD: Final = 5  # files that were changed
 _KEY_LENGTH: Final = 16
 _KEY: Final = re.compile(rf"[0-9a-f]{{{_KEY_LENGTH}}}")
 
@@ -152,16 +154,22 @@ def make_workspace(
     return workspace
 
 
-def find_workspace(versions: Path, identity: str, config: Mapping[str, object]) -> Workspace | None:
+def find_workspace(
+    versions: Path, identity: str, config: Mapping[str, object], *, as_left: bool = False
+) -> Workspace | None:
     """The workspace with this identity, used again; None: it isn't there any more as it was made.
 
-    ``config`` becomes its ``W/config/config.json``. Errors: ArtifactError.
+    ``config`` becomes its ``W/config/config.json``. ``as_left``: processors may have changed files in it,
+    which is a note then. Errors: ArtifactError.
     """
     if not _KEY.fullmatch(identity):
         return None
     for home in (versions.absolute() / identity, *sorted(versions.absolute().glob(f"{identity}-*"))):
         record = _read_record(home)
-        if record is not None and "names" in record and _is_whole(home / "W", record):
+        if record is None or "names" not in record:
+            continue
+        changed = _changed(home / "W", record)
+        if changed is not None and (as_left or not changed):
             try:
                 os.utime(home / "made.json")
                 _write_config(home / "W" / CONFIG, config)
@@ -169,7 +177,11 @@ def find_workspace(versions: Path, identity: str, config: Mapping[str, object]) 
                 raise ArtifactError(
                     f"the workspace can't be used: {error.filename}: {error.strerror}"
                 ) from error
-            return _workspace(home, record, made=False)
+            found = _workspace(home, record, made=False)
+            told = (
+                f"{path} was changed by a processor, and is used as it is" for path in changed[:_MOST_TOLD]
+            )
+            return replace(found, notes=(*found.notes, *told))
     return None
 
 
@@ -325,19 +337,26 @@ def _read_record(home: Path) -> dict[str, Any] | None:
 
 def _is_whole(root: Path, record: Mapping[str, Any]) -> bool:
     """Whether everything that was put there is there, as it was."""
+    return _changed(root, record) == []
+
+
+def _changed(root: Path, record: Mapping[str, Any]) -> list[Path] | None:
+    """The files that were put there and are others now; None when something isn't there, or can't be told."""
     try:
-        return all(_is_as_made(root / path, kind, told) for path, kind, told in record["entries"])
+        found = [(root / path, kind, told) for path, kind, told in record["entries"]]
+        if not all(_is_there(*one) for one in found):
+            return None
+        files = [(path, told) for path, kind, told in found if kind == Kind.FILE.value]
+        return [path for path, told in files if signature(path.lstat()) != tuple(told)]
     except (OSError, ValueError, TypeError):
-        return False
+        return None
 
 
-def _is_as_made(path: Path, kind: str, told: Any) -> bool:
+def _is_there(path: Path, kind: str, told: Any) -> bool:
     if kind == Kind.LINK.value:
         return str(path.readlink()) == str(Path(told))
-    if kind == Kind.DIRECTORY.value:
-        return path.is_dir() and not path.is_symlink()
-    status = path.lstat()
-    return path.is_file() and signature(status) == tuple(told)
+    mode = path.lstat().st_mode
+    return stat.S_ISDIR(mode) if kind == Kind.DIRECTORY.value else stat.S_ISREG(mode)
 
 
 def _state_directories(root: Path | None) -> frozenset[Identity]:
