@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from eas_engine.artifacts.workspace.workspace import KEPT
+from eas_engine.artifacts.fetching.progress import SilentProgress
+from eas_engine.artifacts.workspace.workspace import KEPT, OtherFilesError
+from eas_engine.clock import SystemClock
+from eas_engine.configuration import configured, read
 from eas_engine.operations import Effect, Operation, OperationState, Restart, Rollback, Scale, Update
-from support.updating import Service, serving
+from support.updating import PLAIN, Service, places, serving
 
 DONE, FAILED = OperationState.DONE, OperationState.FAILED
 FIRST = "# a processor"
@@ -23,6 +28,18 @@ def edit(service: Service, text: str) -> None:
 def code(service: Service) -> str:
     """What the instances that start now find in their working directory."""
     return service.updates.current.artifacts.entry.read_text()
+
+
+def weights(service: Service, name: str) -> str:
+    """The same of a file of the model."""
+    return Path(service.updates.current.artifacts.model_path, name).read_text()
+
+
+def pack(archive: Path, text: str) -> None:
+    """A model of one file."""
+    (archive.parent / "weights").write_text(text)
+    with tarfile.open(archive, "w") as tar:
+        tar.add(archive.parent / "weights", "weights")
 
 
 async def same_file(service: Service) -> Operation:
@@ -59,6 +76,32 @@ async def test_a_rollback_needs_nothing_of_what_lay_there(tmp_path: Path) -> Non
 
         assert (await back(service)).state is DONE
         assert code(service) == FIRST
+
+
+async def test_a_model_that_was_replaced_at_its_address_comes_back(tmp_path: Path) -> None:
+    pack(tmp_path / "model.tar", "# weights")
+    async with serving(tmp_path, model_path="model.tar") as service:
+        pack(tmp_path / "model.tar", "# other weights")
+        text = service.file(model_config="one", model_path="model.tar")
+        assert (await service.end(await service.update(text=text))).effect is Effect.ROLLOUT
+        (tmp_path / "model.tar").unlink()
+
+        assert (await back(service)).state is DONE
+
+        assert weights(service, "weights") == "# weights"
+
+
+async def test_a_model_that_is_one_file_is_found_as_one(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_text("# weights")
+    async with serving(tmp_path, model_path="model.bin") as service:
+        entry = service.updates.current.artifacts.model_entry
+        (tmp_path / "model.bin").write_text("# other weights")
+        await service.end(await service.update(text=service.file(model_config="one", model_path="model.bin")))
+
+        await back(service)
+
+        assert service.updates.current.artifacts.model_entry == entry
+        assert weights(service, "model.bin") == "# weights"
 
 
 async def test_settings_that_need_no_new_process_do_not_hide_that_the_files_are_others(
@@ -205,6 +248,25 @@ async def test_a_version_whose_files_are_not_known_takes_what_lies_there(tmp_pat
         assert (done.state, code(service)) == (DONE, "# edited in place")
 
 
+def test_a_start_that_cannot_have_the_files_of_its_version_is_refused(tmp_path: Path) -> None:
+    for name in ("package", "state"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "package/app.py").write_text(FIRST)
+    checked = read(json.dumps(PLAIN), tmp_path / "service.json")
+    given: dict[str, Any] = {
+        "places": places(tmp_path, ()),
+        "clock": SystemClock(),
+        "progress": SilentProgress(),
+    }
+    with configured(checked, 1, **given) as made:
+        assert (made.pinned, len(made.files)) == (False, 16)
+    with configured(checked, 1, **given, files=made.files) as again:
+        assert (again.pinned, again.files) == (True, made.files)
+    with pytest.raises(OtherFilesError) as caught, configured(checked, 1, **given, files="0" * 16):
+        pass
+    assert caught.value.exit_status == 3
+
+
 # -- what a dry run says
 
 
@@ -247,8 +309,7 @@ async def test_a_dry_run_says_that_what_applies_at_once_takes_no_files(tmp_path:
 
 
 async def test_a_dry_run_says_what_it_would_have_to_unpack_to_look_at(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "model.tar", "w") as archive:
-        archive.add(__file__, "weights")
+    pack(tmp_path / "model.tar", "# weights")
     async with serving(tmp_path, model_path="model.tar") as service:
         text = service.file(model_config="one", model_path="model.tar")
 
