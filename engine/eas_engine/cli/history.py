@@ -69,6 +69,7 @@ def _show_version(found: Mapping[str, Any]) -> None:
         ("file", found["source"]),
         ("overrides", " ".join(found["overrides"])),
         ("digest", found["digest"]),
+        ("files", found["files"] + (" (it keeps them: it was gone back to)" if found["pinned"] else "")),
     ]
     out.print(table(("", ""), [row for row in rows if row[1] != ""]))
     if found["configuration"] is not None:

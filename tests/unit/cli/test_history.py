@@ -31,6 +31,8 @@ def held() -> Fleet:
             kind="update",
             state="failed",
             reason="digits-1: \x1b[2Jno model",
+            files="6c761c3594103235",
+            pinned=True,
             instances=4,
         ),
     ]
@@ -68,6 +70,7 @@ def test_one_version_with_its_values(tmp_path: Path) -> None:
         missing = eas(tmp_path, "versions", "3")
     assert done.exit_code == 0
     assert "token=********" in done.stdout
+    assert "6c761c3594103235 (it keeps them: it was gone back to)" in done.stdout
     assert "Tell-Nobody" not in done.output
     assert '"name": "digits"' in done.stdout
     assert found["configuration"]["name"] == "digits"
