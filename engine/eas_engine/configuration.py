@@ -45,13 +45,19 @@ class Checked:
 class Configured:
     """A version with everything that its instances need to find.
 
-    ``warnings``: texts for people, those of the artifacts included.
+    ``warnings``: texts for people, those of the artifacts included. ``pinned``: see ``operations.Version``.
     """
 
     version: int
     loaded: Loaded
     artifacts: Artifacts
     warnings: tuple[str, ...]
+    pinned: bool = False
+
+    @property
+    def files(self) -> str:
+        """The same for the same model and processor; empty when everything is used where it lies."""
+        return self.artifacts.workspace.identity if self.artifacts.workspace is not None else ""
 
     @property
     def workspace(self) -> Path | None:
@@ -78,13 +84,16 @@ def read(
     return Checked(loaded, (*loaded.warnings, *later))
 
 
-def look_around(checked: Checked) -> str:
+def look_around(checked: Checked, files: str = "") -> str:
     """Is everything there that needn't be fetched? Returns what will serve a preset; empty for others.
+
+    ``files``: as for ``configured``; what lies at the addresses doesn't matter then.
 
     Errors: ArtifactError; ProcessorError when a preset's packages aren't installed.
     """
     loaded = checked.loaded
-    look(loaded.spec, loaded.base)
+    if not files:
+        look(loaded.spec, loaded.base)
     return _look_for_packages(loaded)
 
 
@@ -97,8 +106,12 @@ def configured(
     clock: Clock,
     progress: Progress,
     stop: Stop | None = None,
+    files: str = "",
 ) -> Iterator[Configured]:
-    """Everything on this machine, until the end of the context; see ``artifacts.resolve.provide``."""
+    """Everything on this machine, until the end of the context; see ``artifacts.resolve.provide``.
+
+    ``files``: those of a version that was gone back to, which is pinned to them.
+    """
     loaded = checked.loaded
     with provide(
         loaded.spec,
@@ -108,12 +121,13 @@ def configured(
         clock=clock,
         progress=progress,
         stop=stop,
+        files=files,
     ) as artifacts:
         notes = variables.notes(artifacts)
         for note in notes:
             progress.warn(note)
         told = tuple(f"{problem.path}: {problem.message}" for problem in checked.warnings)
-        yield Configured(version, loaded, artifacts, (*told, *notes))
+        yield Configured(version, loaded, artifacts, (*told, *notes), pinned=bool(files))
 
 
 def _look_for_packages(loaded: Loaded) -> str:

@@ -122,6 +122,12 @@ class History:
         ]
         return max(replaced, key=lambda one: (one.version.replaced_at, one.version.number), default=None)
 
+    @property
+    def files_before(self) -> str:
+        """Those of the version that a rollback without a number would go to; empty: not known."""
+        previous = self.previous
+        return previous.version.files if previous is not None else ""
+
     def versions(self) -> tuple[Version, ...]:
         """All, oldest first."""
         return tuple(one.version for _, one in sorted(self._kept.items(), key=itemgetter(0)))
@@ -167,15 +173,29 @@ class History:
         self._forget()
         return one
 
-    def settle(self, number: int, state: str, reason: str = "", *, at: float = 0.0) -> None:
-        """What became of a version. ``current`` replaces the one before. Errors: ConfigurationError."""
+    def settle(
+        self,
+        number: int,
+        state: str,
+        reason: str = "",
+        *,
+        at: float = 0.0,
+        held: tuple[str, bool] | None = None,
+    ) -> None:
+        """What became of a version. ``current`` replaces the one before.
+
+        ``held``: its ``files`` and ``pinned`` (see ``Version``), when it becomes known.
+
+        Errors: ConfigurationError.
+        """
         if state == "current" and number != self._current:
             before = self._current
             private_files.write(self._directory / "current", str(number).encode(), 0o600, durable=True)
             self._current = number
             if before in self._kept:
                 self._change(before, state="replaced", replaced_at=at)
-        self._change(number, state=state, reason=reason)
+        files, pinned = held or (self._kept[number].version.files, self._kept[number].version.pinned)
+        self._change(number, state=state, reason=reason, files=files, pinned=pinned)
 
     def _latest_start(self) -> Kept | None:
         starts = [one for one in self._kept.values() if one.version.kind == "start"]
@@ -232,8 +252,8 @@ def _read(path: Path) -> Kept:
 def _is_well_formed(version: Version) -> bool:
     texts = (version.source, version.digest, version.kind, version.by, version.state, version.reason)
     numbers = (version.time, version.instances, version.replaced_at or 0)
-    return all(isinstance(one, str) for one in (*texts, *version.overrides)) and all(
-        isinstance(one, int | float) for one in numbers
+    return all(isinstance(one, str) for one in (*texts, version.files, *version.overrides)) and all(
+        isinstance(one, int | float) for one in (*numbers, version.pinned)
     )
 
 

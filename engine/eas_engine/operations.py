@@ -169,12 +169,16 @@ class Version:
         source: the file that it came from.
         digest: SHA-256 of file and overrides.
         overrides: those of ``-D``.
-        kind: what made it: ``start``, ``update``, ``scale``, ``rollback``.
+        kind: what made it: ``start``, ``update``, ``scale``; a ``restart`` (or a ``rollback`` that ends an
+            update) that found other files.
         by: who.
         state: ``current``, ``replaced``, ``trying``, ``preparing`` or ``failed``.
         reason: why it failed.
         instances: ``metadata.instance``.
         replaced_at: when another one took its place, seconds since the epoch; None: it never held, or does.
+        files: which model and processor it held with, last; empty: not known.
+        pinned: it was gone back to, or comes of such a one: it goes on with these files, whatever lies at its
+            addresses now.
     """
 
     number: int
@@ -188,6 +192,8 @@ class Version:
     reason: str = ""
     instances: int = 1
     replaced_at: float | None = None
+    files: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,10 +282,14 @@ class Replace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """An earlier version; None: ends a canary, a shadow or an unfinished rollout, else the version before."""
+    """An earlier version; None: ends a canary, a shadow or an unfinished rollout, else the version before.
+
+    It comes with the files that it had; ``new_files``: with those that lie at its addresses now.
+    """
 
     by: str
     version: int | None = None
+    new_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

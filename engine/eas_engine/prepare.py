@@ -92,7 +92,14 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
         for problem in checked.warnings:
             logs.log.warning(problem.message, parameter=problem.path, line=problem.line)
         check_descriptors(descriptors, service.start_count)
-        serving = look_around(checked)
+        files = kept.version.files if kept.version.pinned else ""
+        if files:
+            logs.log.warning(
+                "an operator went back to this version: it has the files that it had; an update from a file, "
+                "or --fresh, takes those that lie at its addresses now",
+                version=kept.version.number,
+            )
+        serving = look_around(checked, files)
         if serving:
             logs.log.info(serving, processor=service.processor)
         token = state.token(service.token, generate=service.generate_token)
@@ -107,9 +114,12 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
             configured(
                 checked,
                 kept.version.number,
-                places=Places(root, state.path, options.any_path, options.cache_size),
+                places=Places(
+                    root, state.path, options.any_path, options.cache_size, keep=history.files_before
+                ),
                 clock=logs.clock,
                 progress=_progress(options, logs),
+                files=files,
             )
         )
         with (

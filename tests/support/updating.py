@@ -45,6 +45,7 @@ class WillingHost(FakeHost):
     """Comes up by itself, unless its ``model_config`` says otherwise: ``refuse``, ``crash``, ``hang``."""
 
     hangs = False
+    refusal = "told to refuse"
 
     def send(self, message: Mapping[str, object]) -> None:
         super().send(message)
@@ -53,7 +54,7 @@ class WillingHost(FakeHost):
             self.version = str(message["model_config"])
             soon(self._if_alive, self.hello)
         elif message["type"] == "load" and self.version == "refuse":
-            soon(self._if_alive, lambda: self.failed("initialize", "told to refuse"))
+            soon(self._if_alive, lambda: self.failed("initialize", self.refusal))
             soon(self.exits, 1)
         elif message["type"] == "load" and self.version == "crash":
             soon(self.exits, 3)
@@ -68,15 +69,16 @@ class WillingHost(FakeHost):
 
 
 class WillingHosts(FakeHosts):
-    """Executes them. ``hang``: those from now on never come up."""
+    """Executes them. ``hang``: those from now on never come up. ``refusal``: what those say that refuse."""
 
     hang = False
+    refusal = "told to refuse"
 
     def __call__(
         self, program: Program, fds: tuple[int, ...], listener: Listener, quarters: Quarters | None = None
     ) -> WillingHost:
         host = WillingHost(next(self._pids), listener, quarters)
-        host.hangs = self.hang
+        host.hangs, host.refusal = self.hang, self.refusal
         self.made.append(host)
         return host
 

@@ -17,9 +17,11 @@ from support.readme import block
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
+    directory = tmp_path / "shout"
+    directory.mkdir()
     for name in ("app.py", "service.json"):
-        (tmp_path / name).write_text(block(f"file: {name}") + "\n")
-    return tmp_path
+        (directory / name).write_text(block(f"file: {name}") + "\n")
+    return directory
 
 
 def environment(place: Path) -> dict[str, str]:
@@ -92,5 +94,12 @@ def test_the_load_tester_says_what_the_service_holds(place: Path) -> None:
     invalid = [line for line in lines if line.startswith("INVALID")]
     assert said.returncode == (2 if invalid else 0), said.stdout + said.stderr
     assert [line for line in lines if line not in invalid] == shape(block("load output"))
-    assert json.loads((place / "before.json").read_text())["tally"]["sent"] == 1000
-    assert "<html" in (place / "before.html").read_text()
+    assert json.loads((place.parent / "before.json").read_text())["tally"]["sent"] == 1000
+    assert "<html" in (place.parent / "before.html").read_text()
+
+
+def test_what_it_writes_is_no_new_processor(place: Path) -> None:
+    written = re.findall(r"[\w./-]+\.(?:json|html)", block("commands: load"))
+    results = [place / one for one in written if one != "service.json"]
+    assert len(results) == 4
+    assert not [one for one in results if one.resolve().is_relative_to(place)]

@@ -226,6 +226,27 @@ def test_an_engine_killed_during_an_update_comes_back_in_the_last_complete_versi
     assert fresh.ask(body=b"x").body == b"one x"
 
 
+def test_a_rollback_brings_the_processor_as_it_was_and_a_restart_of_the_engine_keeps_it(
+    fleet: Engine, engines: Engines
+) -> None:
+    processor = fleet.directory / "package/versioned.py"
+    processor.write_text(processor.read_text().replace('f"{self.version}', 'f"edited {self.version}'))
+    assert update(fleet, version="one").returncode == 0
+    assert fleet.ask(body=b"x").body == b"edited one x"
+
+    assert run(fleet, "rollback").returncode == 0
+    assert fleet.ask(body=b"x").body == b"one x"
+    fleet.stop()
+    again = Engine(fleet.directory, config("one"), state=fleet.state_dir)
+    engines.started.append(again)
+    again.wait_ready()
+    assert again.ask(body=b"x").body == b"one x"
+    assert "it has the files that it had" in again.log
+
+    assert update(again, version="one").returncode == 0
+    assert again.ask(body=b"x").body == b"edited one x"
+
+
 def test_a_canary_gets_its_share_until_it_is_promoted(fleet: Engine) -> None:
     assert update(fleet, "--canary", "25%", version="two").returncode == 0
     answers = [fleet.ask(body=b"x").body for _ in range(40)]

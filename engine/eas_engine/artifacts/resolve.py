@@ -7,7 +7,7 @@ nothing to fetch, is used where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,18 @@ from eas_engine.artifacts.fetching.fetched import Fetched
 from eas_engine.artifacts.fetching.here import Here
 from eas_engine.artifacts.fetching.progress import Progress
 from eas_engine.artifacts.local import Artifacts, Location
+from eas_engine.artifacts.sources import local_files
 from eas_engine.artifacts.sources.stopping import Stop, ended_by_signals
-from eas_engine.artifacts.workspace.workspace import PROCESSOR, Content, make_workspace
+from eas_engine.artifacts.workspace.workspace import (
+    MODEL,
+    PROCESSOR,
+    Content,
+    OtherFilesError,
+    Workspace,
+    find_workspace,
+    identity_of,
+    make_workspace,
+)
 from eas_engine.clock import Clock
 from eas_engine.errors import ArtifactError
 from eas_engine.records import dataclass
@@ -41,6 +51,7 @@ class Places:
         by_hand: somebody started the processor itself: local things are used where they lie.
         cache_size: how large the cache may become, as ``prune.limit_of`` reads it.
         in_use: the workspaces that processors of this engine work in now.
+        keep: the identity of the workspace that a rollback would want.
     """
 
     root: Path
@@ -48,6 +59,7 @@ class Places:
     by_hand: bool = False
     cache_size: str = ""
     in_use: tuple[Path, ...] = ()
+    keep: str = ""
 
 
 @contextmanager
@@ -60,6 +72,7 @@ def provide(
     clock: Clock,
     progress: Progress,
     stop: Stop | None = None,
+    files: str = "",
 ) -> Iterator[Artifacts]:
     """Everything on this machine; what is needed of the cache stays there until the end of the context.
 
@@ -74,8 +87,11 @@ def provide(
         clock: time.
         progress: who is told.
         stop: set when nobody wants it any more.
+        files: the identity of the workspace that is wanted, whatever lies at the addresses now; empty: what
+            lies there.
 
     Raises:
+        OtherFilesError: those files aren't kept any more, and others lie there.
         ArtifactError: something can't be had, or isn't there; says what is.
         ConfigurationError: an address can't be one, or lacks what belongs to it.
     """
@@ -89,7 +105,7 @@ def provide(
     fetcher = _fetcher(spec, cache, ending, environ=environ, clock=clock, progress=progress)
     try:
         with signals:
-            artifacts = _provided(spec, base, places, fetcher)
+            artifacts = _provided(spec, base, places, fetcher, files)
             for note in artifacts.workspace.notes if artifacts.workspace else ():
                 progress.warn(note)
             if not local.is_all_local(spec):
@@ -120,30 +136,61 @@ def _fetcher(
     return Fetcher(cache, Network(environ, spec.oss_endpoint), means, progress)
 
 
-def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher | Here) -> Artifacts:
+def files_here(spec: ServiceSpec, base: Path, root: Path) -> str:
+    """The identity of what lies at the addresses now; empty when that takes fetching or unpacking.
+
+    ``root``: of the state directories. Errors: ArtifactError.
+    """
+    if not local.is_all_local(spec):
+        return ""
+
+    def content(parameter: str) -> Content | None:
+        address = _address(spec, parameter)
+        return Content(local_files.find(parameter, address, base)) if address else None
+
+    try:
+        return identity_of(content("model_path"), content("processor_path"), root)
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: {error.strerror}") from error
+
+
+def _address(spec: ServiceSpec, parameter: str) -> str:
+    """Empty when there is nothing to fetch."""
+    return "" if spec.processor and parameter == "processor_path" else str(getattr(spec, parameter))
+
+
+def _provided(
+    spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher | Here, files: str
+) -> Artifacts:
     def fetched(parameter: str) -> Fetched | None:
-        address = "" if spec.processor and parameter == "processor_path" else getattr(spec, parameter)
+        address = _address(spec, parameter)
         return fetcher.fetch(parameter, address, base) if address else None
 
-    processor, model, warm_up = map(fetched, ("processor_path", "model_path", "warm_up_data_path"))
     config = without_secrets(spec)
-    workspace = make_workspace(
-        places.state / "versions",
-        model=_content(model),
-        processor=_content(processor),
-        config=config,
-        leave_out=places.root,
-        in_use=places.in_use,
-    )
+
+    def made() -> Workspace:
+        """Of what lies at the addresses now."""
+        processor, model = fetched("processor_path"), fetched("model_path")
+        return make_workspace(
+            places.state / "versions",
+            model=_content(model),
+            processor=_content(processor),
+            config=config,
+            leave_out=places.root,
+            in_use=places.in_use,
+            keep=places.keep,
+            only=files,
+        )
+
+    workspace = _kept(spec, places, config, files, made) if files else made()
+    warm_up = fetched("warm_up_data_path")
     try:
         directory, entry, entry_class, interpreter, model_path, model_entry = local.arrange(
             spec,
             base,
             # a preset brings its own code, and works in the place that a processor's package would have
-            Location(workspace.root / PROCESSOR)
-            if spec.processor
-            else _location(processor, workspace.processor),
-            _location(model, workspace.model),
+            Location(workspace.root / PROCESSOR) if spec.processor else _location(workspace, PROCESSOR),
+            _location(workspace, MODEL),
         )
     except OSError as error:
         raise ArtifactError(f"{error.filename}: {error.strerror}") from error
@@ -158,6 +205,25 @@ def _provided(spec: ServiceSpec, base: Path, places: Places, fetcher: Fetcher | 
         workspace=workspace,
         config=config,
     )
+
+
+def _kept(
+    spec: ServiceSpec, places: Places, config: Mapping[str, object], files: str, made: Callable[[], Workspace]
+) -> Workspace:
+    """The workspace of these files: as it was made, else made anew of them, else as processors left it."""
+    versions = places.state / "versions"
+    whole = find_workspace(versions, files, config)
+    if whole is not None:
+        return whole
+    try:
+        return made()
+    except ArtifactError as error:
+        left = find_workspace(versions, files, config, as_left=True)
+        if left is not None:
+            return left
+        if isinstance(error, OtherFilesError):
+            raise OtherFilesError(_others(spec)) from None
+        raise
 
 
 def without_secrets(spec: ServiceSpec) -> dict[str, Any]:
@@ -184,8 +250,17 @@ def _content(fetched: Fetched | None) -> Content | None:
     return Content(fetched.path, fetched.name, fetched.cached, fetched.identity)
 
 
-def _location(fetched: Fetched | None, directory: Path | None) -> Location | None:
-    """Where it lies in the workspace."""
-    if fetched is None or directory is None:
+def _location(workspace: Workspace, place: str) -> Location | None:
+    """Where it lies in the workspace; None when it doesn't."""
+    name, directory = workspace.names.get(place), workspace.root / place
+    if name is None:
         return None
-    return Location(directory, directory / fetched.name if fetched.kind == "file" else None)
+    return Location(directory, directory / name if name else None)
+
+
+def _others(spec: ServiceSpec) -> str:
+    addresses = [one for one in ("processor_path", "model_path") if _address(spec, one)]
+    return (
+        f"the files that this version had are no longer kept, and what lies at its {' and '.join(addresses)} "
+        "now is something else: rollback --new-files, update FILE, or serve --fresh takes it"
+    )

@@ -86,9 +86,12 @@ def tell(found: Found, path: str, query: Query | None = None, body: str = "") ->
     return _exchange(found, "POST", url, body.encode(), timeout=CHANGE_TIMEOUT)
 
 
-def get(found: Found, path: str, query: Query | None = None) -> Any:
-    """A page of its API. Errors: NoAnswerError, RefusedByEngineError."""
-    return _good(ask(found, API + path, query))
+def get(found: Found, path: str, query: Query | None = None, *, absent: int = 2) -> Any:
+    """A page of its API. ``absent``: the exit status when that isn't there; as a rule somebody has named it.
+
+    Errors: NoAnswerError, RefusedByEngineError.
+    """
+    return _good(ask(found, API + path, query), absent)
 
 
 def change(found: Found, path: str, query: Query, body: str = "") -> Any:
@@ -141,7 +144,7 @@ def who() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _good(answer: tuple[int, Any]) -> Any:
+def _good(answer: tuple[int, Any], absent: int = 2) -> Any:
     """What it says, unless it says no. Errors: RefusedByEngineError, BusyError."""
     code, value = answer
     if code in (200, 202):
@@ -153,6 +156,8 @@ def _good(answer: tuple[int, Any]) -> Any:
             text += f"\n  {_problem(one)}"
     if code == HTTPStatus.SERVICE_UNAVAILABLE:
         raise BusyError(text, 1)
+    if code == HTTPStatus.NOT_FOUND:
+        raise RefusedByEngineError(text, absent)
     raise RefusedByEngineError(text, 2 if code in (400, 403, 413, 422) else 1)
 
 

@@ -69,6 +69,7 @@ def _show_version(found: Mapping[str, Any]) -> None:
         ("file", found["source"]),
         ("overrides", " ".join(found["overrides"])),
         ("digest", found["digest"]),
+        ("files", found["files"] + (" (it keeps them: it was gone back to)" if found["pinned"] else "")),
     ]
     out.print(table(("", ""), [row for row in rows if row[1] != ""]))
     if found["configuration"] is not None:
@@ -93,7 +94,7 @@ def run_canary(target: Target, *, as_json: bool) -> None:
     """Print the comparison of the canary, or the shadow, with the service."""
     from eas_engine.cli.output import console, print_json, table
 
-    found = get(target.find(), "/canary")
+    found = get(target.find(), "/canary", absent=1)
     if as_json:
         print_json(found)
     else:

@@ -58,6 +58,7 @@ StateDir = Annotated[
         "--state-dir",
         envvar="EAS_STATE_DIR",
         metavar="DIR",
+        file_okay=False,
         help="Where tokens and engine.json live. [default: /var/lib/eas-engine as root, else XDG's]",
         show_default=False,
         is_eager=True,  # --settings wants to know it

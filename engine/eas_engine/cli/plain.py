@@ -29,6 +29,12 @@ def _path(word: str) -> Path:
     return Path(_text(word))
 
 
+def _directory(word: str) -> Path:
+    if (path := _path(word)).is_file():
+        raise NotPlainError
+    return path
+
+
 def _port(word: str) -> int:
     if not (word.isascii() and word.isdecimal() and len(word) <= 5 and int(word) <= 65535):
         raise NotPlainError
@@ -48,7 +54,7 @@ VALUES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = MappingProxyType
         "--port": ("port", _port),
         "--admin-host": ("admin_host", _text),
         "--admin-port": ("admin_port", _port),
-        "--state-dir": ("state_dir", _path),
+        "--state-dir": ("state_dir", _directory),
         "--cache-size": ("cache_size", _text),
         "--log-format": ("log_format", _format),
         "--access-log": ("access_log", _text),

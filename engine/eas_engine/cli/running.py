@@ -34,6 +34,9 @@ Shadow = Annotated[
         "--shadow", metavar="SHARE", help="Give it copies of 5% of the requests, and compare answers."
     ),
 ]
+NewFiles = Annotated[
+    bool, typer.Option("--new-files", help="With the model and processor that lie at its addresses now.")
+]
 Slo = Annotated[
     str,
     typer.Option(
@@ -194,6 +197,7 @@ def rollback(
     ctx: typer.Context,
     words: w.ServiceAndVersion = None,
     *,
+    new_files: NewFiles = False,
     wait: Wait = True,
     name: o.Name = None,
     workspace_id: o.WorkspaceId = None,
@@ -201,9 +205,11 @@ def rollback(
     json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """Back to version N; without N end a canary, a shadow or an unfinished update, else one version back."""
+    """Back to version N, as it was; without N end a canary or an unfinished update, else one version back."""
     meant, version = w.service_and_maybe_number(ctx, words, name)
     query = {"version": str(version)} if version is not None else {}
+    if new_files:
+        query["new_files"] = "1"
     _change(Target(state_dir, meant, workspace_id), "/rollback", query, (wait, json, debug))
 
 

@@ -14,7 +14,7 @@ from eas_engine.cli.told import complain
 from eas_engine.records import dataclass
 
 _EFFECTS: Mapping[str, str] = {
-    "nothing": "nothing to do: it is so already",
+    "nothing": "no parameter is new",  # what is known of the files is a note
     "at_once": "takes effect at once; no instance is touched",
     "instances": "instances start or leave; none is replaced",
     "rollout": "every instance is replaced, a few at a time",

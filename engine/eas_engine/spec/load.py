@@ -7,6 +7,7 @@ Order: bytes -> text -> tree with lines -> canonical object with origins (``read
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
@@ -100,24 +101,39 @@ def load_text(
     )
 
 
-def read_text(path: Path) -> str:
-    """The file's text; refuses what isn't a readable UTF-8 file of sane size."""
+def read_text(path: Path, too_large: str = "this is no service.json") -> str:
+    """The file's text. Errors: ConfigurationError for what isn't a readable UTF-8 file of sane size."""
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+        data = _data(path)
     except FileNotFoundError:
         raise ConfigurationError(path, [Problem("", None, "there is no such file")]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(path, [Problem("", None, f"can't be read: {reason}")]) from None
     if len(data) > LARGEST_FILE:
-        raise ConfigurationError(path, [Problem("", None, "larger than 1 MiB: this is no service.json")])
+        raise ConfigurationError(path, [Problem("", None, f"larger than 1 MiB: {too_large}")])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8 (byte 0x{data[error.start]:02x}): save the file as UTF-8"
         raise ConfigurationError(path, [Problem("", line, message)]) from None
+
+
+def _data(path: Path) -> bytes:
+    """Of a file or, as ``<(...)`` of a shell makes one, a pipe; one that nobody writes to would never end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb", buffering=0) as file:
+        begun = b""
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            found = file.read(LARGEST_FILE + 1)  # None: nothing yet, but somebody is there
+            if found == b"":
+                raise ConfigurationError(path, [Problem("", None, "is a pipe that nobody writes to")])
+            begun = found or b""
+        os.set_blocking(file.fileno(), True)
+        data = [begun]
+        while (size := sum(map(len, data))) <= LARGEST_FILE and (more := file.read(LARGEST_FILE + 1 - size)):
+            data.append(more)
+        return b"".join(data)
 
 
 def _parse(text: str, path: Path) -> tuple[Node, tuple[Duplicate, ...]]:

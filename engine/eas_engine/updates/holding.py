@@ -51,18 +51,19 @@ class Holding:
                 return ""
             text = f"version {made.version} took the place of version {before.version}"
             self._all.events.tell("version", text, before=before.version, after=made.version)
-            lost = await self.mark(made.version, "current")
+            lost = await self.mark(made.version, "current", held=made)
         return f"until the engine is started again: {lost}" if lost else ""
 
     async def keep(self, target: Target) -> Target:
         """The same, as a version of its own. Errors: ConfigurationError."""
         return await self._all.disk.do(self._targets.keep, target)
 
-    async def mark(self, number: int, state: str, reason: str = "") -> str:
+    async def mark(self, number: int, state: str, reason: str = "", *, held: Configured | None = None) -> str:
         """Write down what became of a version. If that can't be done, why; it is so all the same."""
         history, at = self._all.history, self._all.clock.wall()
+        files = (held.files, held.pinned) if held is not None else None
         try:
-            await self._all.disk.do(history.settle, number, state, reason, at=at)
+            await self._all.disk.do(history.settle, number, state, reason, at=at, held=files)
         except ConfigurationError as error:
             self._all.logs.log.warning(
                 "the history of versions can't be written", version=number, state=state, reason=str(error)

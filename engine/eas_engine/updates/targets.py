@@ -10,28 +10,45 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from eas_engine.artifacts.resolve import files_here
 from eas_engine.configuration import Checked, Configured, read
 from eas_engine.objective import parse
 from eas_engine.operations import Effect, Plan, RefusedError, Update, Version
 from eas_engine.records import dataclass
-from eas_engine.spec import ConfigurationError, Machine
+from eas_engine.spec import ConfigurationError, Machine, ServiceSpec
 
 if TYPE_CHECKING:
     from eas_engine.clock import Clock
     from eas_engine.history import History, Kept
 
-_UNSEEN: Final = "files were not looked at: if those of the model or the processor are new, it is a rollout"
+_UNSEEN: Final = (
+    "nothing was fetched or unpacked to look at: if the files of the model or the processor are new, every "
+    "instance is replaced"
+)
+_NOT_TAKEN: Final = (
+    "the files of the model and the processor stay as they are: the same update once more takes new ones"
+)
+_NEW: Final = "the files of the model or the processor are new"
+_LOOKED_AT: Final = "the files of the model and the processor are the same: there is nothing to do"
+_IN_PLACE: Final = (
+    "processor_entry without processor_path is used where it lies, as it is now: only what processor_path "
+    "and model_path name is kept"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A configuration on its way. ``kept`` is None as long as nothing is known to be new."""
+    """A configuration on its way. ``kept`` is None as long as nothing is known to be new.
+
+    ``files``: of the model and the processor, as ``configuration.configured`` takes them.
+    """
 
     checked: Checked
     plan: Plan
     version: Version
     text: str
     kept: Kept | None = None
+    files: str = ""
 
     @property
     def number(self) -> int:
@@ -58,13 +75,53 @@ class Targets:
         else:
             text, source, overrides = asked.text, asked.source or kept.version.source, asked.overrides
         target = self._target(text, source, overrides, current, strict=asked.strict)
-        return replace(target, version=replace(target.version, kind="update", by=asked.by))
+        files = _pinned(target.checked, current) if asked.text is None else ""
+        return replace(target, version=replace(target.version, kind="update", by=asked.by), files=files)
 
-    def again(self, kept: Kept, current: Configured, *, kind: str, by: str) -> Target:
-        """That of a version that is kept. Errors: RefusedError."""
-        version = kept.version
-        target = self._target(kept.text, version.source, version.overrides, current)
-        return replace(target, kept=kept, version=replace(version, kind=kind, by=by))
+    def planned(self, asked: Update, current: Configured, root: Path) -> Target:
+        """The same for who only wants to know: where all else is so already, local files are looked at.
+
+        ``root``: of the state directories. Errors: RefusedError; ArtifactError.
+        """
+        target = self.asked(asked, current)
+        plan = target.plan
+        if plan.effect in (Effect.AT_ONCE, Effect.INSTANCES) and asked.text is not None:
+            return replace(target, plan=replace(plan, notes=(_NOT_TAKEN,)))
+        if plan.effect is not Effect.NOTHING or target.files:
+            return target
+        found = files_here(target.checked.loaded.spec, target.checked.loaded.base, root)
+        if not found or not current.files:
+            return replace(target, plan=replace(plan, notes=(_UNSEEN,)))
+        if found == current.files:
+            return replace(target, plan=replace(plan, notes=(_LOOKED_AT,)))
+        return replace(target, plan=replace(plan, effect=Effect.ROLLOUT, notes=(_NEW,)))
+
+    def again(self, kept: Kept, current: Configured, *, by: str, new_files: bool) -> Target:
+        """That of a version that an operator goes back to. Errors: RefusedError."""
+        target = self._target(kept.text, kept.version.source, kept.version.overrides, current)
+        version = replace(target.version, kind="rollback", by=by)
+        files = "" if new_files else kept.version.files
+        plan = target.plan
+        if new_files or (files and files != current.files):
+            plan = replace(plan, effect=Effect.ROLLOUT)
+        elif files and plan.effect is Effect.NOTHING:
+            plan = replace(plan, effect=Effect.AT_ONCE)
+        spec = target.checked.loaded.spec
+        if not spec.processor and not spec.processor_path:
+            plan = replace(plan, warnings=(*plan.warnings, _IN_PLACE))
+        return replace(target, kept=kept, version=version, plan=plan, files=files)
+
+    def restarted(self, current: Configured, *, by: str) -> Target:
+        """The current one in new processes. Errors: RefusedError."""
+        kept = self.kept(current)
+        target = self._target(kept.text, kept.version.source, kept.version.overrides, current)
+        return replace(
+            target,
+            kept=kept,
+            version=replace(target.version, kind="restart", by=by),
+            plan=Plan(effect=Effect.ROLLOUT),
+            files=_pinned(target.checked, current),
+        )
 
     def scaled(self, current: Configured, key: str, value: object, *, by: str) -> Target:
         """The current one with another value. Errors: RefusedError."""
@@ -105,8 +162,7 @@ class Targets:
         )
         found = plan(current.loaded, checked.loaded)
         warnings = tuple(str(problem) for problem in checked.warnings)
-        notes = (_UNSEEN,) if found.effect is Effect.NOTHING else ()
-        return Target(checked, replace(found, warnings=warnings, notes=notes), version, text)
+        return Target(checked, replace(found, warnings=warnings), version, text)
 
 
 def refuse_what_cannot_be(target: Target, asked: Update) -> None:
@@ -131,6 +187,17 @@ def refuse_what_cannot_be(target: Target, asked: Update) -> None:
             parse(asked.objective)
     except ValueError as error:
         raise RefusedError(f"--slo: {error}") from None
+
+
+def _pinned(checked: Checked, current: Configured) -> str:
+    """The files that what comes of the current version goes on with; empty: what lies at its addresses."""
+    before, now = current.loaded, checked.loaded
+    is_same = _addresses(before.spec) == _addresses(now.spec) and before.base == now.base
+    return current.files if current.pinned and is_same else ""
+
+
+def _addresses(spec: ServiceSpec) -> tuple[str, ...]:
+    return spec.processor, spec.processor_path, spec.model_path
 
 
 def _merged(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ class Updates:
 
     async def started(self) -> None:
         """An instance of the first version is ready: it holds, for whoever starts after a crash."""
-        await self._holding.mark(self.current.version, "current")
+        await self._holding.mark(self.current.version, "current", held=self.current)
 
     def observe(self, fleet: FleetSnapshot) -> None:
         """The instances have changed."""
@@ -127,7 +127,8 @@ class Updates:
 
     async def plan(self, asked: Update) -> Plan:
         """What an update would do. Errors: RefusedError."""
-        return (await self._holding.read(lambda current: self._targets.asked(asked, current))).plan
+        root = self._all.places(()).root
+        return (await self._holding.read(lambda current: self._targets.planned(asked, current, root))).plan
 
     async def versions(self) -> tuple[Version, ...]:
         """Those that are kept, oldest first."""
@@ -202,12 +203,8 @@ class Updates:
     async def _restart(self, asked: Restart) -> Entry:
         self._trials.refuse_others()
 
-        def look(current: Configured) -> Target:
-            kept = self._targets.kept(current)
-            target = self._targets.again(kept, current, kind=kept.version.kind, by=kept.version.by)
-            return replace(target, plan=Plan(effect=Effect.ROLLOUT))
-
-        return await self._set_out("restart", asked.by, await self._holding.read(look))
+        target = await self._holding.read(lambda current: self._targets.restarted(current, by=asked.by))
+        return await self._set_out("restart", asked.by, target)
 
     async def _roll_back(self, asked: Rollback) -> Entry:
         if asked.version is None and self._is_under_way:
@@ -222,9 +219,9 @@ class Updates:
         if kept.version.number == self.current.version and self._busy is None:
             raise RefusedError(f"version {kept.version.number} is the current one")
         target = await self._holding.read(
-            lambda current: self._targets.again(kept, current, kind="rollback", by=asked.by)
+            lambda current: self._targets.again(kept, current, by=asked.by, new_files=asked.new_files)
         )
-        await asyncio.to_thread(look_around, target.checked)
+        await asyncio.to_thread(look_around, target.checked, target.files)
         return await self._set_out("rollback", asked.by, target)
 
     def _begin_to_undo(self, asked: Rollback) -> Entry:
@@ -310,11 +307,14 @@ class Updates:
             await self._apply(entry, target)
             return
         made, hold = await self._prepare(entry, target)
-        if target.plan.effect is Effect.NOTHING:
-            if made.artifacts.is_like(self.current.artifacts):
-                self._all.disk.later(hold.close)
-                entry.end(OperationState.DONE, "nothing is new")
-                return
+        is_new = not made.artifacts.is_like(self.current.artifacts)
+        if target.plan.effect is Effect.NOTHING and not is_new:
+            self._all.disk.later(hold.close)
+            await self._end_without_news(entry, target)
+            return
+        if is_new and (target.plan.effect is Effect.NOTHING or target.number == self.current.version):
+            if target.number == self.current.version:
+                target = replace(target, kept=None)
             target = await self._holding.keep(target)
             made = replace(made, version=target.number)
             entry.change(
@@ -343,6 +343,14 @@ class Updates:
             await self._instances.wait(entry)
         entry.end(OperationState.DONE, lost)
 
+    async def _end_without_news(self, entry: Entry, target: Target) -> None:
+        """A version that is gone back to holds from now on, also if it is like the one that did."""
+        if target.kept is None:
+            entry.end(OperationState.DONE, "nothing is new")
+            return
+        entry.change(effect=Effect.AT_ONCE)
+        await self._apply(entry, target)
+
     async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
         """Everything on this machine. Errors: StartError; StoppedError when another change came."""
         logs, hold = self._all.logs, ExitStack()
@@ -353,10 +361,11 @@ class Updates:
         context = configured(
             target.checked,
             target.number if target.kept else self.current.version,
-            places=self._all.places(self.releases.workspaces),
+            places=replace(self._all.places(self.releases.workspaces), keep=self._all.history.files_before),
             clock=self._clock,
             progress=progress,
             stop=entry.stop,
+            files=target.files,
         )
         try:
             async with self._preparing:  # workspaces are made by one at a time
@@ -417,7 +426,8 @@ class Updates:
         told = tuple(target.plan.warnings)
         loaded = target.checked.loaded
         self._all.supervisor.scale(self._wanted(replace(self.current, loaded=loaded)))
-        return replace(self.current, version=target.number, loaded=loaded, warnings=told)
+        pinned = self.current.pinned or bool(target.files)
+        return replace(self.current, version=target.number, loaded=loaded, warnings=told, pinned=pinned)
 
     def _wanted(self, made: Configured) -> int:
         """How many instances a configuration wants."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ import pytest
 
 from eas_engine.artifacts.workspace import workspace as module
 from eas_engine.artifacts.workspace.placing import LARGE
-from eas_engine.artifacts.workspace.workspace import KEPT, Content, Workspace, make_workspace
+from eas_engine.artifacts.workspace.workspace import (
+    KEPT,
+    Content,
+    OtherFilesError,
+    Workspace,
+    find_workspace,
+    identity_of,
+    make_workspace,
+)
 from eas_engine.errors import ArtifactError
 from support.archives import contents
 
@@ -248,6 +257,42 @@ def test_a_local_directory_that_is_the_state_directory_is_copied_without_what_en
     assert set(contents(made.root / "predictor/processor")) == {"app.py", "run.sh", "140500"}
 
 
+@pytest.mark.parametrize("token", ["admin-token", "token", "token.configured"])
+def test_another_engines_state_directory_is_left_out_with_its_tokens_and_said_so(
+    tmp_path: Path, package: Path, token: str
+) -> None:
+    state = package / "var/other/140500/digits"
+    state.mkdir(parents=True)
+    for name in ("lock", token):
+        (state / name).write_text("secret")
+    made = make(tmp_path, processor=package, leave_out=tmp_path / "state")
+    assert set(contents(made.root / "predictor/processor")) == {
+        "app.py",
+        "run.sh",
+        "var",
+        "var/other",
+        "var/other/140500",
+    }
+    assert made.notes == (f"{state} is an engine's state directory, with its tokens, and was left out",)
+    (state / "engine.json").write_text("what an engine writes there makes no other version")
+    assert not make(tmp_path, processor=package, leave_out=tmp_path / "state").made
+
+
+def test_what_looks_like_a_state_directory_in_the_cache_is_somebody_elses_archive(
+    tmp_path: Path, model: Path
+) -> None:
+    for name in ("lock", "token"):
+        (model / "1" / name).write_text("of a tokenizer")
+    assert "1/token" in contents(make(tmp_path, model).root / "model")
+
+
+def test_a_state_directory_is_no_processor(tmp_path: Path, package: Path) -> None:
+    for name in ("lock", "admin-token"):
+        (package / name).write_text("secret")
+    with pytest.raises(ArtifactError, match="is an engine's state directory, with its tokens: name another"):
+        make(tmp_path, processor=package)
+
+
 def test_links_of_a_local_directory_that_lead_out_are_followed(tmp_path: Path, package: Path) -> None:
     blobs = tmp_path / "blobs"
     (blobs / "sub").mkdir(parents=True)
@@ -346,3 +391,55 @@ def test_what_is_in_use_is_not_tidied_however_old_it_is(tmp_path: Path, model: P
         make(tmp_path, model, identity=str(number), in_use=[used.root])
 
     assert (used.root / "model/1/config.json").read_bytes() == b"{}"
+
+
+# -- found again, whatever lies there now
+
+
+def test_an_earlier_workspace_is_found_by_its_identity(tmp_path: Path, model: Path, package: Path) -> None:
+    first = make(tmp_path, model, package)
+    shutil.rmtree(package)
+
+    found = find_workspace(tmp_path / "state/a/versions", first.identity, {"new": 1})
+
+    assert found == replace(first, made=False)
+    assert json.loads((first.root / "config/config.json").read_bytes()) == {"new": 1}
+
+
+def test_one_that_was_changed_is_not_found_but_the_one_made_beside_it(tmp_path: Path, model: Path) -> None:
+    first = make(tmp_path, model)
+    (first.root / "model/1/config.json").write_bytes(b"a processor wrote this")
+    assert find_workspace(tmp_path / "state/a/versions", first.identity, {}) is None
+
+    second = make(tmp_path, model, in_use=[first.root])
+    assert find_workspace(tmp_path / "state/a/versions", first.identity, {}) == replace(second, made=False)
+
+
+@pytest.mark.parametrize("identity", ["", "..", "a", "0" * 16, "*" * 16, "0" * 15 + "/"])
+def test_what_is_no_identity_finds_nothing(tmp_path: Path, model: Path, identity: str) -> None:
+    make(tmp_path, model)
+    assert find_workspace(tmp_path / "state/a/versions", identity, {}) is None
+
+
+def test_what_an_earlier_engine_made_is_found_once_it_was_used_again(tmp_path: Path, package: Path) -> None:
+    """It didn't write down which contents were a plain file."""
+    file = package / "app.py"
+    made = make(tmp_path, processor=file)
+    record = made.root.parent / "made.json"
+    without = {key: value for key, value in json.loads(record.read_bytes()).items() if key != "names"}
+    record.write_text(json.dumps(without))
+    assert find_workspace(tmp_path / "state/a/versions", made.identity, {}) is None
+
+    again = make(tmp_path, processor=file)
+
+    assert (again.made, again.names) == (False, {"predictor/processor": "app.py"})
+    assert find_workspace(tmp_path / "state/a/versions", made.identity, {}) == again
+
+
+def test_of_contents_with_another_identity_nothing_is_made(tmp_path: Path, package: Path) -> None:
+    with pytest.raises(OtherFilesError):
+        make(tmp_path, processor=package, only="0" * 16)
+    assert list((tmp_path / "state/a/versions").iterdir()) == []
+    made = make(tmp_path, processor=package)
+    assert make(tmp_path, processor=package, only=made.identity).root == made.root
+    assert identity_of(None, Content(package), None) == made.identity

@@ -55,6 +55,7 @@ def test_it_is_known_who_asks() -> None:
         (["rollback"], Rollback(by=BY)),
         (["rollback", "digits"], Rollback(by=BY)),
         (["rollback", "3"], Rollback(by=BY, version=3)),
+        (["rollback", "3", "--new-files"], Rollback(by=BY, version=3, new_files=True)),
         (["promote"], Promote(by=BY)),
         (["version", "digits", "3"], Rollback(by=BY, version=3)),
         (["dw", "digits", "digits-0"], Replace(by=BY, instance="digits-0")),
@@ -263,7 +264,7 @@ def test_an_operation_can_be_watched_later(tmp_path: Path) -> None:
         assert shown[0].split()[:3] == ["number", "kind", "state"]
         assert shown[1].split()[:3] == ["1", "restart", "failed"]
         missing = eas(tmp_path, "operations", "7")
-        assert (missing.exit_code, missing.stderr) == (1, "eas-engine: no operation 7: there is 1\n")
+        assert (missing.exit_code, missing.stderr) == (2, "eas-engine: no operation 7: there is 1\n")
 
 
 def test_a_canary_says_what_can_be_done_with_it(tmp_path: Path, config: Path) -> None:

@@ -31,6 +31,8 @@ def held() -> Fleet:
             kind="update",
             state="failed",
             reason="digits-1: \x1b[2Jno model",
+            files="6c761c3594103235",
+            pinned=True,
             instances=4,
         ),
     ]
@@ -68,10 +70,11 @@ def test_one_version_with_its_values(tmp_path: Path) -> None:
         missing = eas(tmp_path, "versions", "3")
     assert done.exit_code == 0
     assert "token=********" in done.stdout
+    assert "6c761c3594103235 (it keeps them: it was gone back to)" in done.stdout
     assert "Tell-Nobody" not in done.output
     assert '"name": "digits"' in done.stdout
     assert found["configuration"]["name"] == "digits"
-    assert (missing.exit_code, missing.stderr) == (1, "eas-engine: no version 3: there are 1 to 2\n")
+    assert (missing.exit_code, missing.stderr) == (2, "eas-engine: no version 3: there are 1 to 2\n")
 
 
 def test_no_version_was_kept(tmp_path: Path) -> None:
@@ -173,7 +176,7 @@ def test_logs(tmp_path: Path) -> None:
         assert json.loads(line) == {"instance": "digits-1", "stream": "stderr", "text": "\x1b[2Jhöhe \udcff"}
         missing = eas(tmp_path, "logs", "digits-7")
         assert (missing.exit_code, missing.stderr) == (
-            1, "eas-engine: no instance 'digits-7'; there are: digits-0\n",
+            2, "eas-engine: no instance 'digits-7'; there are: digits-0\n",
         )  # fmt: skip
 
 

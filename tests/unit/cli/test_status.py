@@ -159,6 +159,17 @@ def test_which_engine(tmp_path: Path) -> None:
         assert "no engine 'three' runs" in missing.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["list"], ["pools"], ["status"], ["versions"], ["crash", "show"], ["cache", "ls"], ["serve", "s.json"]],
+)
+def test_a_file_is_no_state_directory(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "file").touch()
+    done = eas(tmp_path / "file", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is a file." in " ".join(done.stderr.replace("\u2502", " ").split())
+
+
 def test_list_tells_running_from_stale(tmp_path: Path) -> None:
     with engine(tmp_path, Source(), "gone"):
         record = (tmp_path / "gone" / "engine.json").read_text()

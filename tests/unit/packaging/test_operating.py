@@ -36,11 +36,15 @@ from support.fleet import EPOCH, NOBODY, Fleet
 from support.readme import blocks
 from support.repository import ROOT
 from support.running import engine
+from support.updating import serving
 
 PAGE = ROOT / "docs/operating.md"
 STATE = "/var/lib/eas-engine"
 PREPARING, ROLLING, DONE = OperationState.PREPARING, OperationState.ROLLING, OperationState.DONE
 FAILED, TRYING = OperationState.FAILED, OperationState.TRYING
+FAILURE = (
+    "rolled back: digits-2 failed to start: initialize: ValueError: 9 labels, expected 10 (app.py, line 12)"
+)
 
 
 def version(number: int, state: str, **fields: object) -> Version:
@@ -83,11 +87,9 @@ def updated(fleet: Fleet) -> None:
 
 
 def failed(fleet: Fleet) -> None:
-    why = "digits-2: initialize: FileNotFoundError: model-3/labels.txt (3 starts)"
-    reason = f"{why}; version 2 has served throughout"
     fleet.script["update"] = [
         {"state": ROLLING, "version": 3, "wanted": 2, "ready": 2},
-        {"state": FAILED, "ended": EPOCH + 4, "reason": reason},
+        {"state": FAILED, "ended": EPOCH + 4, "reason": FAILURE},
     ]
 
 
@@ -123,9 +125,7 @@ def listed(fleet: Fleet) -> None:
     fleet.held = [
         version(1, "replaced", kind="start", by="", instances=2, replaced_at=EPOCH + 121),
         version(2, "replaced", instances=2, replaced_at=EPOCH + 241),
-        version(
-            3, "failed", instances=2, reason="digits-2: initialize: FileNotFoundError: model-3/labels.txt"
-        ),
+        version(3, "failed", instances=2, reason=FAILURE),
         version(4, "current", instances=2),
     ]
 
@@ -170,9 +170,7 @@ def stopped(fleet: Fleet) -> None:
 
 def told(fleet: Fleet) -> None:
     fleet.happened("version", "version 2 took the place of version 1", before=1, after=2)
-    fleet.happened(
-        "update_failed", "digits-2: initialize: FileNotFoundError: model-3/labels.txt", by="anna@build"
-    )
+    fleet.happened("update_failed", FAILURE, by="anna@build")
     fleet.happened("canary_ready", "version 4 is tried out: a canary of 0.1", by="anna@build", after=4)
     fleet.happened("scaled", "2 -> 4 instances", by="anna@build", before=2, after=4)
 
@@ -284,6 +282,16 @@ def test_what_it_shows_is_what_is_printed(told_story: Callable[[], Iterator[tupl
 def test_its_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", PAGE.read_text())
     assert not [link for link in links if not (PAGE.parent / link.partition("#")[0]).exists()]
+
+
+async def test_an_update_fails_with_the_words_that_it_shows(tmp_path: Path) -> None:
+    refusal = "ValueError: 9 labels, expected 10 (app.py, line 12)"
+    async with serving(tmp_path, metadata={"instance": 2}) as service:
+        service.hosts.refusal = refusal
+        done = await service.end(await service.update(text=service.file(model_config="refuse")))
+    assert (done.state, done.reason) == (FAILED, FAILURE.replace("digits-2", done.reason.split()[2]))
+    assert service.history.versions()[-1].reason == done.reason
+    assert [one.text for one in service.events.since(0)][-1] == done.reason
 
 
 # -- its tables

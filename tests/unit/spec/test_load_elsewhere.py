@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eas_engine.spec import ConfigurationError, Loaded, load
+from eas_engine.spec.engine.load import load as load_settings
 from support.services import MACHINE, PYTHON, problems_of, python_service, read
 
 
@@ -136,6 +139,25 @@ class TestFiles:
             load(tmp_path)
         with pytest.raises(ConfigurationError, match="can't be read"):
             load(tmp_path / ("x" * 300))
+
+    @pytest.mark.parametrize("read", [load, load_settings])
+    def test_a_pipe_that_nobody_writes_to_is_not_waited_for(self, tmp_path: Path, read: Any) -> None:
+        path = tmp_path / "s.json"
+        os.mkfifo(path)
+        with pytest.raises(ConfigurationError, match="is a pipe that nobody writes to"):
+            read(path, MACHINE, {}) if read is load_settings else read(path)
+
+    def test_a_pipe_that_somebody_writes_to_is_read_to_its_end(self, tmp_path: Path) -> None:
+        """As ``eas-engine check <(generate)`` in a shell."""
+        path, text = tmp_path / "s.json", json.dumps({**PYTHON, "labels": {"x": "y" * 100_000}})
+        os.mkfifo(path)
+        kept = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer needn't wait for the reader
+        with ThreadPoolExecutor() as pool, path.open("w") as writer:
+            loaded = pool.submit(load, path, machine=MACHINE)
+            writer.write(text)
+            writer.close()
+            assert loaded.result().spec.labels == {"x": "y" * 100_000}
+        os.close(kept)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
     def test_no_permission(self, tmp_path: Path) -> None:

@@ -190,6 +190,8 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_there(
         ("source", 5),
         ("replaced_at", "x"),
         ("instances", []),
+        ("files", 5),
+        ("pinned", "x"),
     ],
 )
 def test_a_field_of_another_kind_makes_a_file_unreadable_and_not_its_readers(
@@ -250,3 +252,23 @@ def test_what_is_written_is_json_for_people_too(kept: History, directory: Path) 
     complete(kept)
 
     assert json.loads((directory / "000001.json").read_text())["text"] == TEXT
+
+
+def test_what_a_version_held_with_is_kept_and_not_known_of_earlier_ones(
+    kept: History, directory: Path
+) -> None:
+    complete(kept)
+    assert (kept.versions()[0].files, kept.versions()[0].pinned) == ("", False)
+
+    kept.settle(1, "current", held=("0123456789abcdef", True))
+    kept.settle(1, "replaced")
+
+    [found] = History.open(directory).versions()
+    assert (found.files, found.pinned, found.state) == ("0123456789abcdef", True, "replaced")
+
+    path = directory / "000001.json"
+    fields = {
+        key: value for key, value in json.loads(path.read_text()).items() if key not in ("files", "pinned")
+    }
+    path.write_text(json.dumps(fields))
+    assert History.open(directory).versions()[0].files == ""

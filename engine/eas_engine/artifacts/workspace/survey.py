@@ -2,7 +2,8 @@
 
 *Links* that stay inside are kept as links. One that leads out, or names its target by an absolute path, would
 mean something else in a copy, so the copy holds what it leads to. Dangling ones are kept as they are. One to
-a directory that it lies in has no end; it is left out, and so are sockets, pipes and devices.
+a directory that it lies in has no end; it is left out, and so are sockets, pipes and devices. Of somebody's
+own directory, an engine's state directory is left out, too, whichever engine's: it holds tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import stat
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_TOKENS: Final = ("admin-token", "token", "token.configured", "engine.json")
 
 Identity = tuple[int, int]
 """Device and inode: what a directory is, whatever it is called."""
@@ -25,6 +28,7 @@ class Kind(Enum):
     DIRECTORY = "directory"
     FILE = "file"
     LINK = "link"
+    STATE = "state"  # an engine's state directory; left out
     OTHER = "other"  # left out
 
 
@@ -47,10 +51,21 @@ def identity(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def survey(tree: Path, leave_out: frozenset[Identity] = frozenset()) -> Iterator[Item]:
-    """Everything below ``tree``, sorted. ``leave_out``: directories that count as not there.
+def is_state_directory(path: Path) -> bool:
+    """Whether an engine keeps its lock and its tokens in this directory, or kept them: see ``state``."""
+    return (path / "lock").is_file() and any((path / name).is_file() for name in _TOKENS)
 
-    Raises ``OSError`` when a directory can't be read.
+
+def survey(tree: Path, leave_out: frozenset[Identity] = frozenset(), *, own: bool = False) -> Iterator[Item]:
+    """Everything below ``tree``, sorted.
+
+    Args:
+        tree: a directory.
+        leave_out: directories that count as not there.
+        own: it is somebody's own, and may hold state directories.
+
+    Raises:
+        OSError: a directory can't be read.
     """
     root = Path(os.path.realpath(tree))
     waiting = [(tree, "", frozenset(map(identity, (root, *root.parents))))]
@@ -64,6 +79,8 @@ def survey(tree: Path, leave_out: frozenset[Identity] = frozenset()) -> Iterator
                     continue
                 if known in above:
                     item = item._replace(kind=Kind.OTHER)
+                elif own and is_state_directory(item.source):
+                    item = item._replace(kind=Kind.STATE)
                 else:
                     waiting.append((item.source, f"{item.path}/", above | {known}))
             yield item
@@ -98,7 +115,7 @@ def _stays_inside(path: str, target: str, source: Path, root: Path) -> bool:
     return Path(os.path.realpath(source)).is_relative_to(root)
 
 
-def fingerprint(path: Path, leave_out: frozenset[Identity] = frozenset()) -> str:
+def fingerprint(path: Path, leave_out: frozenset[Identity] = frozenset(), *, own: bool = False) -> str:
     """A digest of names, sizes, times of change, executable bits and links; the contents aren't read.
 
     Of a directory or of a file. Takes some microseconds a file. Raises ``OSError``.
@@ -107,8 +124,8 @@ def fingerprint(path: Path, leave_out: frozenset[Identity] = frozenset()) -> str
     if not path.is_dir():
         digest.update(repr(signature(path.stat())).encode())
         return digest.hexdigest()
-    for item in survey(path, leave_out):
-        if item.kind is Kind.OTHER:
+    for item in survey(path, leave_out, own=own):
+        if item.kind in (Kind.OTHER, Kind.STATE):
             continue
         told = signature(item.status) if item.kind is Kind.FILE else item.target
         digest.update(repr((item.path, item.kind.value, told)).encode())

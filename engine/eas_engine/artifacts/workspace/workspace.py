@@ -7,7 +7,8 @@
 * ``made.json``: what was put there. Its time is that of the last start that used it.
 
 The key is a digest of what the model and the processor are, so each version keeps a workspace of its own, and
-going back to an earlier version finds it as it was. It is made aside and renamed. A start that finds its
+going back to an earlier version finds it as it was (``find_workspace``), also when what lies at its addresses
+is something else by then. It is made aside and renamed. A start that finds its
 workspace looks at every file that was put there: if one is missing or was changed (by a processor, or by a
 machine that lost its power) the workspace is made anew. What a processor added stays as long as the
 workspace.
@@ -21,9 +22,12 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +38,7 @@ from eas_engine.artifacts.workspace.survey import (
     Kind,
     fingerprint,
     identity,
+    is_state_directory,
     signature,
     survey,
 )
@@ -48,6 +53,13 @@ KEPT: Final = 3
 """Workspaces that are kept: the one in use and those used last before it."""
 
 _FORMAT: Final = 1  # of made.json and of the layout; part of the key
+_MOST_TOLD: Final = 5  # files that were changed
+_KEY_LENGTH: Final = 16
+_KEY: Final = re.compile(rf"[0-9a-f]{{{_KEY_LENGTH}}}")
+
+
+class OtherFilesError(ArtifactError):
+    """What lies at the addresses isn't what is wanted of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class Workspace:
         model: ``W/model``; None without a model.
         processor: ``W/predictor/processor``; None when the processor is used where it lies.
         links: the files in it that share their inode with the cache.
+        names: what each of ``W/model`` and ``W/predictor/processor`` was made from: the name of the plain
+            file that lies alone there; empty: a directory.
         notes: what was left out, for people.
         made: whether it was made now; else it was there.
     """
@@ -84,6 +98,7 @@ class Workspace:
     model: Path | None
     processor: Path | None
     links: tuple[Path, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     made: bool = True
 
@@ -101,6 +116,8 @@ def make_workspace(
     config: Mapping[str, object],
     leave_out: Path | None = None,
     in_use: Collection[Path] = (),
+    keep: str = "",
+    only: str = "",
 ) -> Workspace:
     """Find or make the workspace for these contents, and tidy those that were not used for long.
 
@@ -112,8 +129,11 @@ def make_workspace(
         leave_out: the root of all state directories: where it lies in a directory that is copied, it isn't.
         in_use: the roots of workspaces that processors of this engine work in now. They stay, and what a
             processor has changed in one of them isn't mended under it: another one is made.
+        keep: the identity of a workspace that stays, too, however long ago it was used.
+        only: the identity that it must have; empty: any.
 
     Raises:
+        OtherFilesError: it would have another identity; nothing was made.
         ArtifactError: something can't be read, or there is no room.
     """
     try:
@@ -122,13 +142,53 @@ def make_workspace(
         _remove_scratch(versions)
         contents = {place: each for place, each in ((MODEL, model), (PROCESSOR, processor)) if each}
         left_out = _state_directories(leave_out)
-        workspace = _provide(versions.absolute() / _key(contents, left_out), contents, left_out, homes)
+        key = _key(contents, left_out)
+        if only not in ("", key):
+            raise OtherFilesError("what lies there now is something else")
+        workspace = _provide(versions.absolute() / key, contents, left_out, homes)
         _write_config(workspace.root / CONFIG, config)
-        _tidy(versions, homes | {workspace.root.parent})
+        _tidy(versions, homes | {workspace.root.parent, versions.absolute() / keep})
     except OSError as error:
         place = error.filename2 or error.filename or versions
         raise ArtifactError(f"the workspace can't be made: {place}: {error.strerror}") from error
     return workspace
+
+
+def find_workspace(
+    versions: Path, identity: str, config: Mapping[str, object], *, as_left: bool = False
+) -> Workspace | None:
+    """The workspace with this identity, used again; None: it isn't there any more as it was made.
+
+    ``config`` becomes its ``W/config/config.json``. ``as_left``: processors may have changed files in it,
+    which is a note then. Errors: ArtifactError.
+    """
+    if not _KEY.fullmatch(identity):
+        return None
+    for home in (versions.absolute() / identity, *sorted(versions.absolute().glob(f"{identity}-*"))):
+        record = _read_record(home)
+        if record is None or "names" not in record:
+            continue
+        changed = _changed(home / "W", record)
+        if changed is not None and (as_left or not changed):
+            try:
+                os.utime(home / "made.json")
+                _write_config(home / "W" / CONFIG, config)
+            except OSError as error:
+                raise ArtifactError(
+                    f"the workspace can't be used: {error.filename}: {error.strerror}"
+                ) from error
+            found = _workspace(home, record, made=False)
+            told = (
+                f"{path} was changed by a processor, and is used as it is" for path in changed[:_MOST_TOLD]
+            )
+            return replace(found, notes=(*found.notes, *told))
+    return None
+
+
+def identity_of(model: Content | None, processor: Content | None, leave_out: Path | None) -> str:
+    """The identity that a workspace of these would have; nothing is made. Errors: OSError."""
+    contents = {place: each for place, each in ((MODEL, model), (PROCESSOR, processor)) if each}
+    return _key(contents, _state_directories(leave_out))
 
 
 def _provide(
@@ -140,16 +200,28 @@ def _provide(
         return _provide(_beside(home), contents, leave_out, in_use)
     if made or record is None:
         record = _make(home, contents, leave_out)
+    elif "names" not in record:  # as it was made by an engine that had no use for them
+        record["names"] = _names(contents)
+        _write(home / "made.json", record)
     os.utime(home / "made.json")
-    root = home / "W"
+    return _workspace(home, record, made=made)
+
+
+def _workspace(home: Path, record: Mapping[str, Any], *, made: bool) -> Workspace:
+    root, names = home / "W", record["names"]
     return Workspace(
         root,
-        root / MODEL if MODEL in contents else None,
-        root / PROCESSOR if PROCESSOR in contents else None,
+        root / MODEL if MODEL in names else None,
+        root / PROCESSOR if PROCESSOR in names else None,
         links=tuple(root / path for path in record["links"]),
+        names=names,
         notes=tuple(record["notes"]),
         made=made,
     )
+
+
+def _names(contents: Mapping[str, Content]) -> dict[str, str]:
+    return {place: "" if one.path.is_dir() else one.name or one.path.name for place, one in contents.items()}
 
 
 def _beside(home: Path) -> Path:
@@ -159,13 +231,13 @@ def _beside(home: Path) -> Path:
 
 
 def _key(contents: Mapping[str, Content], leave_out: frozenset[Identity]) -> str:
-    digest = hashlib.sha256(str(_FORMAT).encode())
+    digest, names = hashlib.sha256(str(_FORMAT).encode()), _names(contents)
     for place, content in contents.items():
-        single = "" if content.path.is_dir() else content.name or content.path.name
-        known = content.identity or fingerprint(content.path, leave_out)
+        single = names[place]
+        known = content.identity or fingerprint(content.path, leave_out, own=not content.cached)
         source = "" if content.cached else str(content.path)
         digest.update(repr((place, single, content.cached, source, known)).encode())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:_KEY_LENGTH]
 
 
 # -- making
@@ -178,6 +250,7 @@ def _make(home: Path, contents: Mapping[str, Content], leave_out: frozenset[Iden
         for place, content in contents.items():
             for item in _items(content, leave_out):
                 maker.place(item, place, cached=content.cached)
+        maker.record["names"] = _names(contents)
     except BaseException:
         remove(aside)
         raise
@@ -190,7 +263,11 @@ def _make(home: Path, contents: Mapping[str, Content], leave_out: frozenset[Iden
 
 def _items(content: Content, leave_out: frozenset[Identity]) -> Iterable[Item]:
     if content.path.is_dir():
-        return survey(content.path, leave_out)
+        if not content.cached and is_state_directory(content.path):
+            raise ArtifactError(
+                f"{content.path} is an engine's state directory, with its tokens: name another"
+            )
+        return survey(content.path, leave_out, own=not content.cached)
     name = content.name or content.path.name
     if "/" in name or name in ("", ".", ".."):
         raise ArtifactError(f"{name!r} can't be the name of a file")
@@ -212,6 +289,10 @@ class _Maker:
         path = f"{place}/{item.path}"
         target = self._root / path
         told: object = None
+        if item.kind is Kind.STATE:
+            text = f"{item.source} is an engine's state directory, with its tokens, and was left out"
+            self.record["notes"].append(text)
+            return
         if item.kind is Kind.OTHER:
             endless = item.source.is_dir()
             what = "leads to a directory that it lies in" if endless else "is no file, directory or link"
@@ -231,10 +312,14 @@ class _Maker:
 
 
 def _write_config(path: Path, config: Mapping[str, object]) -> None:
-    """Beside its place and renamed: a processor of a script started by hand may be reading it."""
     path.parent.mkdir(exist_ok=True)
-    new = path.with_name(".config.json.new")
-    new.write_text(json.dumps(config, indent=2) + "\n", "ascii")
+    _write(path, config, indent=2)
+
+
+def _write(path: Path, value: object, indent: int | None = None) -> None:
+    """Beside its place and renamed: a processor of a script started by hand may be reading it."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(value, indent=indent) + "\n", "ascii")
     new.replace(path)
 
 
@@ -252,19 +337,26 @@ def _read_record(home: Path) -> dict[str, Any] | None:
 
 def _is_whole(root: Path, record: Mapping[str, Any]) -> bool:
     """Whether everything that was put there is there, as it was."""
+    return _changed(root, record) == []
+
+
+def _changed(root: Path, record: Mapping[str, Any]) -> list[Path] | None:
+    """The files that were put there and are others now; None when something isn't there, or can't be told."""
     try:
-        return all(_is_as_made(root / path, kind, told) for path, kind, told in record["entries"])
+        found = [(root / path, kind, told) for path, kind, told in record["entries"]]
+        if not all(_is_there(*one) for one in found):
+            return None
+        files = [(path, told) for path, kind, told in found if kind == Kind.FILE.value]
+        return [path for path, told in files if signature(path.lstat()) != tuple(told)]
     except (OSError, ValueError, TypeError):
-        return False
+        return None
 
 
-def _is_as_made(path: Path, kind: str, told: Any) -> bool:
+def _is_there(path: Path, kind: str, told: Any) -> bool:
     if kind == Kind.LINK.value:
         return str(path.readlink()) == str(Path(told))
-    if kind == Kind.DIRECTORY.value:
-        return path.is_dir() and not path.is_symlink()
-    status = path.lstat()
-    return path.is_file() and signature(status) == tuple(told)
+    mode = path.lstat().st_mode
+    return stat.S_ISDIR(mode) if kind == Kind.DIRECTORY.value else stat.S_ISREG(mode)
 
 
 def _state_directories(root: Path | None) -> frozenset[Identity]:

@@ -51,6 +51,7 @@ SHADOW = share(
 SLO = text("slo", "With canary: what it must keep, such as errors=1%,p99=2x; else it is rolled back.")
 INSTANCES = whole("instances", "How many there are to be.", high=10**6, required=True)
 VERSION = whole("version", "Which one; without it, the one before.", low=1)
+NEW_FILES = flag("new_files", "With the files that lie at its addresses now, not with those that it had.")
 CRASH = text("id", "Which crash; without it, all.")
 _ACCEPTED = {202: Content(about="Accepted; the operation goes on.", schema="Operation")}
 
@@ -121,10 +122,11 @@ class Changing:
         return (
             self._page(
                 "rollback",
-                "An earlier version. Without a number, the end of a canary, a shadow or an unfinished "
-                "rollout, else the version before.",
+                "An earlier version, with the files that it had. Without a number, the end of a canary, a "
+                "shadow or an unfinished rollout, else the version before.",
                 self._rollback,
                 VERSION,
+                NEW_FILES,
             ),
             self._page(
                 "promote",
@@ -181,7 +183,10 @@ class Changing:
         return await self._change(Replace(by=_by(call), instance=call.name("name")))
 
     async def _rollback(self, call: Call) -> Response:
-        return await self._change(Rollback(by=_by(call), version=call.query[VERSION] or None))
+        query = call.query
+        return await self._change(
+            Rollback(by=_by(call), version=query[VERSION] or None, new_files=query[NEW_FILES])
+        )
 
     def _simply(self, make: Callable[[str], Asked]) -> Callable[[Call], Coroutine[Any, Any, Response]]:
         async def handle(call: Call) -> Response:

@@ -59,6 +59,8 @@ def version(of: Version) -> dict[str, Any]:
         "by": of.by,
         "state": of.state,
         "reason": of.reason,
+        "files": of.files,
+        "pinned": of.pinned,
         "instances": of.instances,
         "replaced_at": of.replaced_at,
     }

@@ -55,10 +55,18 @@ _VERSION: Final[Schema] = {
     "source": {"type": "string", "description": "The file that it came from."},
     "digest": {"type": "string", "description": "SHA-256 of file and overrides."},
     "overrides": {**_WORDS, "description": "Those of -D; values that are secret are masked."},
-    "kind": {"type": "string", "description": "What made it: start, update, scale or rollback."},
+    "kind": {"type": "string", "description": "What made it: start, update, scale or restart."},
     "by": _TEXT,
     "state": {"type": "string", "enum": ["current", "replaced", "trying", "preparing", "failed"]},
     "reason": {"type": "string", "description": "Why it failed."},
+    "files": {
+        "type": "string",
+        "description": "Of the model and the processor that it held with, last: the same for the same ones.",
+    },
+    "pinned": {
+        "type": "boolean",
+        "description": "It was gone back to, and goes on with these files, whatever lies at its addresses.",
+    },
     "instances": _COUNT,
     "replaced_at": _or_null(
         {**_TIME, "description": "When another took its place, seconds since the epoch."}

@@ -21,12 +21,12 @@ from eas_engine.spec.engine.environment import Variable, option_variable, variab
 from eas_engine.spec.engine.keys import NAME, OPTIONS, TABLES, Keys
 from eas_engine.spec.engine.lines import lines
 from eas_engine.spec.engine.settings import EngineSettings
+from eas_engine.spec.load import read_text
 from eas_engine.spec.machine import Machine, this_machine
 from eas_engine.spec.problems import ConfigurationError, Origin, Problem, in_order, problem_at
 from eas_engine.spec.validation import complaint
 from eas_engine.spec.values import Section
 
-LARGEST: Final = 2**20
 ENVIRONMENT: Final = "the environment"
 _NAME: Final = re.compile(NAME)
 _ROUNDS: Final = 8
@@ -104,7 +104,7 @@ def load(path: Path | None, machine: Machine, environ: Mapping[str, str]) -> Rea
 def _file(path: Path) -> _Reading:
     import tomllib  # noqa: PLC0415 - only who has a file pays for it
 
-    text = _text(path)
+    text = read_text(path, "these are no engine settings")
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -116,25 +116,6 @@ def _file(path: Path) -> _Reading:
         raise ConfigurationError(path, [Problem("", None, "nested too deeply")]) from None
     origins = {".".join(place): Origin("file", line) for place, line in lines(text).items()}
     return _Reading(tree, origins)
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except FileNotFoundError:
-        raise ConfigurationError(path, [Problem("", None, "there is no such file")]) from None
-    except OSError as error:
-        raise ConfigurationError(path, [Problem("", None, f"can't be read: {error.strerror}")]) from None
-    if len(data) > LARGEST:
-        message = "larger than 1 MiB: these are no engine settings"
-        raise ConfigurationError(path, [Problem("", None, message)])
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"not UTF-8 (byte 0x{data[error.start]:02x}): save the file as UTF-8"
-        raise ConfigurationError(path, [Problem("", line, message)]) from None
 
 
 def _overlay(reading: _Reading, found: Sequence[Variable]) -> None:
