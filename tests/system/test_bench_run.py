@@ -219,12 +219,23 @@ def test_with_json_on_stdout_the_rest_is_on_stderr(small_sink: str, tmp_path: Pa
 
 
 def test_a_page_that_can_t_be_written_costs_no_record(small_sink: str, tmp_path: Path) -> None:
+    """A full disk can't be seen before."""
     file = tmp_path / "run.json"
-    arguments = ["--text", "hello", "-c", "1", *QUICK, "--report", "/proc/run.html", "--json", str(file)]
+    arguments = ["--text", "hello", "-c", "1", *QUICK, "--report", "/dev/full", "--json", str(file)]
     done = bench(small_sink, *arguments)
     assert done.returncode == 2
-    assert "/proc/run.html: can't be written" in done.stderr
+    assert "/dev/full: can't be written: No space left on device" in done.stderr
     assert record.read(file).good > 0
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_place_that_takes_no_file_is_told_before_anybody_is_asked(option: str, tmp_path: Path) -> None:
+    other = {"--json": "--report", "--report": "--json"}[option]
+    done = bench("http://127.0.0.1:1/", other, str(tmp_path / "other"), option, "/proc/run")
+    assert done.returncode == 2
+    assert "/proc/run: can't be written: no file can be made there" in done.stderr
+    assert "nobody listens" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_before_the_measured_part_ends_the_command(small_sink: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,6 +85,7 @@ def peers(
     interrupts.leave_by_the_way_out()  # no server is left behind
     console = Console(highlight=False)
     root = places.BENCHMARKS.parent
+    outputs.check(json_file=json_file, makes_folders=True)
     kept, installed = json_file or root / KEPT, environments or root / ENVIRONMENTS
     if list_all:
         for one in catalogue.PEERS.values():

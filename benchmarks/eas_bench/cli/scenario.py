@@ -70,8 +70,7 @@ def scenario(
     if update_docs:
         _update(update_docs, console)
         return
-    if json_file is not None and json_file.parent.is_dir():  # else it is made
-        outputs.check(json_file=json_file)
+    outputs.check(json_file=json_file, makes_folders=True)
     chosen = choose(only)
     if list_all:
         for name, one in chosen.items():
