@@ -37,6 +37,13 @@ def compare(
             help="Exit with 1 when B is worse by more, and surely worse: 5%, or rate=5%,p99=10%,errors=0.1%.",
         ),
     ] = "",
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway",
+            help="Also when A and B had another load: another rate, other connections, bodies, or times.",
+        ),
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write it there; - is stdout.")
     ] = None,
@@ -49,6 +56,9 @@ def compare(
     [b]for n in 1 2 3; do eas-bench run URL_A --json a/$n.json; eas-bench run URL_B --json b/$n.json; done[/b]
 
     [b]eas-bench compare a b[/b]
+
+    Both must have been asked the same: rate or connections, bodies, about as long. The server, its path, the
+    protocol and the authentication may differ.
 
     Exit status 1: B is worse than --fail-if-worse allows. 2: the runs can't be compared.
     """
@@ -64,7 +74,7 @@ def compare(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--fail-if-worse") from None
     try:
-        comparison = comparing.compare(_runs(paths_a), _runs(paths_b))
+        comparison = comparing.compare(_runs(paths_a), _runs(paths_b), anyway=anyway)
     except (NoRecord, comparing.Incomparable) as error:
         typer.echo(f"eas-bench compare: {error}", err=True)
         raise typer.Exit(2) from None

@@ -88,6 +88,18 @@ def test_it_is_written_for_programs(sides: tuple[Path, Path], tmp_path: Path) ->
     assert change["low"] < change["change"] < change["high"]
 
 
+def test_half_the_rate_is_no_success(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    record.write(a_run(seconds=12, rate=100, median_us=1000), tmp_path / "half.json")
+    arguments = ["compare", sides[0] / "0.json", tmp_path / "half.json", "--fail-if-worse", "rate=60%"]
+    told = bench(*arguments)
+    assert told.exit_code == 2
+    assert "rate (200 and 100). Measure both with the same load" in told.stderr
+    assert "--anyway" in told.stderr
+    forced = bench(*arguments, "--anyway")
+    assert forced.exit_code == 0
+    assert "asked different things" in forced.output
+
+
 def broken(tmp_path: Path, name: str) -> Path:
     """What can't be compared."""
     path = tmp_path / name
