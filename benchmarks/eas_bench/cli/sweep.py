@@ -68,7 +68,12 @@ def sweep(
     duration: Annotated[
         float,
         typer.Option(
-            "--duration", "-d", parser=o.seconds, metavar="TIME", help="Of each run.", show_default="5s"
+            "--duration",
+            "-d",
+            parser=o.seconds,
+            metavar="TIME",
+            help=f"Of each run; up to {LONGER:g} times as long where the objective needs more requests.",
+            show_default="5s",
         ),
     ] = 5.0,
     warm_up: Annotated[
@@ -121,7 +126,9 @@ def sweep(
 
     The rate is doubled until it misses, then the gap is halved. Latencies are those of good answers; an
     objective without [b]errors[/b] counts what had none as endlessly late. A miss is tried again before it
-    counts, and the answer is proved by a second run.
+    counts, and the answer is proved by a second run. A figure needs requests that bear it (1,000 for a p99,
+    10,000 for a p99.9, 3,000 for errors=0.1%): at rates that don't bring them in --duration, a run lasts up
+    to six times as long.
 
     Exit status 1: no rate meets it. 2: it couldn't be measured.
     """
