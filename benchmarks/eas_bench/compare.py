@@ -105,8 +105,8 @@ def compare(
     other = likeness.other_load(sides[0][0], sides[1][0])
     if other and not anyway:
         raise Incomparable(
-            "A and B were asked different things, so that the difference of their figures says nothing of the "
-            f"servers: {', '.join(other.values())}. Measure both with the same load, or give --anyway to see "
+            "A and B were asked different things, so their figures say nothing of how the servers differ: "
+            f"{', '.join(other.values())}. Measure both with the same load, or give --anyway to see "
             "the figures all the same"
         )
     basis = _basis(sides[0], sides[1])

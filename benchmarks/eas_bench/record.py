@@ -183,14 +183,23 @@ def write(run: Run, path: Path) -> None:
 
 def read(path: Path) -> Run:
     """What :func:`write` wrote; raises NoRecord."""
+    return understood(content(path), path)
+
+
+def content(path: Path) -> Any:
+    """The JSON in a file; raises NoRecord."""
     try:
-        content: Any = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise NoRecord(f"{path}: can't be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise NoRecord(f"{path}: is no JSON; expected a file that `eas-bench run --json` wrote") from None
+
+
+def understood(document: Any, path: Path) -> Run:
+    """The record that this JSON is; ``path``: whence it came, for messages. Raises NoRecord."""
     try:
-        return Run.model_validate(content)
+        return Run.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"

@@ -189,6 +189,16 @@ def _rounded(rate: float, low: float, high: float) -> float:
     return short if low < short < high else rate
 
 
+def curve(trials: Sequence[Trial]) -> list[int]:
+    """Which of them make the curve: one a rate, the lowest first; the last of those that say what most do."""
+    kept: dict[float, int] = {}
+    for number, trial in enumerate(trials):
+        results = [one.result for one in trials if one.rate == trial.rate]
+        if trial.rate not in kept or results.count(trial.result) * 2 >= len(results):
+            kept[trial.rate] = number
+    return [kept[rate] for rate in sorted(kept)]
+
+
 # -- and its runs
 
 
@@ -211,13 +221,8 @@ class Found:
 
     @property
     def curve(self) -> list[Point]:
-        """One point a rate, the lowest first: the last of those whose result is the rate's."""
-        kept: dict[float, Point] = {}
-        for point in self.points:
-            results = [one.trial.result for one in self.points if one.trial.rate == point.trial.rate]
-            if point.trial.rate not in kept or results.count(point.trial.result) * 2 >= len(results):
-                kept[point.trial.rate] = point
-        return [kept[rate] for rate in sorted(kept)]
+        """One point a rate, the lowest first."""
+        return [self.points[number] for number in curve([point.trial for point in self.points])]
 
     def document(self) -> dict[str, Any]:
         """As JSON, with every run whole."""

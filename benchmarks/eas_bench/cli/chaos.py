@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -104,9 +105,17 @@ def chaos(
             status = 130
             break
         show(outcomes[-1], console)
-    document = {"format": "eas-bench.chaos/1", "runs": [one.document() for one in outcomes]}
-    outputs.keep("chaos", (json_file, outputs.document(document)))
+    outputs.keep("chaos", (json_file, outputs.document(document(outcomes, stopped=status == 130))))
     raise typer.Exit(status or (1 if any(one.faults for one in outcomes) else 0))
+
+
+def document(outcomes: Sequence[Outcome], *, stopped: bool) -> dict[str, Any]:
+    """As JSON; ``stopped``: it was ended before its time."""
+    return {
+        "format": "eas-bench.chaos/1",
+        "stopped": stopped,
+        "runs": [outcome.document() for outcome in outcomes],
+    }
 
 
 def _plan(

@@ -21,6 +21,7 @@ from eas_bench.servers import Launch, engine
 from eas_bench.soak.deeds import WEIGHTS, Deeds
 from eas_bench.trend import LEAST, LONG, Sample, Trend, trend
 
+FORMAT = "eas-bench.life/1"
 PROCESSOR = "soak"
 _SAMPLE = 5.0
 _THREADS = 4
@@ -49,6 +50,7 @@ class Outcome:
             for name, one in (("memory", self.memory), ("descriptors", self.descriptors))
         }
         return {
+            "format": FORMAT,
             "seconds": round(self.seconds),
             "requests": self.answers.total(),
             "answers": dict(self.answers),
