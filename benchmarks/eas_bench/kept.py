@@ -5,13 +5,14 @@ Each is one JSON document with a ``format`` of its own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from eas_bench import record, sweep
 from eas_bench.record import NoRecord, Run
 from eas_bench.soak import steady
-from eas_bench.sweep import Result, Trial
+from eas_bench.sweep import Done, End, Result, Trial
 
 _COUNTS: Final = "counts and faults, to be read as they are: there is no run in it to be shown"
 _OTHERS: Final = {
@@ -28,27 +29,34 @@ _OTHERS: Final = {
 """The family of a format -> the command that writes it, and what one can do with it."""
 
 
-def runs(path: Path) -> list[Run]:
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What a file holds; ``notes``: what it says of all of them together."""
+
+    runs: list[Run]
+    notes: list[str]
+
+
+def runs(path: Path) -> Runs:
     """The runs that a file holds: one; those of a sweep's curve; that of a soak. Raises NoRecord."""
     document = record.content(path)
-    told = _format(document)
-    if told == sweep.FORMAT:
+    if _format(document) == sweep.FORMAT:
         return _curve(document, path)
-    if told == steady.FORMAT:
-        return [record.understood(document.get("run"), path)]
-    return [_one(document, path)]
+    if _format(document) == steady.FORMAT:
+        notes = [f"fault: {fault}" for fault in document.get("faults", [])]
+        return Runs([record.understood(document.get("run"), path)], notes)
+    return Runs([_one(document, path)], [])
 
 
 def run(path: Path) -> Run:
     """The one run that a file holds. Raises NoRecord."""
     document = record.content(path)
-    told = _format(document)
-    if told == sweep.FORMAT:
+    if _format(document) == sweep.FORMAT:
         raise NoRecord(
             f"{path}: is what `eas-bench sweep --json` wrote, runs at many rates: `eas-bench report` shows "
             "them; to compare two servers, measure both at one rate with `eas-bench run`"
         )
-    if told == steady.FORMAT:
+    if _format(document) == steady.FORMAT:
         return record.understood(document.get("run"), path)
     return _one(document, path)
 
@@ -64,18 +72,20 @@ def _one(document: Any, path: Path) -> Run:
     return record.understood(document, path)
 
 
-def _curve(document: Any, path: Path) -> list[Run]:
-    """One run a rate, as the sweep itself has it."""
+def _curve(document: Any, path: Path) -> Runs:
+    """One run a rate, and the answer, as the sweep itself has them."""
     try:
         trials = [Trial(float(told["rate"]), Result(told["result"])) for told in document["trials"]]
         kept = [document["runs"][number] for number in sweep.curve(trials)]
-    except (LookupError, TypeError, ValueError):
+        done = Done(document["rate"], End[document["end"].upper()], document["above"])
+        told = sweep.answer(str(document["objective"]), done)
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise NoRecord(f"{path}: is no whole record of a sweep: measure it anew") from None
     if not kept:
         raise NoRecord(
             f"{path}: is a sweep that was ended before its first run was over: there is nothing in it"
         )
-    return [record.understood(one, path) for one in kept]
+    return Runs([record.understood(one, path) for one in kept], [told])
 
 
 def _format(document: Any) -> str:

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from eas_bench import slo
+from eas_bench import slo, units
+from eas_bench.client.measuring import whole
 from eas_bench.record import Run
 
 FORMAT: Final = "eas-bench.sweep/1"
@@ -220,6 +221,11 @@ class Found:
     points: tuple[Point, ...]
 
     @property
+    def told(self) -> str:
+        """The answer, in words."""
+        return answer(str(self.objective), self.done)
+
+    @property
     def curve(self) -> list[Point]:
         """One point a rate, the lowest first."""
         return [self.points[number] for number in curve([point.trial for point in self.points])]
@@ -240,6 +246,14 @@ class Found:
         }
 
 
+def answer(objective: str, done: Done) -> str:
+    """What a search has found, in a sentence."""
+    if done.rate is None:
+        return f"no rate is known to meet {objective}: {done.end.value}"
+    bound = f" (not {units.rate(done.above)})" if done.above is not None else ""
+    return f"{units.rate(done.rate)} meets {objective}{bound}: {done.end.value}"
+
+
 def find(
     measure: Callable[[float], Run],
     objective: slo.Objective,
@@ -248,20 +262,19 @@ def find(
 ) -> Found:
     """Have runs made at one rate after the other, until the search is over. Errors: those of ``measure``.
 
-    Ctrl-C ends it with what was measured until then; the run that it struck doesn't count.
+    Ctrl-C (see ``interrupts``) ends it with what was measured until then; the run that it struck doesn't
+    count.
     """
     points: list[Point] = []
-    while isinstance(step := following([point.trial for point in points], search), Try):
-        try:
-            run = measure(step.rate)
-        except KeyboardInterrupt:
-            run = None
-        if run is None or run.stopped:
-            ladder = _Ladder.of([point.trial for point in points])
-            return Found(objective, Done(ladder.proved, End.STOPPED, ladder.bound), tuple(points))
-        verdict = slo.judge(run, objective)
-        points.append(Point(Trial(step.rate, _result(run, verdict)), verdict, run))
-        told(points[-1])
+    try:
+        while isinstance(step := following([point.trial for point in points], search), Try):
+            run = whole(measure(step.rate))
+            verdict = slo.judge(run, objective)
+            points.append(Point(Trial(step.rate, _result(run, verdict)), verdict, run))
+            told(points[-1])
+    except KeyboardInterrupt:
+        ladder = _Ladder.of([point.trial for point in points])
+        step = Done(ladder.proved, End.STOPPED, ladder.bound)
     return Found(objective, step, tuple(points))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import resource
 import signal
 import socket
@@ -258,7 +259,10 @@ def await_child(process: subprocess.Popen[str]) -> None:
         assert process.poll() is None
 
 
-def test_ctrl_c_ends_a_run_early_with_what_there_is(small_sink: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_run_early_with_what_there_is(
+    small_sink: str, tmp_path: Path, number: signal.Signals
+) -> None:
     file = tmp_path / "run.json"
     command = [
         *COMMAND,
@@ -276,12 +280,28 @@ def test_ctrl_c_ends_a_run_early_with_what_there_is(small_sink: str, tmp_path: P
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "200" in process.stderr.readline()  # a second is over
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=100)
     run = record.read(file)
     assert "stopped after" in run.notes[0], errors
     assert run.tally.sent == run.good > 0
     assert run.seconds < 3600
+
+
+def test_the_end_of_the_terminal_costs_no_record(small_sink: str, tmp_path: Path) -> None:
+    """Nobody is there to be told any more, and what is written to a terminal that has gone is an error."""
+    file = tmp_path / "run.json"
+    arguments = [small_sink, "--text", "hello", "-c", "1", "-d", "1h", "--no-own-limit", "--json", str(file)]
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(COMMAND[0], [*COMMAND, *arguments])
+    seen = b""
+    while b"200: " not in seen:
+        seen += os.read(terminal, 1 << 16)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert record.read(file).notes[0].startswith("stopped after")
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,6 @@ def chaos(
     from rich.console import Console
 
     from eas_bench import interrupts
-    from eas_bench.chaos.run import COMMAND, run
-    from eas_bench.cli.telling import Telling
-    from eas_bench.machine import Missing
-    from eas_bench.servers import NotServing
 
     interrupts.leave_by_the_way_out()  # no server is left behind
     names = [name.strip() for name in only.split(",")]
@@ -81,10 +77,9 @@ def chaos(
             f"no run {', '.join(unknown)}; there are {', '.join(RUNS)}", param_hint="--only"
         )
     outputs.check(json_file=json_file)
-    console, outcomes = Console(highlight=False, soft_wrap=True, stderr=json_file == outputs.STDOUT), []
-    status = 0
-    for name in names:
-        plan = _plan(
+    console = Console(highlight=False, soft_wrap=True, stderr=json_file == outputs.STDOUT)
+    plans = [
+        _plan(
             name,
             seconds=60 * minutes / len(names),
             every=every,
@@ -93,20 +88,41 @@ def chaos(
             rogues=rogues,
             seed=seed,
         )
-        try:
+        for name in names
+    ]
+    outcomes, status = _carried_out(plans, engine, console)
+    content = document(outcomes, stopped=status == interrupts.INTERRUPTED)
+    outputs.keep("chaos", (json_file, outputs.document(content)))
+    if status != 2 and any(outcome.faults for outcome in outcomes):
+        status = 1
+    raise typer.Exit(status)
+
+
+def _carried_out(plans: Sequence[Plan], engine: str, console: Console) -> tuple[list[Outcome], int]:
+    """One after the other, each shown: those that ended, and 0, 2 (one couldn't be begun) or INTERRUPTED."""
+    from eas_bench.chaos.run import COMMAND, run
+    from eas_bench.cli.telling import Telling
+    from eas_bench.interrupts import INTERRUPTED
+    from eas_bench.machine import Missing
+    from eas_bench.servers import NotServing
+
+    outcomes: list[Outcome] = []
+    try:
+        for plan in plans:
             with Telling(console, plan.name, plan.seconds) as telling:
                 outcomes.append(run(plan, engine or COMMAND, telling.now))
-        except (Missing, NotServing, OSError) as error:
-            typer.echo(f"eas-bench chaos: {error}", err=True)
-            status = 2
-            break
-        except KeyboardInterrupt:
-            typer.echo("eas-bench chaos: interrupted", err=True)
-            status = 130
-            break
-        show(outcomes[-1], console)
-    outputs.keep("chaos", (json_file, outputs.document(document(outcomes, stopped=status == 130))))
-    raise typer.Exit(status or (1 if any(one.faults for one in outcomes) else 0))
+            show(outcomes[-1], console)
+            if outcomes[-1].stopped:
+                raise KeyboardInterrupt  # noqa: TRY301 - as if it had struck here
+    except (Missing, NotServing, OSError) as error:
+        typer.echo(f"eas-bench chaos: {error}", err=True)
+        return outcomes, 2
+    except KeyboardInterrupt:
+        whole = sum(not outcome.stopped for outcome in outcomes)
+        told = f"ended before its time, after {whole} whole runs of {len(plans)}"
+        typer.echo(f"eas-bench chaos: {told}", err=True)
+        return outcomes, INTERRUPTED
+    return outcomes, 0
 
 
 def document(outcomes: Sequence[Outcome], *, stopped: bool) -> dict[str, Any]:

@@ -35,8 +35,9 @@ def report(
         typer.echo(f"eas-bench report: {output} is one of the records; name another file", err=True)
         raise typer.Exit(2)
     try:
-        runs = [run for file in files for run in reports.read_all(file)]
-        reports.write(runs, output)
+        found = [reports.read_all(file) for file in files]
+        runs = [run for each in found for run in each.runs]
+        reports.write(runs, output, [note for each in found for note in each.notes])
     except record.NoRecord as error:
         typer.echo(f"eas-bench report: {error}", err=True)
         raise typer.Exit(2) from None

@@ -125,10 +125,11 @@ def measured(
 
 def leave_if_interrupted(results: Results) -> None:
     """As commands do after Ctrl-C."""
+    from eas_bench import interrupts
     from eas_bench.scenarios import session
 
     if session.interrupted(results):
-        raise typer.Exit(130)
+        raise typer.Exit(interrupts.INTERRUPTED)
 
 
 def failed(error: Exception) -> typer.Exit:

@@ -11,6 +11,7 @@ import typer
 from eas_bench.cli import options as o
 from eas_bench.cli import outputs
 from eas_bench.cli.run import MOST_CONNECTIONS, asking, measured
+from eas_bench.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,12 +70,22 @@ def soak(seconds: float, order: Order, *, seed: int, json_file: Path | None) -> 
         typer.echo(f"eas-bench soak: {error}", err=True)
         return 2
     show(found, Console(highlight=False, stderr=json_file == outputs.STDOUT))
+    notes = [f"fault: {fault}" for fault in found.faults]
     outputs.keep(
         "soak",
         (json_file, outputs.document(found.document())),
-        (order.report, lambda path: reports.write([found.run], path)),
+        (order.report, lambda path: reports.write([found.run], path, notes)),
     )
-    return 1 if found.faults else 2 if found.unknown else 0
+    return _status(found)
+
+
+def _status(found: Steady) -> int:
+    """1 when something was wrong, INTERRUPTED when it was ended before its time, 2 when it isn't known."""
+    if found.faults:
+        return 1
+    if found.run.stopped:
+        return INTERRUPTED
+    return 2 if found.unknown else 0
 
 
 def _load(seconds: float, order: Order, seed: int) -> record.Load:
@@ -114,3 +125,5 @@ def show(found: Steady, console: Console) -> None:
         console.print(Text(f"not known: {reason}", "yellow"), soft_wrap=True)
     if not found.unknown or found.faults:
         tell_faults(found.faults, console)
+    if found.run.stopped:
+        console.print("[yellow]ended before its time: it says nothing of the hours that are missing[/]")

@@ -173,10 +173,13 @@ def sweep(
         typer.echo(f"eas-bench sweep: {error}", err=True)
         raise typer.Exit(2) from None
     show(found, console)
+    curve = [point.run for point in found.curve]
+    if not curve and report is not None:
+        typer.echo(f"eas-bench sweep: no run was over, so there is nothing to draw: no {report}", err=True)
     outputs.keep(
         "sweep",
         (json_file, outputs.document(found.document())),
-        (report, lambda path: reports.write([point.run for point in found.curve], path)),
+        (report if curve else None, lambda path: reports.write(curve, path, [found.told])),
     )
     raise typer.Exit(_status(found))
 
@@ -243,6 +246,7 @@ def _tell_point(point: Point, console: Console) -> None:
 def show(found: Found, console: Console) -> None:
     """The curve, and the answer."""
     from rich.table import Table
+    from rich.text import Text
 
     from eas_bench import slo, units
 
@@ -266,13 +270,8 @@ def show(found: Found, console: Console) -> None:
         )
     console.print()
     console.print(table)
-    done = found.done
-    if done.rate is None:
-        console.print(f"[red]no rate is known to meet {found.objective}:[/] {done.end.value}")
-    else:
-        bound = f" (not {units.rate(done.above)})" if done.above is not None else ""
-        told = f"[bold green]{units.rate(done.rate)}[/] meets {found.objective}{bound}: {done.end.value}"
-        console.print(told, soft_wrap=True)
+    style = "red" if found.done.rate is None else "bold green"
+    console.print(Text(found.told, style), soft_wrap=True)
 
 
 def _bar(value: float, top: float) -> str:
@@ -284,11 +283,12 @@ def _bar(value: float, top: float) -> str:
 
 
 def _status(found: Found) -> int:
-    """0 when a rate is found, 1 when none meets the objective, 2 when that isn't known, 130 after Ctrl-C."""
+    """0 when a rate is found, 1 when none meets the objective, 2 when that isn't known; else INTERRUPTED."""
+    from eas_bench.interrupts import INTERRUPTED
     from eas_bench.sweep import End
 
     if found.done.end is End.STOPPED:
-        return 130
+        return INTERRUPTED
     if found.done.rate is not None:
         return 0
     return 1 if found.done.end is End.NOTHING else 2

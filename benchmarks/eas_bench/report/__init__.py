@@ -31,16 +31,22 @@ def read(path: Path) -> Run:
     return _sound(kept.run(path), path)
 
 
-def read_all(path: Path) -> list[Run]:
+def read_all(path: Path) -> kept.Runs:
     """The runs that a file holds: of a sweep those of its curve; raises NoRecord."""
-    return [_sound(run, path) for run in kept.runs(path)]
+    found = kept.runs(path)
+    for run in found.runs:
+        _sound(run, path)
+    return found
 
 
-def write(runs: Sequence[Run], path: Path) -> None:
-    """A report of one run or several, in the order given, into a file; raises OSError."""
+def write(runs: Sequence[Run], path: Path, notes: Sequence[str] = ()) -> None:
+    """A report of one run or several, in the order given, into a file; raises OSError.
+
+    ``notes``: what is to be said of all of them together.
+    """
     from eas_bench.report.page import page  # noqa: PLC0415 - plotly takes a second to import
 
-    writing.write(path, page(runs))
+    writing.write(path, page(runs, notes))
 
 
 def _sound(run: Run, path: Path) -> Run:

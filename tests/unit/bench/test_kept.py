@@ -48,17 +48,21 @@ def written(path: Path, document: Any) -> Path:
 def test_of_a_sweep_the_runs_of_its_curve_are_shown(tmp_path: Path) -> None:
     found = a_sweep(50, 100)
     file = written(tmp_path / "sweep.json", found.document())
-    assert kept.runs(file) == [point.run for point in found.curve]
-    assert [run.notes for run in kept.runs(file)] == [["run 2"], ["run 3"]]
+    assert kept.runs(file).runs == [point.run for point in found.curve]
+    assert [run.notes for run in kept.runs(file).runs] == [["run 2"], ["run 3"]]
     told = bench("report", file, "-o", tmp_path / "page.html")
     assert told.exit_code == 0, told.output
     assert "page.html: 2 runs" in told.output
+    assert (
+        "100/s meets p99=1s,errors=100%: no higher rate was to be tried"
+        in (tmp_path / "page.html").read_text()
+    )
 
 
 def test_of_a_soak_its_run_is_shown_and_compared(tmp_path: Path) -> None:
     run = a_run(seconds=10)
     file = written(tmp_path / "soak.json", judge(run, Limits(), None).document())
-    assert kept.runs(file) == [run] == [kept.run(file)]
+    assert kept.runs(file).runs == [run] == [kept.run(file)]
     assert bench("report", file, "-o", tmp_path / "page.html").exit_code == 0
     record.write(run, tmp_path / "run.json")
     assert bench("compare", file, tmp_path / "run.json").exit_code == 0
