@@ -40,6 +40,8 @@ class Wanted:
     token: str = field(default="", repr=False)
     signed: bool = False  # HMAC over the request with the token as key, instead of the token itself
     grpc: str = ""  # "/package.Service/Method": gRPC instead of HTTP/1.1
+    cacert: str = ""  # a file of certificates, PEM, that are trusted instead of the system's
+    insecure: bool = False  # whatever the server's certificate is, it is taken
 
     def __post_init__(self) -> None:
         """Raises NotWanted: it makes no request."""
@@ -47,9 +49,17 @@ class Wanted:
             raise NotWanted(
                 "a user name in a URL isn't sent: give -H 'Authorization: Basic ...', or --token-file"
             )
-        if self._parts.scheme != "http" or not self._parts.hostname:
+        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname:
+            raise NotWanted(f"{self.url!r} is no address: expected http://HOST[:PORT]/PATH, or https://...")
+        if (self.cacert or self.insecure) and not self.tls:
             raise NotWanted(
-                f"{self.url!r} is no address: expected http://HOST[:PORT]/PATH (TLS isn't spoken)"
+                "--cacert and --insecure say which certificate is trusted: they need an https:// URL"
+            )
+        if self.insecure and (self.cacert or self.grpc):
+            raise NotWanted(
+                "--insecure trusts every certificate: give it without --cacert"
+                if self.cacert
+                else "gRPC doesn't trust every certificate: give --cacert FILE instead of --insecure"
             )
         if self.signed and not self.token:
             raise NotWanted("a signature needs the token as its key: give --token, --token-file or EAS_TOKEN")
@@ -83,9 +93,14 @@ class Wanted:
         return self._parts.hostname or ""
 
     @property
+    def tls(self) -> bool:
+        """Whether it is spoken."""
+        return self._parts.scheme == "https"
+
+    @property
     def port(self) -> int:
-        """80 unless the URL names one."""
-        return self._parts.port or 80
+        """80, or 443 with TLS, unless the URL names one."""
+        return self._parts.port or (443 if self.tls else 80)
 
     @property
     def path(self) -> str:

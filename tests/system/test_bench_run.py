@@ -309,7 +309,6 @@ def test_the_end_of_the_terminal_costs_no_record(small_sink: str, tmp_path: Path
     [
         ([], "one of the two"),
         (["http://127.0.0.1:1/"], "nobody listens"),
-        (["https://127.0.0.1:1/"], "TLS"),
         (["http://h/", "--rate", "1", "-c", "1"], "exclude each other"),
         (["http://h/", "-c", "1", "--arrivals", "poisson"], "open loop"),
         (["http://h/", "-c", "1", "--processes", "2"], "each process"),

@@ -53,7 +53,8 @@ def number(least: float, most: float = math.inf) -> Callable[[str], float]:
 
 
 Url = Annotated[
-    str | None, typer.Argument(metavar="URL", help="http://HOST:PORT/PATH of whatever speaks HTTP.")
+    str | None,
+    typer.Argument(metavar="URL", help="http(s)://HOST:PORT/PATH of whatever speaks HTTP."),
 ]
 Config = Annotated[
     Path | None,
@@ -97,6 +98,17 @@ Grpc = Annotated[
     typer.Option(
         metavar="/PKG.SERVICE/METHOD", help="Ask by gRPC: bodies are the serialised messages (extra grpc)."
     ),
+]
+Cacert = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="https: certificates (PEM) that are trusted instead of the system's.",
+        dir_okay=False,
+    ),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="https: take every certificate, whoever's it is, expired or not.")
 ]
 
 
@@ -153,6 +165,8 @@ def fields_of(
     method: str,
     sign: bool,
     grpc: str,
+    cacert: Path | None,
+    insecure: bool,
     seed: int,
 ) -> dict[str, Any]:
     """The fields of a Wanted but its URL and token. Raises BadParameter, and NotWanted."""
@@ -165,4 +179,6 @@ def fields_of(
         "bodies": found or (b"",),
         "signed": sign,
         "grpc": grpc,
+        "cacert": "" if cacert is None else str(cacert),
+        "insecure": insecure,
     }

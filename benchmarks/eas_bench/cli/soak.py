@@ -101,6 +101,8 @@ def soak(
     token_file: o.TokenFile = None,
     sign: o.Sign = False,
     grpc: o.Grpc = "",
+    cacert: o.Cacert = None,
+    insecure: o.Insecure = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -160,6 +162,8 @@ def soak(
         "method": method,
         "sign": sign,
         "grpc": grpc,
+        "cacert": cacert,
+        "insecure": insecure,
     }
     limits = {"memory": memory, "descriptors": descriptors, "threads": threads}
     order = {

@@ -10,7 +10,8 @@ import typer
 
 from eas_bench.cli import options as o
 from eas_bench.cli import outputs
-from eas_bench.cli.run import MOST_CONNECTIONS, asking, measured
+from eas_bench.cli.asking import asking, measured
+from eas_bench.cli.run import MOST_CONNECTIONS
 from eas_bench.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ import typer
 
 from eas_bench.cli import options as o
 from eas_bench.cli import outputs
-from eas_bench.cli.run import MOST_CONNECTIONS, Arrivals, asking
+from eas_bench.cli.asking import NO_LIMIT, asking
+from eas_bench.cli.run import MOST_CONNECTIONS, Arrivals
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from eas_bench import record
-    from eas_bench.cli.run import Asked
+    from eas_bench.cli.asking import Asked
     from eas_bench.slo import Objective
     from eas_bench.sweep import Found, Point, Search
 
@@ -103,6 +104,8 @@ def sweep(
     token_file: o.TokenFile = None,
     sign: o.Sign = False,
     grpc: o.Grpc = "",
+    cacert: o.Cacert = None,
+    insecure: o.Insecure = False,
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="That make the load; each can keep a core busy.")
     ] = 1,
@@ -162,12 +165,22 @@ def sweep(
     secret = o.token_of(token, token_file)
     try:
         fields = o.fields_of(
-            body=body, text=text, rows=rows, headers=header, method=method, sign=sign, grpc=grpc, seed=seed
+            body=body,
+            text=text,
+            rows=rows,
+            headers=header,
+            method=method,
+            sign=sign,
+            grpc=grpc,
+            cacert=cacert,
+            insecure=insecure,
+            seed=seed,
         )
         with asking(url, config, secret, fields) as asked:
             measure, limit = _measure(asked, load, objective, metrics)
             search = _search(first, most, share, trials, limit)
-            console.print(f"objective {objective}; the generator itself can do {limit:,.0f}/s")
+            itself = f"the generator itself can do {limit:,.0f}/s" if limit else NO_LIMIT
+            console.print(f"objective {objective}; {itself}", soft_wrap=True)
             found = find(measure, objective, search, lambda point: _tell_point(point, console))
     except (NotMeasured, NotServing, target.NotWanted) as error:
         typer.echo(f"eas-bench sweep: {error}", err=True)
@@ -195,23 +208,23 @@ def _share(text: str) -> float:
     return share
 
 
-def _search(first: float, most: float | None, share: float, trials: int, limit: float) -> Search:
+def _search(first: float, most: float | None, share: float, trials: int, limit: float | None) -> Search:
     from eas_bench.sweep import Search
 
-    ceiling = min(most or _NEAR * limit, _NEAR * limit)
+    ceiling = min(most or o.MOST_RATE, o.MOST_RATE if limit is None else _NEAR * limit)
     return Search(first=min(first, ceiling), ceiling=ceiling, precision=share, trials=trials)
 
 
 def _measure(
     asked: Asked, load: record.Load, objective: Objective, metrics: str
-) -> tuple[Callable[[float], record.Run], float]:
-    """What makes a run at a rate, and what the generator can do. Raises NotMeasured."""
+) -> tuple[Callable[[float], record.Run], float | None]:
+    """What makes a run at a rate, and what the generator can do, if that is known. Raises NotMeasured."""
     from eas_bench import client
     from eas_bench.readings import Watcher
 
     if note := client.first_answer(asked.wanted, load.timeout):
         raise client.NotMeasured(f"{note[0]}; a sweep begins where one request has a good answer")
-    limit = client.own_limit(load, wanted=asked.wanted)
+    limit = None if asked.wanted.tls else client.own_limit(load, wanted=asked.wanted)
 
     def measure(rate: float) -> record.Run:
         seconds = min(LONGER * load.duration, max(load.duration, _SPARE * objective.needs / rate))
