@@ -201,6 +201,11 @@ def understood(document: Any, path: Path) -> Run:
     try:
         return Run.model_validate(document)
     except ValidationError as error:
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise NoRecord(
+                f"{path}: is no record of a run; expected what `eas-bench run --json` writes, whose format "
+                f"is {FORMAT}"
+            ) from None
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise NoRecord(f"{path}: is no record of a run: {where}: {first['msg']}") from None

@@ -22,6 +22,7 @@ from eas_bench.record import Asked
 
 TYPE: Final = "application/octet-stream"
 _PATIENCE: Final = 5.0  # seconds for a connection to one of several addresses
+_METHOD: Final = re.compile(r"/[A-Za-z0-9_.]+/[A-Za-z0-9_]+")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # what RFC 9110 calls one
 
 
@@ -63,7 +64,7 @@ class Wanted:
             )
         if self.signed and not self.token:
             raise NotWanted("a signature needs the token as its key: give --token, --token-file or EAS_TOKEN")
-        if self.grpc and (not self.grpc.startswith("/") or self.grpc.count("/") != 2):
+        if self.grpc and not _METHOD.fullmatch(self.grpc):
             raise NotWanted(f"{self.grpc!r} is no method of gRPC: expected /package.Service/Method")
         if any(not 32 < ord(letter) < 127 for letter in self.path):
             raise NotWanted(
@@ -82,7 +83,8 @@ class Wanted:
     def _parts(self) -> SplitResult:
         try:
             parts = urlsplit(self.url)
-            _ = parts.port
+            if parts.port == 0:
+                raise ValueError("port 0 is none")  # noqa: TRY301 - as urlsplit tells others
         except ValueError as error:
             raise NotWanted(f"{self.url!r} is no address: {error}") from None
         return parts
@@ -132,8 +134,9 @@ class Wanted:
         """
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise NotWanted(f"{self.host}: no such host: {error.strerror}") from None
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no name can be like this"
+            raise NotWanted(f"{self.host}: no such host: {why}") from None
         for family, _type, _protocol, _name, address in found[:-1]:  # localhost is ::1 first, as a rule
             with socket.socket(family, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
                 probe.settimeout(_PATIENCE)

@@ -42,15 +42,36 @@ def chaos(
             show_default="1",
         ),
     ] = 1,
-    instances: Annotated[int, typer.Option(min=1, help="Each lives for so many kills.")] = 64,
-    clients: Annotated[int, typer.Option(min=1, help="Connections, one request at a time on each.")] = 16,
-    rogues: Annotated[int, typer.Option(min=1, help="Clients that leave, lie or are slow.")] = 16,
-    seed: Annotated[int, typer.Option(help="Of what is sent, and what is done when.")] = 0,
+    instances: Annotated[
+        int,
+        typer.Option(parser=o.whole(1, o.INSTANCES), metavar="NUMBER", help="Each lives for so many kills."),
+    ] = 64,
+    clients: Annotated[
+        int,
+        typer.Option(
+            parser=o.whole(1, o.CROWD), metavar="NUMBER", help="Connections, one request at a time on each."
+        ),
+    ] = 16,
+    rogues: Annotated[
+        int,
+        typer.Option(
+            parser=o.whole(1, o.CROWD), metavar="NUMBER", help="Clients that leave, lie or are slow."
+        ),
+    ] = 16,
+    seed: Annotated[
+        int, typer.Option(parser=o.whole(0), metavar="NUMBER", help="Of what is sent, and what is done when.")
+    ] = 0,
     only: Annotated[
         str, typer.Option(metavar="RUN,...", help="Some of them.", show_default=", ".join(RUNS))
     ] = ",".join(RUNS),
     engine: Annotated[
-        str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+        str,
+        typer.Option(
+            parser=o.command,
+            metavar="COMMAND",
+            help="What starts the engine.",
+            show_default="the installed one",
+        ),
     ] = "",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there; - is stdout.")

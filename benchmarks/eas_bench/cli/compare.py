@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,12 +32,12 @@ def compare(
         list[Path] | None, typer.Option("--b", metavar="PATH", help="Of the other; as many, best in turns.")
     ] = None,
     fail_if_worse: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SHARE",
             help="Exit with 1 when B is worse by more, and surely worse: 5%, or rate=5%,p99=10%,errors=0.1%.",
         ),
-    ] = "",
+    ] = None,
     anyway: Annotated[
         bool,
         typer.Option(
@@ -70,7 +71,7 @@ def compare(
     outputs.check(json_file=json_file)
     paths_a, paths_b = _sides(files or [], a or [], b or [])
     try:
-        bounds = comparing.bounds(fail_if_worse) if fail_if_worse else {}
+        bounds = comparing.bounds(fail_if_worse) if fail_if_worse is not None else {}
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--fail-if-worse") from None
     try:
@@ -103,7 +104,7 @@ def _runs(paths: list[Path]) -> list[Run]:
 
     found: list[Run] = []
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - what is wrong with a name is told where it is read
             found.append(report.read(path))
             continue
         files = sorted(path.glob("*.json"))

@@ -33,7 +33,10 @@ def peers(
     scenarios: Annotated[
         str, typer.Option(metavar="W1,...", help="Some of W1 to W5.", show_default="all")
     ] = "",
-    rounds: Annotated[int, typer.Option(min=1, help="One run of each: bare loop, ours, theirs...")] = 3,
+    rounds: Annotated[
+        int,
+        typer.Option(parser=o.whole(1), metavar="NUMBER", help="One run of each: bare loop, ours, theirs..."),
+    ] = 3,
     seconds: Annotated[
         float,
         typer.Option(
@@ -57,7 +60,13 @@ def peers(
         ),
     ] = None,
     engine: Annotated[
-        str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+        str,
+        typer.Option(
+            parser=o.command,
+            metavar="COMMAND",
+            help="What starts the engine.",
+            show_default="the installed one",
+        ),
     ] = "",
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a bar is missed.")] = False,
     update_docs: Annotated[

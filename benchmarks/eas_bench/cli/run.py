@@ -50,8 +50,8 @@ def run(
         typer.Option(
             "--connections",
             "-c",
-            min=1,
-            max=o.MOST,
+            parser=o.whole(1, o.MOST),
+            metavar="NUMBER",
             help="Closed loop: so many, each with a request at a time.",
         ),
     ] = None,
@@ -84,12 +84,20 @@ def run(
     ] = Arrivals.constant,
     burst: Annotated[
         int | None,
-        typer.Option(min=1, max=o.MOST, help="Bursts: so many at once.", show_default="those of 0.1 s"),
+        typer.Option(
+            parser=o.whole(1, o.MOST),
+            metavar="NUMBER",
+            help="Bursts: so many at once.",
+            show_default="those of 0.1 s",
+        ),
     ] = None,
     most_connections: Annotated[
         int | None,
         typer.Option(
-            min=1, max=o.MOST, help="Open loop: at most so many at once.", show_default=f"{MOST_CONNECTIONS}"
+            parser=o.whole(1, o.MOST),
+            metavar="NUMBER",
+            help="Open loop: at most so many at once.",
+            show_default=f"{MOST_CONNECTIONS}",
         ),
     ] = None,
     body: o.Body = None,
@@ -104,9 +112,14 @@ def run(
     cacert: o.Cacert = None,
     insecure: o.Insecure = False,
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="That make the load; each can keep a core busy.")
+        int,
+        typer.Option(
+            parser=o.whole(1, 64), metavar="NUMBER", help="That make the load; each can keep a core busy."
+        ),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=o.whole(0), metavar="NUMBER", help="Of random arrivals and random rows.")
+    ] = 0,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Of the record.", show_default="the URL")] = "",
     metrics: Annotated[
         str,
@@ -130,12 +143,12 @@ def run(
         Path | None, typer.Option(metavar="FILE.html", help="Write the run there as a page with plots.")
     ] = None,
     slo: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="TERM,...",
             help="What must be met, all of it: p99=50ms,errors=0.1%. Of p50, p90, p99, p99.9, max, errors.",
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Put a load on a server, and tell what it held.
 
@@ -168,7 +181,7 @@ def run(
             "seed": seed,
         },
     )
-    objective = o.objective(slo) if slo else None
+    objective = o.objective(slo) if slo is not None else None
     outputs.check(json_file=json_file, report=report)
     secret = o.token_of(token, token_file)
     try:

@@ -36,7 +36,7 @@ class Order:
     limits: dict[str, float]
     rate: float | None = None
     connections: int | None = None
-    slo: str = ""
+    slo: str | None = None
     pid: int | None = None
     metrics: str = ""
     report: Path | None = None
@@ -57,10 +57,12 @@ def soak(seconds: float, order: Order, *, seed: int, json_file: Path | None) -> 
         raise typer.BadParameter(
             "nothing of the server can be watched: give --pid, or --metrics of an engine on this machine"
         )
+    if order.pid is not None and not Path(f"/proc/{order.pid}").exists():
+        raise typer.BadParameter(f"there is no process {order.pid} on this machine", param_hint="--pid")
     load = _load(seconds, order, seed)
     megabytes = order.limits.get("memory")
     limits = Limits(**{**order.limits, **({} if megabytes is None else {"memory": megabytes * 1e6})})
-    objective = o.objective(order.slo) if order.slo else None
+    objective = o.objective(order.slo) if order.slo is not None else None
     outputs.check(json_file=json_file, report=order.report)
     try:
         with asking(order.url, order.config, order.token, o.fields_of(**order.request)) as asked:

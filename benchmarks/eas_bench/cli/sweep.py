@@ -65,7 +65,7 @@ def sweep(
     precision: Annotated[
         str, typer.Option(metavar="SHARE", help="How near the answer comes to what isn't held.")
     ] = "5%",
-    trials: Annotated[int, typer.Option(min=3, help="Runs at most.")] = 40,
+    trials: Annotated[int, typer.Option(parser=o.whole(3), metavar="NUMBER", help="Runs at most.")] = 40,
     duration: Annotated[
         float,
         typer.Option(
@@ -93,7 +93,7 @@ def sweep(
         Arrivals, typer.Option(help="At even distances, at random ones, or many at once.")
     ] = Arrivals.poisson,
     most_connections: Annotated[
-        int, typer.Option(min=1, max=o.MOST, help="At most so many at once.")
+        int, typer.Option(parser=o.whole(1, o.MOST), metavar="NUMBER", help="At most so many at once.")
     ] = MOST_CONNECTIONS,
     body: o.Body = None,
     text: o.Text = None,
@@ -107,9 +107,14 @@ def sweep(
     cacert: o.Cacert = None,
     insecure: o.Insecure = False,
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="That make the load; each can keep a core busy.")
+        int,
+        typer.Option(
+            parser=o.whole(1, 64), metavar="NUMBER", help="That make the load; each can keep a core busy."
+        ),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=o.whole(0), metavar="NUMBER", help="Of random arrivals and random rows.")
+    ] = 0,
     metrics: Annotated[
         str,
         typer.Option(
