@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from eas_bench import record, sweep
 from eas_bench.record import NoRecord, Run
+from eas_bench.search import Done, End, Result, Trial, curve
 from eas_bench.soak import steady
-from eas_bench.sweep import Done, End, Result, Trial
 
 _COUNTS: Final = "counts and faults, to be read as they are: there is no run in it to be shown"
 _OTHERS: Final = {
@@ -76,7 +76,8 @@ def _curve(document: Any, path: Path) -> Runs:
     """One run a rate, and the answer, as the sweep itself has them."""
     try:
         trials = [Trial(float(told["rate"]), Result(told["result"])) for told in document["trials"]]
-        kept = [document["runs"][number] for number in sweep.curve(trials)]
+        numbers = curve(trials)
+        kept = [document["runs"][number] for number in numbers]
         done = Done(document["rate"], End[document["end"].upper()], document["above"])
         told = sweep.answer(str(document["objective"]), done)
     except (LookupError, TypeError, ValueError, AttributeError):
@@ -85,7 +86,8 @@ def _curve(document: Any, path: Path) -> Runs:
         raise NoRecord(
             f"{path}: is a sweep that was ended before its first run was over: there is nothing in it"
         )
-    return Runs([record.understood(one, path) for one in kept], [told])
+    runs = [record.understood(one, path) for one in kept]
+    return Runs(runs, sweep.notes(told, runs, [trials[number] for number in numbers]))
 
 
 def _format(document: Any) -> str:

@@ -43,8 +43,23 @@ def asking(url: str | None, config: Path | None, token: str, fields: dict[str, A
         yield Asked(Wanted(url, token=token, **fields))
         return
     assert config is not None  # noqa: S101 - for the type checker
-    with running(config) as served:
+    with contextlib.ExitStack() as stack:
+        with _told(f"starting an engine for {config}"):
+            served = stack.enter_context(running(config))
         yield Asked(Wanted(served.url, token=token or served.token, **fields), served.admin_url, served.pid)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """On a terminal, as long as it takes; a line in a pipe."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, stderr=True)
+    if not console.is_terminal:
+        console.print(what, markup=False, soft_wrap=True)
+    with console.status(Text(what)):
+        yield
 
 
 def measured(asked: Asked, load: record.Load, *, title: str, metrics: str, own_limit: bool) -> record.Run:
@@ -55,10 +70,12 @@ def measured(asked: Asked, load: record.Load, *, title: str, metrics: str, own_l
     from eas_bench.readings import Watcher
 
     console = Console(highlight=False, stderr=True)
-    note = client.first_answer(asked.wanted, load.timeout)
-    if own_limit and asked.wanted.tls:
+    own_limit = own_limit and not asked.wanted.tls
+    with console.status("finding out what the generator itself can do" if own_limit else "asking once"):
+        note = client.first_answer(asked.wanted, load.timeout)
+        limit = client.own_limit(load, wanted=asked.wanted) if own_limit else None
+    if asked.wanted.tls:
         note = [*note, NO_LIMIT]
-    limit = client.own_limit(load, wanted=asked.wanted) if own_limit and not asked.wanted.tls else None
     name = title or asked.wanted.asked.url
     watcher = Watcher(metrics or asked.admin_url or None, pid=asked.pid, warm_up=load.warm_up)
     with watcher, terminal.Live(name, load, console) as live:

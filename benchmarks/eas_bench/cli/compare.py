@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,7 +62,8 @@ def compare(
     Both must have been asked the same: rate or connections, bodies, about as long. The server, its path, the
     protocol and the authentication may differ.
 
-    Exit status 1: B is worse than --fail-if-worse allows. 2: the runs can't be compared.
+    Exit status 1: B is worse than --fail-if-worse allows. 2: the runs can't be compared, or are too short
+    to tell whether it is.
     """
     from rich.console import Console
 
@@ -82,8 +84,16 @@ def compare(
     if json_file != outputs.STDOUT:
         show(comparison, bounds, Console(highlight=False))
     outputs.keep("compare", (json_file, outputs.document(comparison.document())))
-    if any(change.fails(bounds[change.name]) for change in comparison.changes if change.name in bounds):
+    bounded = [change for change in comparison.changes if change.name in bounds]
+    if any(change.fails(bounds[change.name]) for change in bounded):
         raise typer.Exit(1)
+    if any(math.isinf(change.by.low) for change in bounded):
+        typer.echo(
+            "eas-bench compare: whether B is worse can't be told from so short a run of each: measure ten "
+            "seconds or more, or several runs a side in turns",
+            err=True,
+        )
+        raise typer.Exit(2)
 
 
 def _sides(files: list[Path], a: list[Path], b: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -155,8 +165,6 @@ def _figures(change: Change) -> tuple[str, str]:
 
 
 def _interval(change: Change) -> tuple[str, str]:
-    import math
-
     change_text = _signed(change, change.by.figure)
     if math.isinf(change.by.low):
         return change_text, "can't be told"

@@ -109,9 +109,10 @@ def show(found: Steady, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from eas_bench import terminal
+    from eas_bench import terminal, units
     from eas_bench.cli.telling import tell_faults
     from eas_bench.soak.steady import rows
+    from eas_bench.trend import LONG
 
     terminal.summary(found.run, console)
     table = Table(box=None, padding=(0, 1))
@@ -124,6 +125,10 @@ def show(found: Steady, console: Console) -> None:
     if found.passing:
         told = ", ".join(found.passing)
         console.print(Text(f"came or went, and so weren't judged: {told}", "yellow"), soft_wrap=True)
+    if found.growths and found.run.seconds < LONG:
+        lasted = units.seconds(found.run.seconds)
+        told = f"what grows in an hour is drawn from {lasted}: an hour or more would tell"
+        console.print(Text(f"note: {told}", "dim"), soft_wrap=True)
     for reason in found.unknown:
         console.print(Text(f"not known: {reason}", "yellow"), soft_wrap=True)
     if not found.unknown or found.faults:

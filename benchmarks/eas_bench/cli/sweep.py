@@ -11,21 +11,20 @@ import typer
 from eas_bench.cli import options as o
 from eas_bench.cli import outputs
 from eas_bench.cli.asking import NO_LIMIT, asking
+from eas_bench.cli.curve import show, tell_point
 from eas_bench.cli.run import MOST_CONNECTIONS, Arrivals
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from eas_bench import record
     from eas_bench.cli.asking import Asked
+    from eas_bench.search import Search
     from eas_bench.slo import Objective
-    from eas_bench.sweep import Found, Point, Search
+    from eas_bench.sweep import Found
 
 LONGER = 6.0
 """So many times as long as asked a trial may last, to have the requests that the objective needs."""
 _NEAR = 0.9
 """The share of what the generator can do up to which it is trusted (as a run's own verdict has it)."""
-_BARS = 12
 _SPARE = 1.2
 """So many times the requests that an objective needs are aimed at: random arrivals may be fewer."""
 
@@ -186,7 +185,7 @@ def sweep(
             search = _search(first, most, share, trials, limit)
             itself = f"the generator itself can do {limit:,.0f}/s" if limit else NO_LIMIT
             console.print(f"objective {objective}; {itself}", soft_wrap=True)
-            found = find(measure, objective, search, lambda point: _tell_point(point, console))
+            found = find(measure, objective, search, lambda point: tell_point(point, console))
     except (NotMeasured, NotServing, target.NotWanted) as error:
         typer.echo(f"eas-bench sweep: {error}", err=True)
         raise typer.Exit(2) from None
@@ -197,7 +196,7 @@ def sweep(
     outputs.keep(
         "sweep",
         (json_file, outputs.document(found.document())),
-        (report if curve else None, lambda path: reports.write(curve, path, [found.told])),
+        (report if curve else None, lambda path: reports.write(curve, path, found.notes)),
     )
     raise typer.Exit(_status(found))
 
@@ -214,7 +213,7 @@ def _share(text: str) -> float:
 
 
 def _search(first: float, most: float | None, share: float, trials: int, limit: float | None) -> Search:
-    from eas_bench.sweep import Search
+    from eas_bench.search import Search
 
     ceiling = min(most or o.MOST_RATE, o.MOST_RATE if limit is None else _NEAR * limit)
     return Search(first=min(first, ceiling), ceiling=ceiling, precision=share, trials=trials)
@@ -224,7 +223,7 @@ def _measure(
     asked: Asked, load: record.Load, objective: Objective, metrics: str
 ) -> tuple[Callable[[float], record.Run], float | None]:
     """What makes a run at a rate, and what the generator can do, if that is known. Raises NotMeasured."""
-    from eas_bench import client
+    from eas_bench import client, units
     from eas_bench.readings import Watcher
 
     if note := client.first_answer(asked.wanted, load.timeout):
@@ -239,7 +238,7 @@ def _measure(
             run = client.measure(
                 asked.wanted,
                 wanted,
-                title=f"{rate:g}/s",
+                title=units.rate(rate),
                 on_interval=watcher.note,
                 readings=watcher.readings,
                 limit=limit,
@@ -249,61 +248,10 @@ def _measure(
     return measure, limit
 
 
-def _tell_point(point: Point, console: Console) -> None:
-    from rich.text import Text
-
-    from eas_bench import units
-
-    result = point.trial.result.value
-    style = {"met": "green", "missed": "red"}.get(result, "yellow")
-    why = "; ".join(point.run.generator.invalid) if result == "generator" else str(point.verdict)
-    rate = units.rate(point.trial.rate)
-    console.print(Text.assemble((f"{result:<9}", style), f"{rate:>12}  ", (why, "dim")), soft_wrap=True)
-
-
-def show(found: Found, console: Console) -> None:
-    """The curve, and the answer."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from eas_bench import slo, units
-
-    curve = [(point, slo.figures(point.run)) for point in found.curve]
-    top = max((figures.p99 for _, figures in curve if figures is not None), default=1)
-    table = Table("sent", "good", "p50", "p99", "p99.9", "errors", "", "p99 (log)", box=None, padding=(0, 1))
-    for point, figures in curve:
-        run = point.run
-        late = (
-            [units.micros(figures.p50), units.micros(figures.p99), units.micros(figures.p999)]
-            if figures
-            else ["-"] * 3
-        )
-        table.add_row(
-            units.rate(point.trial.rate),
-            units.rate(run.good / run.seconds),
-            *late,
-            units.share(run.errors, run.answers + sum(run.tally.failures.values())),
-            point.trial.result.value,
-            _bar(figures.p99 if figures else top, top),
-        )
-    console.print()
-    console.print(table)
-    style = "red" if found.done.rate is None else "bold green"
-    console.print(Text(found.told, style), soft_wrap=True)
-
-
-def _bar(value: float, top: float) -> str:
-    """As long as the logarithm, from 100 us to ``top``."""
-    import math
-
-    share = math.log(max(value, 100) / 100) / max(math.log(max(top, 200) / 100), 1e-9)
-    return "\N{FULL BLOCK}" * max(1, round(_BARS * min(1.0, share)))
-
-
 def _status(found: Found) -> int:
     """0 when a rate is found, 1 when none meets the objective, 2 when that isn't known; else INTERRUPTED."""
     from eas_bench.interrupts import INTERRUPTED
-    from eas_bench.sweep import End
+    from eas_bench.search import End
 
     if found.done.end is End.STOPPED:
         return INTERRUPTED

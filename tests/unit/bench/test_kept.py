@@ -18,11 +18,12 @@ from eas_bench.compare import compare
 from eas_bench.gpu.session import FORMAT as GPU
 from eas_bench.peers.record import FORMAT as PEERS
 from eas_bench.scenarios.results import FORMAT as RESULTS
+from eas_bench.search import Done, End, Trial
+from eas_bench.search import Result as Said
 from eas_bench.soak.growth import Limits
 from eas_bench.soak.run import Outcome as Life
 from eas_bench.soak.steady import judge
-from eas_bench.sweep import Done, End, Found, Point, Trial
-from eas_bench.sweep import Result as Said
+from eas_bench.sweep import Found, Point
 from support.bench_runs import a_curve, a_run
 
 
