@@ -75,6 +75,7 @@ def test_the_first_is_taken_gently_and_the_next_one_ends_it(number: signal.Signa
 
 def test_who_asked_for_no_way_out_is_ended_by_sigterm_as_ever() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with gently(lambda: None):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
