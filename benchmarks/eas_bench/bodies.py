@@ -42,7 +42,11 @@ def gathered(
     """All that are asked for, in this order. Raises NotWanted: one can't be had."""
     read = [_read(file) for file in files]
     chance = np.random.default_rng(seed)
-    return (*read, *(text.encode() for text in texts), *(made(spec, chance) for spec in rows))
+    return (
+        *read,
+        *(text.encode(errors="surrogateescape") for text in texts),
+        *(made(spec, chance) for spec in rows),
+    )
 
 
 def made(spec: str, chance: np.random.Generator) -> bytes:

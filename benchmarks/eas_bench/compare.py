@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from eas_bench import latency, seconds, slo, student
+from eas_bench import latency, likeness, seconds, slo, student
 from eas_bench.record import Run
 from eas_bench.student import Range
 
@@ -95,11 +95,20 @@ class Comparison:
         }
 
 
-def compare(a: Sequence[Run], b: Sequence[Run], confidence: float = student.CONFIDENCE) -> Comparison:
-    """Of the same work. Errors: Incomparable."""
+def compare(
+    a: Sequence[Run], b: Sequence[Run], confidence: float = student.CONFIDENCE, *, anyway: bool = False
+) -> Comparison:
+    """Of the same load, unless ``anyway``. Errors: Incomparable."""
     sides = [sorted(side, key=lambda run: run.taken) for side in (a, b)]
     for name, side in zip("AB", sides, strict=True):
         _check(name, side)
+    other = likeness.other_load(sides[0][0], sides[1][0])
+    if other and not anyway:
+        raise Incomparable(
+            "A and B were asked different things, so their figures say nothing of how the servers differ: "
+            f"{', '.join(other.values())}. Measure both with the same load, or give --anyway to see "
+            "the figures all the same"
+        )
     basis = _basis(sides[0], sides[1])
     changes = tuple(_change(name, sides, basis, confidence) for name in FIGURES)
     return Comparison(basis, (len(a), len(b)), changes, tuple(_notes(sides[0], sides[1], basis)))
@@ -152,30 +161,15 @@ def _check(name: str, side: Sequence[Run]) -> None:
             raise Incomparable(
                 f"side {name}: {_called(run)} has no good answer (2xx): there is nothing to compare"
             )
-        unlike = _unlike(side[0], run)
-        if unlike:
+        if differences := likeness.differences(side[0], run):
+            told = ", ".join(differences.values())
             raise Incomparable(
-                f"side {name}: its runs differ in {', '.join(unlike)}: they are no measurements of one thing"
+                f"side {name}: its runs differ in {told}: they are no measurements of one thing"
             )
 
 
 def _called(run: Run) -> str:
     return f"the run {run.title!r} of {run.taken}" if run.title else f"the run of {run.taken}"
-
-
-def _unlike(one: Run, other: Run) -> list[str]:
-    """In which of their settings two runs differ: those of the work and of the sending."""
-    work = [
-        f"{name} ({getattr(one.asked, name)} and {getattr(other.asked, name)})"
-        for name in ("protocol", "method", "body_bytes", "authentication")
-        if getattr(one.asked, name) != getattr(other.asked, name)
-    ]
-    sending = [
-        f"{name} ({getattr(one.load, name)} and {getattr(other.load, name)})"
-        for name in ("kind", "rate", "arrivals", "connections", "duration", "warm_up", "timeout")
-        if getattr(one.load, name) != getattr(other.load, name)
-    ]
-    return work + sending
 
 
 def _basis(a: Sequence[Run], b: Sequence[Run]) -> Basis:
@@ -252,7 +246,15 @@ _FIGURES: Final[dict[str, Callable[[Run], float]]] = {
 
 
 def _notes(a: Sequence[Run], b: Sequence[Run], basis: Basis) -> list[str]:
-    notes = [f"A and B differ in {one}" for one in _unlike(a[0], b[0])]
+    other = likeness.other_load(a[0], b[0])
+    told = {**likeness.differences(a[0], b[0]), **other}
+    notes = [f"A and B differ in {words}" for words in told.values()]
+    if other:
+        notes.insert(
+            0, "A and B were asked different things: their difference isn't one of the servers alone"
+        )
+    for name, side in (("A", a), ("B", b)):
+        notes += [f"{name}: {_called(run)} was ended before its time" for run in side if run.stopped]
     for name in sorted(a[0].machine.keys() | b[0].machine.keys()):
         here, there = a[0].machine.get(name), b[0].machine.get(name)
         if here != there:

@@ -183,15 +183,29 @@ def write(run: Run, path: Path) -> None:
 
 def read(path: Path) -> Run:
     """What :func:`write` wrote; raises NoRecord."""
+    return understood(content(path), path)
+
+
+def content(path: Path) -> Any:
+    """The JSON in a file; raises NoRecord."""
     try:
-        content: Any = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise NoRecord(f"{path}: can't be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise NoRecord(f"{path}: is no JSON; expected a file that `eas-bench run --json` wrote") from None
+
+
+def understood(document: Any, path: Path) -> Run:
+    """The record that this JSON is; ``path``: whence it came, for messages. Raises NoRecord."""
     try:
-        return Run.model_validate(content)
+        return Run.model_validate(document)
     except ValidationError as error:
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise NoRecord(
+                f"{path}: is no record of a run; expected what `eas-bench run --json` writes, whose format "
+                f"is {FORMAT}"
+            ) from None
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise NoRecord(f"{path}: is no record of a run: {where}: {first['msg']}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -45,7 +46,9 @@ def running(
     config: Path, *, command: Sequence[str] = COMMAND, ready_within: float = READY_WITHIN
 ) -> Iterator[Served]:
     """``eas-engine --config FILE`` on free ports, ready, until the block ends. Raises NotServing."""
-    if not config.is_file():
+    if os.path.isdir(config):  # noqa: PTH112 - a name that is too long is no error here
+        raise NotServing(f"{config} is a folder; name the service.json in it")
+    if not os.path.isfile(config):  # noqa: PTH113 - as above
         raise NotServing(f"{config}: there is no such file; expected the service.json of a service")
     with tempfile.TemporaryDirectory(prefix="eas-bench-") as directory:
         state, log = Path(directory, "state"), Path(directory, "log")

@@ -1,195 +1,21 @@
-"""The highest rate that meets an objective: what to try next, and when it is found.
-
-:func:`following` decides, from the trials alone; :func:`find` has them made.
-
-The search
-----------
-Double the rate until it misses, then halve the gap (as a factor) until it is narrower than ``precision``.
-
-A machine has bad moments, so one trial decides nothing that matters. A rate's *lead* is by how many its
-trials that met the objective outnumber those that didn't. A lead of one is good enough on the way up, for it
-costs nothing when it turns out wrong: the search then goes on below. The rate that is found at last has a
-lead of two; one that bounds it from above lags by two, and at last by three: two bad moments in a row, far
-below what the server holds, would otherwise be the end of the search.
-
-A miss in which the generator itself couldn't keep up says nothing about the server. Two of a rate bound the
-search from above like other misses, but the answer then says that the generator was the limit. A rate above
-``ceiling``, what the generator can do, is never tried.
-"""
+"""The search for the highest rate, with its runs: made, judged, kept. ``search`` says what to try next."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
-from eas_bench import slo
+from eas_bench import slo, units
+from eas_bench.client.measuring import whole
 from eas_bench.record import Run
+from eas_bench.search import Done, End, Ladder, Result, Search, Trial, Try, curve, following
 
 FORMAT: Final = "eas-bench.sweep/1"
-_PROOF: Final = 2
-"""The lead that proves a rate, and that makes another a bound when it lags by so much."""
-_LEAST: Final = 1.0
-"""Requests a second; below that there is nothing to find."""
-
-
-class Result(Enum):
-    """What one trial said of its rate."""
-
-    MET = "met"
-    MISSED = "missed"
-    GENERATOR = "generator"
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One run at a rate, judged."""
-
-    rate: float
-    result: Result
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """How to search.
-
-    Attributes:
-        first: the rate to begin with.
-        ceiling: what is never exceeded; None: nothing.
-        precision: the gap between what is held and what isn't, as a share, that is narrow enough.
-        trials: after so many it ends with what it has.
-    """
-
-    first: float
-    ceiling: float | None = None
-    precision: float = 0.05
-    trials: int = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Try this rate next."""
-
-    rate: float
-
-
-class End(Enum):
-    """Why the search is over."""
-
-    FOUND = "the next higher rate that was tried misses it"
-    GENERATOR = "the load generator was the limit: the server may hold more"
-    CEILING = "no higher rate was to be tried: the server may hold more"
-    NOTHING = "no rate meets it"
-    STOPPED = "it was stopped before it was over"
-    TRIALS = "so many trials were allowed: a narrower answer needs more"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The highest rate that surely met the objective (None: none did), and why there is no higher one."""
-
-    rate: float | None
-    end: End
-    above: float | None
-    """The lowest rate above it that is known not to do."""
-
-
-def following(trials: Sequence[Trial], search: Search) -> Try | Done:
-    """What to do after these trials."""
-    ladder = _Ladder.of(trials)
-    if len(trials) >= search.trials:
-        return Done(ladder.proved, End.TRIALS, ladder.bound)
-    if ladder.open is not None:
-        return Try(ladder.open)
-    step = _downwards(ladder, search) if ladder.held is None else _upwards(ladder, ladder.held, search)
-    if isinstance(step, Done) and ladder.bound is not None and not ladder.certain:
-        return Try(ladder.bound)
-    return step
-
-
-@dataclass(frozen=True, slots=True)
-class _Ladder:
-    """What the trials say of the rates, taken together.
-
-    Attributes:
-        held: the highest below ``bound`` that met the objective, as far as known.
-        proved: the highest below ``bound`` that surely met it.
-        bound: the lowest that doesn't do; ``by_generator``: because of the generator; ``certain``: surely.
-        open: one below it whose trials contradict each other, or bear a repetition.
-    """
-
-    held: float | None
-    proved: float | None
-    bound: float | None
-    by_generator: bool
-    certain: bool
-    open: float | None
-
-    @classmethod
-    def of(cls, trials: Sequence[Trial]) -> _Ladder:
-        """Rates above a bound are forgotten: a server that fails at 1,000 doesn't hold 2,000."""
-        counts = {trial.rate: dict.fromkeys(Result, 0) for trial in trials}
-        for trial in trials:
-            counts[trial.rate][trial.result] += 1
-        leads = {
-            rate: count[Result.MET] - count[Result.MISSED] - count[Result.GENERATOR]
-            for rate, count in counts.items()
-        }
-        bound = min((rate for rate, lead in leads.items() if lead <= -_PROOF), default=None)
-        below = {rate: lead for rate, lead in leads.items() if bound is None or rate < bound}
-        return cls(
-            held=max((rate for rate, lead in below.items() if lead > 0), default=None),
-            proved=max((rate for rate, lead in below.items() if lead >= _PROOF), default=None),
-            bound=bound,
-            by_generator=bound is not None and counts[bound][Result.GENERATOR] > counts[bound][Result.MISSED],
-            certain=bound is not None and leads[bound] < -_PROOF,
-            open=min((rate for rate, lead in below.items() if lead <= 0), default=None),
-        )
-
-
-def _upwards(ladder: _Ladder, held: float, search: Search) -> Try | Done:
-    """From a rate that met the objective: higher, into the gap, or to its proof."""
-    if ladder.bound is not None and ladder.bound / held > 1 + search.precision:
-        return Try(_rounded(math.sqrt(held * ladder.bound), held, ladder.bound))
-    higher = _higher(held, search)
-    if ladder.bound is None and higher is not None:
-        return Try(higher)
-    if ladder.proved != held:
-        return Try(held)
-    return Done(held, _end(ladder), ladder.bound)
-
-
-def _downwards(ladder: _Ladder, search: Search) -> Try | Done:
-    """Before anything met the objective."""
-    if ladder.bound is None:
-        return Try(min(search.first, search.ceiling or math.inf))
-    if ladder.bound <= _LEAST:
-        return Done(None, End.GENERATOR if ladder.by_generator else End.NOTHING, ladder.bound)
-    return Try(max(_LEAST, _rounded(ladder.bound / 2, 0, ladder.bound)))
-
-
-def _higher(rate: float, search: Search) -> float | None:
-    """The next on the way up; None: the ceiling is reached."""
-    if search.ceiling is None:
-        return 2 * rate
-    return min(2 * rate, search.ceiling) if rate * (1 + search.precision) < search.ceiling else None
-
-
-def _end(ladder: _Ladder) -> End:
-    if ladder.bound is None:
-        return End.CEILING
-    return End.GENERATOR if ladder.by_generator else End.FOUND
-
-
-def _rounded(rate: float, low: float, high: float) -> float:
-    """Three digits, when that is still between the two."""
-    short = float(f"{rate:.3g}")
-    return short if low < short < high else rate
-
-
-# -- and its runs
+MET_ALL_THE_SAME: Final = (
+    "Runs that are INVALID and met the objective have met it: a generator that is late or at its limit makes "
+    "latencies longer, not shorter."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +36,20 @@ class Found:
     points: tuple[Point, ...]
 
     @property
+    def told(self) -> str:
+        """The answer, in words."""
+        return answer(str(self.objective), self.done)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of all runs must know; the answer first."""
+        curve = self.curve
+        return notes(self.told, [point.run for point in curve], [point.trial for point in curve])
+
+    @property
     def curve(self) -> list[Point]:
-        """One point a rate, the lowest first: the last of those whose result is the rate's."""
-        kept: dict[float, Point] = {}
-        for point in self.points:
-            results = [one.trial.result for one in self.points if one.trial.rate == point.trial.rate]
-            if point.trial.rate not in kept or results.count(point.trial.result) * 2 >= len(results):
-                kept[point.trial.rate] = point
-        return [kept[rate] for rate in sorted(kept)]
+        """One point a rate, the lowest first."""
+        return [self.points[number] for number in curve([point.trial for point in self.points])]
 
     def document(self) -> dict[str, Any]:
         """As JSON, with every run whole."""
@@ -235,6 +67,24 @@ class Found:
         }
 
 
+def answer(objective: str, done: Done) -> str:
+    """What a search has found, in a sentence."""
+    if done.rate is None and done.end in {End.TRIALS, End.STOPPED}:
+        return f"no rate is proved to meet {objective}, which takes a second run at it: {done.end.value}"
+    if done.rate is None:
+        return f"no rate is known to meet {objective}: {done.end.value}"
+    bound = f" (not {units.rate(done.above)})" if done.above is not None else ""
+    return f"{units.rate(done.rate)} meets {objective}{bound}: {done.end.value}"
+
+
+def notes(answer: str, runs: Sequence[Run], trials: Sequence[Trial]) -> list[str]:
+    """The answer, and why there are runs that are invalid and met the objective all the same."""
+    pairs = zip(runs, trials, strict=True)
+    if not any(run.generator.invalid and trial.result is Result.MET for run, trial in pairs):
+        return [answer]
+    return [answer, MET_ALL_THE_SAME]
+
+
 def find(
     measure: Callable[[float], Run],
     objective: slo.Objective,
@@ -243,20 +93,19 @@ def find(
 ) -> Found:
     """Have runs made at one rate after the other, until the search is over. Errors: those of ``measure``.
 
-    Ctrl-C ends it with what was measured until then; the run that it struck doesn't count.
+    Ctrl-C (see ``interrupts``) ends it with what was measured until then; the run that it struck doesn't
+    count.
     """
     points: list[Point] = []
-    while isinstance(step := following([point.trial for point in points], search), Try):
-        try:
-            run = measure(step.rate)
-        except KeyboardInterrupt:
-            run = None
-        if run is None or run.stopped:
-            ladder = _Ladder.of([point.trial for point in points])
-            return Found(objective, Done(ladder.proved, End.STOPPED, ladder.bound), tuple(points))
-        verdict = slo.judge(run, objective)
-        points.append(Point(Trial(step.rate, _result(run, verdict)), verdict, run))
-        told(points[-1])
+    try:
+        while isinstance(step := following([point.trial for point in points], search), Try):
+            run = whole(measure(step.rate))
+            verdict = slo.judge(run, objective)
+            points.append(Point(Trial(step.rate, _result(run, verdict)), verdict, run))
+            told(points[-1])
+    except KeyboardInterrupt:
+        ladder = Ladder.of([point.trial for point in points])
+        step = Done(ladder.proved, End.STOPPED, ladder.bound)
     return Found(objective, step, tuple(points))
 
 

@@ -22,6 +22,7 @@ from eas_bench.record import Asked
 
 TYPE: Final = "application/octet-stream"
 _PATIENCE: Final = 5.0  # seconds for a connection to one of several addresses
+_METHOD: Final = re.compile(r"/[A-Za-z0-9_.]+/[A-Za-z0-9_]+")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # what RFC 9110 calls one
 
 
@@ -40,6 +41,8 @@ class Wanted:
     token: str = field(default="", repr=False)
     signed: bool = False  # HMAC over the request with the token as key, instead of the token itself
     grpc: str = ""  # "/package.Service/Method": gRPC instead of HTTP/1.1
+    cacert: str = ""  # a file of certificates, PEM, that are trusted instead of the system's
+    insecure: bool = False  # whatever the server's certificate is, it is taken
 
     def __post_init__(self) -> None:
         """Raises NotWanted: it makes no request."""
@@ -47,13 +50,21 @@ class Wanted:
             raise NotWanted(
                 "a user name in a URL isn't sent: give -H 'Authorization: Basic ...', or --token-file"
             )
-        if self._parts.scheme != "http" or not self._parts.hostname:
+        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname:
+            raise NotWanted(f"{self.url!r} is no address: expected http://HOST[:PORT]/PATH, or https://...")
+        if (self.cacert or self.insecure) and not self.tls:
             raise NotWanted(
-                f"{self.url!r} is no address: expected http://HOST[:PORT]/PATH (TLS isn't spoken)"
+                "--cacert and --insecure say which certificate is trusted: they need an https:// URL"
+            )
+        if self.insecure and (self.cacert or self.grpc):
+            raise NotWanted(
+                "--insecure trusts every certificate: give it without --cacert"
+                if self.cacert
+                else "gRPC doesn't trust every certificate: give --cacert FILE instead of --insecure"
             )
         if self.signed and not self.token:
             raise NotWanted("a signature needs the token as its key: give --token, --token-file or EAS_TOKEN")
-        if self.grpc and (not self.grpc.startswith("/") or self.grpc.count("/") != 2):
+        if self.grpc and not _METHOD.fullmatch(self.grpc):
             raise NotWanted(f"{self.grpc!r} is no method of gRPC: expected /package.Service/Method")
         if any(not 32 < ord(letter) < 127 for letter in self.path):
             raise NotWanted(
@@ -72,7 +83,8 @@ class Wanted:
     def _parts(self) -> SplitResult:
         try:
             parts = urlsplit(self.url)
-            _ = parts.port
+            if parts.port == 0:
+                raise ValueError("port 0 is none")  # noqa: TRY301 - as urlsplit tells others
         except ValueError as error:
             raise NotWanted(f"{self.url!r} is no address: {error}") from None
         return parts
@@ -83,9 +95,14 @@ class Wanted:
         return self._parts.hostname or ""
 
     @property
+    def tls(self) -> bool:
+        """Whether it is spoken."""
+        return self._parts.scheme == "https"
+
+    @property
     def port(self) -> int:
-        """80 unless the URL names one."""
-        return self._parts.port or 80
+        """80, or 443 with TLS, unless the URL names one."""
+        return self._parts.port or (443 if self.tls else 80)
 
     @property
     def path(self) -> str:
@@ -117,8 +134,9 @@ class Wanted:
         """
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise NotWanted(f"{self.host}: no such host: {error.strerror}") from None
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no name can be like this"
+            raise NotWanted(f"{self.host}: no such host: {why}") from None
         for family, _type, _protocol, _name, address in found[:-1]:  # localhost is ::1 first, as a rule
             with socket.socket(family, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
                 probe.settimeout(_PATIENCE)

@@ -198,7 +198,7 @@ def test_a_signal_ends_a_download_at_once(
 def test_ended_while_unpacking_the_next_start_fetches_nothing_again(
     engines: Engines, server: OssServer, number: signal.Signals
 ) -> None:
-    server.plain["m.tgz"] = tar_gz(Entry(f"{one % 50}/{one}", b"of an archive") for one in range(30_000))
+    server.plain["m.tgz"] = tar_gz(Entry(f"{one % 50}/{one}", b"of an archive") for one in range(10_000))
     engine = engines.raw(service(server, model_path=server.url("m.tgz")))
     scratch = engine.state_dir / "cache" / "scratch"
     eventually(lambda: any(scratch.glob("*.unpacked/*/*")), "it is being unpacked")

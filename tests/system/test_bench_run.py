@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import resource
 import signal
 import socket
@@ -219,12 +220,23 @@ def test_with_json_on_stdout_the_rest_is_on_stderr(small_sink: str, tmp_path: Pa
 
 
 def test_a_page_that_can_t_be_written_costs_no_record(small_sink: str, tmp_path: Path) -> None:
+    """A full disk can't be seen before."""
     file = tmp_path / "run.json"
-    arguments = ["--text", "hello", "-c", "1", *QUICK, "--report", "/proc/run.html", "--json", str(file)]
+    arguments = ["--text", "hello", "-c", "1", *QUICK, "--report", "/dev/full", "--json", str(file)]
     done = bench(small_sink, *arguments)
     assert done.returncode == 2
-    assert "/proc/run.html: can't be written" in done.stderr
+    assert "/dev/full: can't be written: No space left on device" in done.stderr
     assert record.read(file).good > 0
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_place_that_takes_no_file_is_told_before_anybody_is_asked(option: str, tmp_path: Path) -> None:
+    other = {"--json": "--report", "--report": "--json"}[option]
+    done = bench("http://127.0.0.1:1/", other, str(tmp_path / "other"), option, "/proc/run")
+    assert done.returncode == 2
+    assert "/proc/run: can't be written: no file can be made there" in done.stderr
+    assert "nobody listens" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_before_the_measured_part_ends_the_command(small_sink: str, tmp_path: Path) -> None:
@@ -247,7 +259,10 @@ def await_child(process: subprocess.Popen[str]) -> None:
         assert process.poll() is None
 
 
-def test_ctrl_c_ends_a_run_early_with_what_there_is(small_sink: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_run_early_with_what_there_is(
+    small_sink: str, tmp_path: Path, number: signal.Signals
+) -> None:
     file = tmp_path / "run.json"
     command = [
         *COMMAND,
@@ -265,7 +280,7 @@ def test_ctrl_c_ends_a_run_early_with_what_there_is(small_sink: str, tmp_path: P
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "200" in process.stderr.readline()  # a second is over
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=100)
     run = record.read(file)
     assert "stopped after" in run.notes[0], errors
@@ -273,12 +288,27 @@ def test_ctrl_c_ends_a_run_early_with_what_there_is(small_sink: str, tmp_path: P
     assert run.seconds < 3600
 
 
+def test_the_end_of_the_terminal_costs_no_record(small_sink: str, tmp_path: Path) -> None:
+    """Nobody is there to be told any more, and what is written to a terminal that has gone is an error."""
+    file = tmp_path / "run.json"
+    arguments = [small_sink, "--text", "hello", "-c", "1", "-d", "1h", "--no-own-limit", "--json", str(file)]
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(COMMAND[0], [*COMMAND, *arguments])
+    seen = b""
+    while b"200: " not in seen:
+        seen += os.read(terminal, 1 << 16)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert record.read(file).notes[0].startswith("stopped after")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ([], "one of the two"),
         (["http://127.0.0.1:1/"], "nobody listens"),
-        (["https://127.0.0.1:1/"], "TLS"),
         (["http://h/", "--rate", "1", "-c", "1"], "exclude each other"),
         (["http://h/", "-c", "1", "--arrivals", "poisson"], "open loop"),
         (["http://h/", "-c", "1", "--processes", "2"], "each process"),

@@ -112,8 +112,11 @@ def test_a_soak_sees_a_server_grow(leaky: tuple[int, int], tmp_path: Path) -> No
 
 
 def test_a_soak_of_a_healthy_engine_finds_nothing() -> None:
-    told = bench("soak", "--config", str(ECHO), "--text", "hello", "--hours", "0.003", "--memory", "100000")
+    """In seconds: a few connections more, on a busy machine, would be thousands of descriptors an hour."""
+    generous = ("--memory", "1e5", "--descriptors", "1e6", "--threads", "1e6")
+    told = bench("soak", "--config", str(ECHO), "--text", "hello", "--hours", "0.003", *generous)
     assert told.returncode == 0, told.stdout + told.stderr
+    assert "is drawn from" in told.stdout
     assert "echo-0" in told.stdout
     assert "nothing happened that must not" in told.stdout
 
@@ -151,8 +154,12 @@ def test_an_engine_that_doesn_t_start_is_2_with_words() -> None:
     assert "the engine exited with 3" in told.stderr
 
 
-def test_sigterm_leaves_no_engine_behind() -> None:
-    command = [*COMMAND, "chaos", "--only", "clients", "--minutes", "5", "--instances", "1"]
+def test_sigterm_leaves_no_engine_behind(tmp_path: Path) -> None:
+    written = tmp_path / "chaos.json"
+    command = [
+        *(*COMMAND, "chaos", "--only", "clients", "--minutes", "5", "--instances", "1"),
+        *("--json", str(written)),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     assert "clients that behave badly" in process.stdout.readline()
@@ -163,6 +170,86 @@ def test_sigterm_leaves_no_engine_behind() -> None:
     assert process.wait(100) == 128 + signal.SIGTERM
     process.stdout.close()
     assert not [pid for pid in engines + hosts if Path(f"/proc/{pid}").exists()]
+    assert json.loads(written.read_text())["stopped"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_ended_keeps_the_runs_that_were_over(
+    leaky: tuple[int, int], tmp_path: Path, number: signal.Signals
+) -> None:
+    written, page = tmp_path / "sweep.json", tmp_path / "sweep.html"
+    process = begun(
+        *(
+            "sweep",
+            f"http://127.0.0.1:{leaky[0]}/",
+            "--text",
+            "hello",
+            "--slo",
+            "p50=60s,errors=100%",
+            *QUICK,
+        ),
+        *("--timeout", "60s", "--from", "1", "--json", str(written), "--report", str(page)),
+    )
+    assert process.stdout is not None
+    while not (line := process.stdout.readline()).startswith("met"):
+        assert line, "it ended by itself"
+    ended(process, number, 128 + number)
+    document = json.loads(written.read_text())
+    assert document["end"] == "stopped"
+    assert [Run.model_validate(run).good > 0 for run in document["runs"]] == [True] * len(document["trials"])
+    assert document["trials"]
+    assert "it was stopped before it was over" in page.read_text()
+
+
+def test_a_sweep_that_is_ended_in_its_first_run_has_no_page(leaky: tuple[int, int], tmp_path: Path) -> None:
+    written, page = tmp_path / "sweep.json", tmp_path / "sweep.html"
+    process = begun(
+        *("sweep", f"http://127.0.0.1:{leaky[0]}/", "--text", "hello", "--slo", "p50=60s", "--warm-up", "1h"),
+        *("--json", str(written), "--report", str(page)),
+    )
+    assert process.stdout is not None
+    while "the generator itself can do" not in (line := process.stdout.readline()):
+        assert line, "it ended by itself"
+    while not children(process.pid):
+        assert process.poll() is None
+    ended(process, signal.SIGTERM, 143)
+    assert json.loads(written.read_text())["trials"] == []
+    assert not page.exists()
+
+
+def test_a_soak_that_is_ended_keeps_what_it_saw(leaky: tuple[int, int], tmp_path: Path) -> None:
+    """And doesn't say that hours were well of which it saw seconds."""
+    port, pid = leaky
+    written, page = tmp_path / "soak.json", tmp_path / "soak.html"
+    process = begun(
+        *("soak", f"http://127.0.0.1:{port}/", "--pid", str(pid), "--text", "hello", "--rate", "5"),
+        *("--memory", "1e9", "--descriptors", "1e9", "--json", str(written), "--report", str(page)),
+    )
+    assert process.stdout is not None
+    while "200: " not in (line := process.stdout.readline()):
+        assert line, "it ended by itself"
+    ended(process, signal.SIGTERM, 143)
+    document = json.loads(written.read_text())
+    assert document["stopped"] is True
+    assert document["run"]["notes"][0].startswith("stopped after")
+    assert page.exists()
+
+
+def begun(*arguments: str) -> subprocess.Popen[str]:
+    """A command whose stdout has everything that it says."""
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals, status: int) -> None:
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == status, said
 
 
 def children(pid: int) -> list[int]:

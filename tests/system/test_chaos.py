@@ -5,9 +5,12 @@ The long one is ``make chaos``.
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from eas_bench.chaos.run import Plan, run
+from eas_bench.soak import run as life
 
 SECONDS = 12
 
@@ -46,3 +49,22 @@ def test_clients_that_behave_badly_cost_the_others_nothing(every: float) -> None
     assert set(outcome.answers) <= ({"200", "408 deadline_exceeded"} if every else {"200"})
     assert outcome.misdeeds.total() > 0
     assert outcome.refusals.total() == outcome.misdeeds["bad input"]
+
+
+def strike(_seconds: float, _told: str) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_chaos_that_is_ended_tells_what_it_saw_and_asks_for_no_more() -> None:
+    """Which is too little for a verdict: neither the kills nor the deeds that lack are faults."""
+    outcome = run(Plan(seconds=3600, instances=2, clients=2, rogues=2), progress=strike)
+    assert outcome.stopped
+    assert outcome.faults == []
+    assert outcome.seconds < 3600
+
+
+def test_the_life_of_a_service_that_is_ended_tells_what_it_saw() -> None:
+    outcome = life.run(3600, clients=2, only=frozenset({"scale"}), progress=strike)
+    assert outcome.stopped
+    assert outcome.deeds == {"scale": 1}
+    assert outcome.faults == []

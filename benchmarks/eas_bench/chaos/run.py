@@ -20,6 +20,7 @@ from eas_bench.chaos.bad_input import TOO_LARGE
 from eas_bench.chaos.clients import Crowd
 from eas_bench.chaos.rogues import DEEDS, Rogues
 from eas_bench.chaos.victims import Victims
+from eas_bench.interrupts import gently
 from eas_bench.machine import Cores
 from eas_bench.servers import Engine, Launch, engine
 from eas_bench.trend import LEAST, Sample, Trend, trend
@@ -100,6 +101,8 @@ class Outcome:
     longest: float = 0.0
     memory: Trend | None = None
     descriptors: Trend | None = None
+    stopped: bool = False
+    """Whether a signal ended it before its time: then it need not have done much."""
 
     @property
     def interrupted(self) -> int:
@@ -115,6 +118,7 @@ class Outcome:
         """As JSON."""
         return {
             "plan": self.plan.name,
+            "stopped": self.stopped,
             "seconds": round(self.seconds, 1),
             "requests": self.requests,
             "answers": dict(self.answers),
@@ -131,7 +135,10 @@ class Outcome:
 
 
 def run(plan: Plan, command: str = COMMAND, progress: Progress = lambda _seconds, _text: None) -> Outcome:
-    """Start an engine, torment it, and end it. Errors: Missing, NotServing, OSError."""
+    """Start an engine, torment it, and end it. Errors: Missing, NotServing, OSError.
+
+    Ctrl-C (see ``interrupts``) ends the load early.
+    """
     places.check()
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="eas-chaos-") as directory:
@@ -144,7 +151,12 @@ def run(plan: Plan, command: str = COMMAND, progress: Progress = lambda _seconds
             outcome = asyncio.run(_Torment(plan, started, victims).run(progress))
             outcome.faults += _left(started)
             outcome.retries = int(metric(started.admin("/metrics")[1].decode(), "eas_retries_total"))
-    if plan.pace and plan.kills and not (outcome.retries if plan.retry else outcome.interrupted):
+    if (
+        plan.pace
+        and not outcome.stopped
+        and plan.kills
+        and not (outcome.retries if plan.retry else outcome.interrupted)
+    ):
         outcome.faults.append("no request was inside when its instance died: this shows nothing")
     outcome.faults += faults
     return outcome
@@ -178,12 +190,13 @@ class _Torment:
         """Until the time is over and every request has its answer."""
         outcome, loop = Outcome(self._plan), asyncio.get_running_loop()
         began = loop.time()
-        async with asyncio.TaskGroup() as tasks:
-            load = tasks.create_task(self._crowd.run())
-            tasks.create_task(self._rogues.run())
-            await self._while_loaded(outcome, load, progress)
-            self._crowd.stop()
-            self._rogues.stop()
+        with gently(lambda: self._stop(outcome)):
+            async with asyncio.TaskGroup() as tasks:
+                load = tasks.create_task(self._crowd.run())
+                tasks.create_task(self._rogues.run())
+                await self._while_loaded(outcome, load, progress)
+                self._crowd.stop()
+                self._rogues.stop()
         outcome.seconds = loop.time() - began
         self._gather(outcome)
         _judge(outcome, self._samples)
@@ -194,7 +207,7 @@ class _Torment:
         began = next_sample = loop.time()
         next_kill = began + plan.every
         interrupted: set[str] = set()
-        while (now := loop.time()) < began + plan.seconds and not load.done():
+        while (now := loop.time()) < began + plan.seconds and not (load.done() or outcome.stopped):
             if now >= next_sample:
                 next_sample += _SAMPLE
                 self._samples.append(self._victims.sample(now - began))
@@ -205,6 +218,9 @@ class _Torment:
                 interrupted = set(crowd.outstanding)
                 next_kill = max(next_kill + plan.every, now)
             await asyncio.sleep(_LOOK)
+
+    def _stop(self, outcome: Outcome) -> None:
+        outcome.stopped = True
 
     def _standing(self, kills: int) -> str:
         crowd, rogues, engine_now = self._crowd.tally, self._rogues, self._samples[-1]
@@ -235,7 +251,7 @@ def _judge(outcome: Outcome, samples: list[Sample]) -> None:
             faults.append(f"memory grew by {outcome.memory.growth / 1e6:.1f} MB")
         if outcome.descriptors.growth > plan.descriptors:
             faults.append(f"descriptors grew by {outcome.descriptors.growth:.0f}")
-    if not outcome.answers["200"]:
+    if not outcome.answers["200"] and not outcome.stopped:
         faults.append("nothing was answered with 200")
     failed = {told: n for told, n in outcome.answers.items() if told.startswith("500") and n}
     if plan.retry and failed:
@@ -243,9 +259,13 @@ def _judge(outcome: Outcome, samples: list[Sample]) -> None:
     others = {told: n for told, n in outcome.answers.items() if told != "200"}
     if others and not plan.kills and not plan.poison:
         faults.append(f"innocents got {others} although no instance died")
-    if plan.poison and not any(told.startswith("poison: 500") for told in outcome.answers):
+    if (
+        plan.poison
+        and not outcome.stopped
+        and not any(told.startswith("poison: 500") for told in outcome.answers)
+    ):
         faults.append("nobody got the 500 that poison deserves")
-    faults += _too_little(outcome) if plan.pace else []
+    faults += _too_little(outcome) if plan.pace and not outcome.stopped else []
 
 
 def _too_little(outcome: Outcome) -> list[str]:

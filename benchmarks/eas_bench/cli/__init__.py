@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
+from eas_bench import interrupts
 from eas_bench.cli.baseline import baseline
 from eas_bench.cli.chaos import chaos
 from eas_bench.cli.compare import compare
@@ -71,3 +72,6 @@ def main() -> None:
             raise
         typer.echo(f"eas-bench: {package} isn't installed: {_TO_GET[package]}", err=True)
         raise SystemExit(2) from None
+    except SystemExit as end:
+        end.code = interrupts.status(end.code)
+        raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,15 +42,36 @@ def chaos(
             show_default="1",
         ),
     ] = 1,
-    instances: Annotated[int, typer.Option(min=1, help="Each lives for so many kills.")] = 64,
-    clients: Annotated[int, typer.Option(min=1, help="Connections, one request at a time on each.")] = 16,
-    rogues: Annotated[int, typer.Option(min=1, help="Clients that leave, lie or are slow.")] = 16,
-    seed: Annotated[int, typer.Option(help="Of what is sent, and what is done when.")] = 0,
+    instances: Annotated[
+        int,
+        typer.Option(parser=o.whole(1, o.INSTANCES), metavar="NUMBER", help="Each lives for so many kills."),
+    ] = 64,
+    clients: Annotated[
+        int,
+        typer.Option(
+            parser=o.whole(1, o.CROWD), metavar="NUMBER", help="Connections, one request at a time on each."
+        ),
+    ] = 16,
+    rogues: Annotated[
+        int,
+        typer.Option(
+            parser=o.whole(1, o.CROWD), metavar="NUMBER", help="Clients that leave, lie or are slow."
+        ),
+    ] = 16,
+    seed: Annotated[
+        int, typer.Option(parser=o.whole(0), metavar="NUMBER", help="Of what is sent, and what is done when.")
+    ] = 0,
     only: Annotated[
         str, typer.Option(metavar="RUN,...", help="Some of them.", show_default=", ".join(RUNS))
     ] = ",".join(RUNS),
     engine: Annotated[
-        str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+        str,
+        typer.Option(
+            parser=o.command,
+            metavar="COMMAND",
+            help="What starts the engine.",
+            show_default="the installed one",
+        ),
     ] = "",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there; - is stdout.")
@@ -67,10 +89,6 @@ def chaos(
     from rich.console import Console
 
     from eas_bench import interrupts
-    from eas_bench.chaos.run import COMMAND, run
-    from eas_bench.cli.telling import Telling
-    from eas_bench.machine import Missing
-    from eas_bench.servers import NotServing
 
     interrupts.leave_by_the_way_out()  # no server is left behind
     names = [name.strip() for name in only.split(",")]
@@ -80,10 +98,9 @@ def chaos(
             f"no run {', '.join(unknown)}; there are {', '.join(RUNS)}", param_hint="--only"
         )
     outputs.check(json_file=json_file)
-    console, outcomes = Console(highlight=False, soft_wrap=True, stderr=json_file == outputs.STDOUT), []
-    status = 0
-    for name in names:
-        plan = _plan(
+    console = Console(highlight=False, soft_wrap=True, stderr=json_file == outputs.STDOUT)
+    plans = [
+        _plan(
             name,
             seconds=60 * minutes / len(names),
             every=every,
@@ -92,21 +109,50 @@ def chaos(
             rogues=rogues,
             seed=seed,
         )
-        try:
+        for name in names
+    ]
+    outcomes, status = _carried_out(plans, engine, console)
+    content = document(outcomes, stopped=status == interrupts.INTERRUPTED)
+    outputs.keep("chaos", (json_file, outputs.document(content)))
+    if status != 2 and any(outcome.faults for outcome in outcomes):
+        status = 1
+    raise typer.Exit(status)
+
+
+def _carried_out(plans: Sequence[Plan], engine: str, console: Console) -> tuple[list[Outcome], int]:
+    """One after the other, each shown: those that ended, and 0, 2 (one couldn't be begun) or INTERRUPTED."""
+    from eas_bench.chaos.run import COMMAND, run
+    from eas_bench.cli.telling import Telling
+    from eas_bench.interrupts import INTERRUPTED
+    from eas_bench.machine import Missing
+    from eas_bench.servers import NotServing
+
+    outcomes: list[Outcome] = []
+    try:
+        for plan in plans:
             with Telling(console, plan.name, plan.seconds) as telling:
                 outcomes.append(run(plan, engine or COMMAND, telling.now))
-        except (Missing, NotServing, OSError) as error:
-            typer.echo(f"eas-bench chaos: {error}", err=True)
-            status = 2
-            break
-        except KeyboardInterrupt:
-            typer.echo("eas-bench chaos: interrupted", err=True)
-            status = 130
-            break
-        show(outcomes[-1], console)
-    document = {"format": "eas-bench.chaos/1", "runs": [one.document() for one in outcomes]}
-    outputs.keep("chaos", (json_file, outputs.document(document)))
-    raise typer.Exit(status or (1 if any(one.faults for one in outcomes) else 0))
+            show(outcomes[-1], console)
+            if outcomes[-1].stopped:
+                raise KeyboardInterrupt  # noqa: TRY301 - as if it had struck here
+    except (Missing, NotServing, OSError) as error:
+        typer.echo(f"eas-bench chaos: {error}", err=True)
+        return outcomes, 2
+    except KeyboardInterrupt:
+        whole = sum(not outcome.stopped for outcome in outcomes)
+        told = f"ended before its time, after {whole} whole runs of {len(plans)}"
+        typer.echo(f"eas-bench chaos: {told}", err=True)
+        return outcomes, INTERRUPTED
+    return outcomes, 0
+
+
+def document(outcomes: Sequence[Outcome], *, stopped: bool) -> dict[str, Any]:
+    """As JSON; ``stopped``: it was ended before its time."""
+    return {
+        "format": "eas-bench.chaos/1",
+        "stopped": stopped,
+        "runs": [outcome.document() for outcome in outcomes],
+    }
 
 
 def _plan(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,12 +33,19 @@ def compare(
         list[Path] | None, typer.Option("--b", metavar="PATH", help="Of the other; as many, best in turns.")
     ] = None,
     fail_if_worse: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SHARE",
             help="Exit with 1 when B is worse by more, and surely worse: 5%, or rate=5%,p99=10%,errors=0.1%.",
         ),
-    ] = "",
+    ] = None,
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway",
+            help="Also when A and B had another load: another rate, other connections, bodies, or times.",
+        ),
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write it there; - is stdout.")
     ] = None,
@@ -50,7 +59,11 @@ def compare(
 
     [b]eas-bench compare a b[/b]
 
-    Exit status 1: B is worse than --fail-if-worse allows. 2: the runs can't be compared.
+    Both must have been asked the same: rate or connections, bodies, about as long. The server, its path, the
+    protocol and the authentication may differ.
+
+    Exit status 1: B is worse than --fail-if-worse allows. 2: the runs can't be compared, or are too short
+    to tell whether it is.
     """
     from rich.console import Console
 
@@ -60,19 +73,27 @@ def compare(
     outputs.check(json_file=json_file)
     paths_a, paths_b = _sides(files or [], a or [], b or [])
     try:
-        bounds = comparing.bounds(fail_if_worse) if fail_if_worse else {}
+        bounds = comparing.bounds(fail_if_worse) if fail_if_worse is not None else {}
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--fail-if-worse") from None
     try:
-        comparison = comparing.compare(_runs(paths_a), _runs(paths_b))
+        comparison = comparing.compare(_runs(paths_a), _runs(paths_b), anyway=anyway)
     except (NoRecord, comparing.Incomparable) as error:
         typer.echo(f"eas-bench compare: {error}", err=True)
         raise typer.Exit(2) from None
     if json_file != outputs.STDOUT:
         show(comparison, bounds, Console(highlight=False))
     outputs.keep("compare", (json_file, outputs.document(comparison.document())))
-    if any(change.fails(bounds[change.name]) for change in comparison.changes if change.name in bounds):
+    bounded = [change for change in comparison.changes if change.name in bounds]
+    if any(change.fails(bounds[change.name]) for change in bounded):
         raise typer.Exit(1)
+    if any(math.isinf(change.by.low) for change in bounded):
+        typer.echo(
+            "eas-bench compare: whether B is worse can't be told from so short a run of each: measure ten "
+            "seconds or more, or several runs a side in turns",
+            err=True,
+        )
+        raise typer.Exit(2)
 
 
 def _sides(files: list[Path], a: list[Path], b: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -93,7 +114,7 @@ def _runs(paths: list[Path]) -> list[Run]:
 
     found: list[Run] = []
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - what is wrong with a name is told where it is read
             found.append(report.read(path))
             continue
         files = sorted(path.glob("*.json"))
@@ -144,8 +165,6 @@ def _figures(change: Change) -> tuple[str, str]:
 
 
 def _interval(change: Change) -> tuple[str, str]:
-    import math
-
     change_text = _signed(change, change.by.figure)
     if math.isinf(change.by.low):
         return change_text, "can't be told"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from eas_bench.cli import outputs
+from eas_bench.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,8 +60,10 @@ def soak(
         typer.echo(f"eas-bench soak: {error}", err=True)
         return 2
     show(outcome, console)
+    if outcome.stopped:
+        console.print("[yellow]ended before its time[/]")
     outputs.keep("soak", (json_file, outputs.document(outcome.document())))
-    return 1 if outcome.faults else 0
+    return 1 if outcome.faults else INTERRUPTED if outcome.stopped else 0
 
 
 def show(outcome: Outcome, console: Console) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +23,9 @@ _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST: Final = 366 * 86400.0  # seconds
 MOST: Final = 1_000_000
 """Connections, or requests of a burst: more than a machine has ports for."""
+CROWD: Final = 10_000
+"""Clients that check every answer, in one process."""
+INSTANCES: Final = 1_000
 MOST_RATE: Final = 1e6
 """Requests/s: many times what a generator can do, and few enough to be counted one by one."""
 
@@ -52,15 +57,43 @@ def number(least: float, most: float = math.inf) -> Callable[[str], float]:
     return read
 
 
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """What reads a whole number from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        digits = str(text).strip()
+        value = int(digits) if re.fullmatch(r"-?[0-9]{1,18}", digits) else None
+        if value is None or value < least or (most is not None and value > most):
+            above = "" if most is None else f", {most:,} at most"
+            raise typer.BadParameter(f"{text!r}: expected a whole number, {least} at least{above}")
+        return value
+
+    return read
+
+
+def command(text: str) -> str:
+    """What starts an engine, as a shell would have it; empty: the installed one. Raises BadParameter."""
+    if not text:
+        return text
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no command: {str(error).lower()}") from None
+    if not words or shutil.which(words[0]) is None:
+        missing = repr(words[0]) if words else "nothing"
+        raise typer.BadParameter(f"{text!r}: there is no program {missing}; expected such as 'eas-engine'")
+    return text
+
+
 Url = Annotated[
-    str | None, typer.Argument(metavar="URL", help="http://HOST:PORT/PATH of whatever speaks HTTP.")
+    str | None,
+    typer.Argument(metavar="URL", help="http(s)://HOST:PORT/PATH of whatever speaks HTTP."),
 ]
 Config = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
         help="A service.json: an eas-engine is started with it for the run, and asked.",
-        dir_okay=False,
     ),
 ]
 Body = Annotated[
@@ -90,7 +123,7 @@ Token = Annotated[
         help="Of the service. Others on this machine can read it here: better give --token-file.",
     ),
 ]
-TokenFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Where the token is.", dir_okay=False)]
+TokenFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Where the token is.")]
 Sign = Annotated[bool, typer.Option("--sign", help="Sign requests with the token as key, as EAS clients do.")]
 Grpc = Annotated[
     str,
@@ -98,12 +131,19 @@ Grpc = Annotated[
         metavar="/PKG.SERVICE/METHOD", help="Ask by gRPC: bodies are the serialised messages (extra grpc)."
     ),
 ]
+Cacert = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="https: certificates (PEM) that are trusted instead of the system's."),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="https: take every certificate, whoever's it is, expired or not.")
+]
 
 
 def metrics_url(text: str) -> str:
     """Where metrics are read; raises BadParameter."""
     try:
-        scheme, host = urlsplit(text).scheme, urlsplit(text).hostname
+        scheme, host, _ = urlsplit(text).scheme, urlsplit(text).hostname, urlsplit(text).port
     except ValueError:
         scheme, host = "", None
     if text and (scheme not in {"http", "https"} or not host):
@@ -126,12 +166,24 @@ def token_of(token: str, file: Path | None) -> str:
     if token and token != os.environ.get("EAS_TOKEN"):
         raise typer.BadParameter("give the token or its file, not both", param_hint="--token-file")
     try:
-        found = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file}: can't be read: {error}", param_hint="--token-file") from None
+        found = file.read_bytes().strip()
+    except IsADirectoryError:
+        raise typer.BadParameter(
+            f"{file} is a folder; name the file in it that holds the token", param_hint="--token-file"
+        ) from None
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{file} can't be read ({error.strerror}); expected a file that holds the token",
+            param_hint="--token-file",
+        ) from None
     if not found:
         raise typer.BadParameter(f"{file} is empty; expected a token in it", param_hint="--token-file")
-    return found
+    if any(not 32 <= letter < 127 for letter in found):
+        raise typer.BadParameter(
+            f"{file} holds no token, which is one line of printable ASCII: is it the right file?",
+            param_hint="--token-file",
+        )
+    return found.decode()
 
 
 def objective(text: str) -> Objective:
@@ -153,6 +205,8 @@ def fields_of(
     method: str,
     sign: bool,
     grpc: str,
+    cacert: Path | None,
+    insecure: bool,
     seed: int,
 ) -> dict[str, Any]:
     """The fields of a Wanted but its URL and token. Raises BadParameter, and NotWanted."""
@@ -165,4 +219,6 @@ def fields_of(
         "bodies": found or (b"",),
         "signed": sign,
         "grpc": grpc,
+        "cacert": "" if cacert is None else str(cacert),
+        "insecure": insecure,
     }

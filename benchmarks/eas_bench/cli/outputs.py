@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,16 +10,21 @@ from typing import Any, Final
 
 import typer
 
+from eas_bench import writing
+
 STDOUT: Final = Path("-")
 _Deed = Callable[[Path], object]
 
 
-def check(*, json_file: Path | None, report: Path | None = None) -> None:
-    """Nothing is measured that couldn't be kept. Raises BadParameter; ModuleNotFoundError: no plots."""
+def check(*, json_file: Path | None, report: Path | None = None, makes_folders: bool = False) -> None:
+    """Nothing is measured that couldn't be kept. Raises BadParameter; ModuleNotFoundError: no plots.
+
+    ``makes_folders``: the command makes those of them that aren't there.
+    """
     for option, path in (("--json", json_file), ("--report", report)):
         if path is None or (path == STDOUT and option == "--json"):
             continue
-        if why := _why_not(path):
+        if why := _why_not(path, makes_folders=makes_folders):
             raise typer.BadParameter(f"{path}: can't be written: {why}", param_hint=option)
     if report is None:
         return
@@ -46,27 +50,30 @@ def keep(command: str, *deeds: tuple[Path | None, _Deed]) -> None:
 
 def document(content: Any) -> _Deed:
     """What writes this as JSON into a file, or to stdout."""
-    from eas_bench.writing import write
-
     text = json.dumps(content, indent=1)
 
     def written(path: Path) -> None:
         if path == STDOUT:
             print(text)
         else:
-            write(path, text + "\n")
+            writing.write(path, text + "\n")
 
     return written
 
 
-def _why_not(path: Path) -> str:
-    """What keeps this from being written; empty: nothing that can be seen."""
+def _why_not(path: Path, *, makes_folders: bool) -> str:
+    """What keeps this from being written; empty: nothing that can be seen. No file is left behind."""
     if path == STDOUT:
         return "it is a page for a browser; name a file"
-    if path.is_dir():
-        return "it is a folder"
-    folder = path.parent
-    if not folder.is_dir():
-        return f"there is no folder {folder}"
-    allowed = os.access(path, os.W_OK) if path.exists() else os.access(folder, os.W_OK)
-    return "" if allowed else "it isn't allowed"
+    try:
+        if path.is_dir():
+            return "it is a folder; name a file in it"
+        folder = path.parent
+        while makes_folders and not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir():
+            return f"there is no folder {folder}; make it first"
+        writing.check(folder / path.name)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        return f"no file can be made there ({getattr(error, 'strerror', None) or error})"
+    return ""

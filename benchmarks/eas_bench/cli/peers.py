@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eas_bench.cli import options as o
+from eas_bench.cli import outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,10 @@ def peers(
     scenarios: Annotated[
         str, typer.Option(metavar="W1,...", help="Some of W1 to W5.", show_default="all")
     ] = "",
-    rounds: Annotated[int, typer.Option(min=1, help="One run of each: bare loop, ours, theirs...")] = 3,
+    rounds: Annotated[
+        int,
+        typer.Option(parser=o.whole(1), metavar="NUMBER", help="One run of each: bare loop, ours, theirs..."),
+    ] = 3,
     seconds: Annotated[
         float,
         typer.Option(
@@ -56,7 +60,13 @@ def peers(
         ),
     ] = None,
     engine: Annotated[
-        str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+        str,
+        typer.Option(
+            parser=o.command,
+            metavar="COMMAND",
+            help="What starts the engine.",
+            show_default="the installed one",
+        ),
     ] = "",
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a bar is missed.")] = False,
     update_docs: Annotated[
@@ -84,6 +94,7 @@ def peers(
     interrupts.leave_by_the_way_out()  # no server is left behind
     console = Console(highlight=False)
     root = places.BENCHMARKS.parent
+    outputs.check(json_file=json_file, makes_folders=True)
     kept, installed = json_file or root / KEPT, environments or root / ENVIRONMENTS
     if list_all:
         for one in catalogue.PEERS.values():

@@ -12,7 +12,8 @@ def report(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN.json...", help="What `eas-bench run --json` wrote; several are compared."
+            metavar="RUN.json...",
+            help="What `eas-bench run --json` wrote, or sweep, or soak of a server; several are compared.",
         ),
     ],
     *,
@@ -24,7 +25,8 @@ def report(
     """Make one HTML file of one run or several: plots, tables and all that a reader must know to repeat it.
 
     The file holds everything, fetches nothing and can be sent to somebody. Of several runs it also shows
-    what latency a throughput costs, and the percentiles side by side.
+    what latency a throughput costs, and the percentiles side by side. Of a sweep it shows the runs of its
+    curve, as the sweep's own --report does.
     """
     from eas_bench import record
     from eas_bench import report as reports
@@ -33,8 +35,9 @@ def report(
         typer.echo(f"eas-bench report: {output} is one of the records; name another file", err=True)
         raise typer.Exit(2)
     try:
-        runs = [reports.read(file) for file in files]
-        reports.write(runs, output)
+        found = [reports.read_all(file) for file in files]
+        runs = [run for each in found for run in each.runs]
+        reports.write(runs, output, [note for each in found for note in each.notes])
     except record.NoRecord as error:
         typer.echo(f"eas-bench report: {error}", err=True)
         raise typer.Exit(2) from None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,13 +10,13 @@ import typer
 
 from eas_bench.cli import options as o
 from eas_bench.cli import outputs
+from eas_bench.cli.asking import asking, measured
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from eas_bench import record
     from eas_bench.slo import Objective
-    from eas_bench.target import Wanted
 
 RATE = 100.0  # requests/s, unless asked otherwise
 MOST_CONNECTIONS = 1000  # at once, in open loop
@@ -53,8 +50,8 @@ def run(
         typer.Option(
             "--connections",
             "-c",
-            min=1,
-            max=o.MOST,
+            parser=o.whole(1, o.MOST),
+            metavar="NUMBER",
             help="Closed loop: so many, each with a request at a time.",
         ),
     ] = None,
@@ -87,12 +84,20 @@ def run(
     ] = Arrivals.constant,
     burst: Annotated[
         int | None,
-        typer.Option(min=1, max=o.MOST, help="Bursts: so many at once.", show_default="those of 0.1 s"),
+        typer.Option(
+            parser=o.whole(1, o.MOST),
+            metavar="NUMBER",
+            help="Bursts: so many at once.",
+            show_default="those of 0.1 s",
+        ),
     ] = None,
     most_connections: Annotated[
         int | None,
         typer.Option(
-            min=1, max=o.MOST, help="Open loop: at most so many at once.", show_default=f"{MOST_CONNECTIONS}"
+            parser=o.whole(1, o.MOST),
+            metavar="NUMBER",
+            help="Open loop: at most so many at once.",
+            show_default=f"{MOST_CONNECTIONS}",
         ),
     ] = None,
     body: o.Body = None,
@@ -104,10 +109,17 @@ def run(
     token_file: o.TokenFile = None,
     sign: o.Sign = False,
     grpc: o.Grpc = "",
+    cacert: o.Cacert = None,
+    insecure: o.Insecure = False,
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="That make the load; each can keep a core busy.")
+        int,
+        typer.Option(
+            parser=o.whole(1, 64), metavar="NUMBER", help="That make the load; each can keep a core busy."
+        ),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=o.whole(0), metavar="NUMBER", help="Of random arrivals and random rows.")
+    ] = 0,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Of the record.", show_default="the URL")] = "",
     metrics: Annotated[
         str,
@@ -131,12 +143,12 @@ def run(
         Path | None, typer.Option(metavar="FILE.html", help="Write the run there as a page with plots.")
     ] = None,
     slo: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="TERM,...",
             help="What must be met, all of it: p99=50ms,errors=0.1%. Of p50, p90, p99, p99.9, max, errors.",
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Put a load on a server, and tell what it held.
 
@@ -169,12 +181,21 @@ def run(
             "seed": seed,
         },
     )
-    objective = o.objective(slo) if slo else None
+    objective = o.objective(slo) if slo is not None else None
     outputs.check(json_file=json_file, report=report)
     secret = o.token_of(token, token_file)
     try:
         fields = o.fields_of(
-            body=body, text=text, rows=rows, headers=header, method=method, sign=sign, grpc=grpc, seed=seed
+            body=body,
+            text=text,
+            rows=rows,
+            headers=header,
+            method=method,
+            sign=sign,
+            grpc=grpc,
+            cacert=cacert,
+            insecure=insecure,
+            seed=seed,
         )
         with asking(url, config, secret, fields) as asked:
             made = measured(asked, load, title=title, metrics=metrics, own_limit=own_limit)
@@ -187,33 +208,6 @@ def run(
         raise typer.Exit(2)
     if not made.good or not met:
         raise typer.Exit(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Who is asked, and what of it can be watched."""
-
-    wanted: Wanted
-    admin_url: str = ""
-    pid: int | None = None
-
-
-@contextlib.contextmanager
-def asking(url: str | None, config: Path | None, token: str, fields: dict[str, Any]) -> Iterator[Asked]:
-    """Whom to ask: an address, or an engine that is started for it."""
-    from eas_bench.served import running
-    from eas_bench.target import Wanted
-
-    if (url is None) == (config is None):
-        raise typer.BadParameter(
-            "give the URL of a server, or --config FILE to have one started: one of the two"
-        )
-    if url is not None:
-        yield Asked(Wanted(url, token=token, **fields))
-        return
-    assert config is not None  # noqa: S101 - for the type checker
-    with running(config) as served:
-        yield Asked(Wanted(served.url, token=token or served.token, **fields), served.admin_url, served.pid)
 
 
 def _load(
@@ -247,30 +241,6 @@ def _load(
     if connections < rest["processes"]:
         raise typer.BadParameter("each process needs a connection at least", param_hint="--connections")
     return make(kind="closed", connections=connections, **rest)
-
-
-def measured(asked: Asked, load: record.Load, *, title: str, metrics: str, own_limit: bool) -> record.Run:
-    """One run, seen on the terminal while it goes on. Raises NotMeasured, and NotWanted."""
-    from rich.console import Console
-
-    from eas_bench import client, terminal
-    from eas_bench.readings import Watcher
-
-    console = Console(highlight=False, stderr=True)
-    note = client.first_answer(asked.wanted, load.timeout)
-    limit = client.own_limit(load, wanted=asked.wanted) if own_limit else None
-    name = title or asked.wanted.asked.url
-    watcher = Watcher(metrics or asked.admin_url or None, pid=asked.pid, warm_up=load.warm_up)
-    with watcher, terminal.Live(name, load, console) as live:
-
-        def seen(interval: record.Interval) -> None:
-            watcher.note(interval)
-            live.show(interval)
-
-        made = client.measure(
-            asked.wanted, load, title=name, on_interval=seen, readings=watcher.readings, limit=limit
-        )
-    return made.model_copy(update={"notes": [*made.notes, *note, *watcher.notes]})
 
 
 def _tell(made: record.Run, objective: Objective | None, console: Console) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,10 @@ if TYPE_CHECKING:
     from eas_bench.scenarios.files import Scenario
     from eas_bench.scenarios.results import Results
 
-ROUNDS = Annotated[int, typer.Option(min=1, help="Pairs of runs: reference, engine, reference...")]
+ROUNDS = Annotated[
+    int,
+    typer.Option(parser=o.whole(1), metavar="NUMBER", help="Pairs of runs: reference, engine, reference..."),
+]
 SECONDS = Annotated[
     float, typer.Option(parser=o.number(1, 3600), metavar="NUMBER", help="Of one run.", show_default="2")
 ]
@@ -32,7 +34,10 @@ ONLY = Annotated[
     ),
 ]
 ENGINE = Annotated[
-    str, typer.Option(metavar="COMMAND", help="What starts the engine.", show_default="the installed one")
+    str,
+    typer.Option(
+        parser=o.command, metavar="COMMAND", help="What starts the engine.", show_default="the installed one"
+    ),
 ]
 
 
@@ -70,8 +75,7 @@ def scenario(
     if update_docs:
         _update(update_docs, console)
         return
-    if json_file is not None and json_file.parent.is_dir():  # else it is made
-        outputs.check(json_file=json_file)
+    outputs.check(json_file=json_file, makes_folders=True)
     chosen = choose(only)
     if list_all:
         for name, one in chosen.items():
@@ -114,8 +118,6 @@ def measured(
 
     interrupts.leave_by_the_way_out()  # no server is left behind
     plan = session.Plan(rounds, seconds, engine or session.ENGINE)
-    if not shlex.split(plan.engine):
-        raise typer.BadParameter("--engine: a command is needed")
     try:
         results = session.run(chosen, plan, console)
     except (Missing, OSError) as error:
@@ -126,10 +128,11 @@ def measured(
 
 def leave_if_interrupted(results: Results) -> None:
     """As commands do after Ctrl-C."""
+    from eas_bench import interrupts
     from eas_bench.scenarios import session
 
     if session.interrupted(results):
-        raise typer.Exit(130)
+        raise typer.Exit(interrupts.INTERRUPTED)
 
 
 def failed(error: Exception) -> typer.Exit:

@@ -38,15 +38,20 @@ def soak(
     connections: Annotated[
         int | None,
         typer.Option(
-            "--connections", "-c", min=1, max=o.MOST, help="Closed loop: so many.", rich_help_panel=_SERVER
+            "--connections",
+            "-c",
+            parser=o.whole(1, o.MOST),
+            metavar="NUMBER",
+            help="Closed loop: so many.",
+            rich_help_panel=_SERVER,
         ),
     ] = None,
     slo: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="TERM,...", help="To be met as well: p99=50ms,errors=0.1%.", rich_help_panel=_SERVER
         ),
-    ] = "",
+    ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -80,7 +85,10 @@ def soak(
     pid: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of the server, if it is here; its children are seen.", rich_help_panel=_SERVER
+            parser=o.whole(1),
+            metavar="NUMBER",
+            help="Of the server, if it is here; its children are seen.",
+            rich_help_panel=_SERVER,
         ),
     ] = None,
     metrics: Annotated[
@@ -101,6 +109,8 @@ def soak(
     token_file: o.TokenFile = None,
     sign: o.Sign = False,
     grpc: o.Grpc = "",
+    cacert: o.Cacert = None,
+    insecure: o.Insecure = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -110,7 +120,8 @@ def soak(
     clients: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            parser=o.whole(1, o.CROWD),
+            metavar="NUMBER",
             help="Connections, a request at a time on each.",
             show_default=f"{life.CLIENTS}",
             rich_help_panel=_ENGINE,
@@ -123,18 +134,25 @@ def soak(
         ),
     ] = "",
     most: Annotated[
-        int | None, typer.Option(min=1, help="So many deeds, and no more.", rich_help_panel=_ENGINE)
+        int | None,
+        typer.Option(
+            parser=o.whole(1), metavar="NUMBER", help="So many deeds, and no more.", rich_help_panel=_ENGINE
+        ),
     ] = None,
     engine: Annotated[
         str,
         typer.Option(
+            parser=o.command,
             metavar="COMMAND",
             help="What starts the engine.",
             show_default="the installed one",
             rich_help_panel=_ENGINE,
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of random bodies, and of what is done when.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(parser=o.whole(0), metavar="NUMBER", help="Of random bodies, and of what is done when."),
+    ] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there; - is stdout.")
     ] = None,
@@ -160,6 +178,8 @@ def soak(
         "method": method,
         "sign": sign,
         "grpc": grpc,
+        "cacert": cacert,
+        "insecure": insecure,
     }
     limits = {"memory": memory, "descriptors": descriptors, "threads": threads}
     order = {

@@ -10,7 +10,9 @@ import typer
 
 from eas_bench.cli import options as o
 from eas_bench.cli import outputs
-from eas_bench.cli.run import MOST_CONNECTIONS, asking, measured
+from eas_bench.cli.asking import asking, measured
+from eas_bench.cli.run import MOST_CONNECTIONS
+from eas_bench.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +36,7 @@ class Order:
     limits: dict[str, float]
     rate: float | None = None
     connections: int | None = None
-    slo: str = ""
+    slo: str | None = None
     pid: int | None = None
     metrics: str = ""
     report: Path | None = None
@@ -55,10 +57,12 @@ def soak(seconds: float, order: Order, *, seed: int, json_file: Path | None) -> 
         raise typer.BadParameter(
             "nothing of the server can be watched: give --pid, or --metrics of an engine on this machine"
         )
+    if order.pid is not None and not Path(f"/proc/{order.pid}").exists():
+        raise typer.BadParameter(f"there is no process {order.pid} on this machine", param_hint="--pid")
     load = _load(seconds, order, seed)
     megabytes = order.limits.get("memory")
     limits = Limits(**{**order.limits, **({} if megabytes is None else {"memory": megabytes * 1e6})})
-    objective = o.objective(order.slo) if order.slo else None
+    objective = o.objective(order.slo) if order.slo is not None else None
     outputs.check(json_file=json_file, report=order.report)
     try:
         with asking(order.url, order.config, order.token, o.fields_of(**order.request)) as asked:
@@ -69,12 +73,22 @@ def soak(seconds: float, order: Order, *, seed: int, json_file: Path | None) -> 
         typer.echo(f"eas-bench soak: {error}", err=True)
         return 2
     show(found, Console(highlight=False, stderr=json_file == outputs.STDOUT))
+    notes = [f"fault: {fault}" for fault in found.faults]
     outputs.keep(
         "soak",
         (json_file, outputs.document(found.document())),
-        (order.report, lambda path: reports.write([found.run], path)),
+        (order.report, lambda path: reports.write([found.run], path, notes)),
     )
-    return 1 if found.faults else 2 if found.unknown else 0
+    return _status(found)
+
+
+def _status(found: Steady) -> int:
+    """1 when something was wrong, INTERRUPTED when it was ended before its time, 2 when it isn't known."""
+    if found.faults:
+        return 1
+    if found.run.stopped:
+        return INTERRUPTED
+    return 2 if found.unknown else 0
 
 
 def _load(seconds: float, order: Order, seed: int) -> record.Load:
@@ -95,9 +109,10 @@ def show(found: Steady, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from eas_bench import terminal
+    from eas_bench import terminal, units
     from eas_bench.cli.telling import tell_faults
     from eas_bench.soak.steady import rows
+    from eas_bench.trend import LONG
 
     terminal.summary(found.run, console)
     table = Table(box=None, padding=(0, 1))
@@ -110,7 +125,13 @@ def show(found: Steady, console: Console) -> None:
     if found.passing:
         told = ", ".join(found.passing)
         console.print(Text(f"came or went, and so weren't judged: {told}", "yellow"), soft_wrap=True)
+    if found.growths and found.run.seconds < LONG:
+        lasted = units.seconds(found.run.seconds)
+        told = f"what grows in an hour is drawn from {lasted}: an hour or more would tell"
+        console.print(Text(f"note: {told}", "dim"), soft_wrap=True)
     for reason in found.unknown:
         console.print(Text(f"not known: {reason}", "yellow"), soft_wrap=True)
     if not found.unknown or found.faults:
         tell_faults(found.faults, console)
+    if found.run.stopped:
+        console.print("[yellow]ended before its time: it says nothing of the hours that are missing[/]")

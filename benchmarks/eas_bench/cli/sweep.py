@@ -10,21 +10,21 @@ import typer
 
 from eas_bench.cli import options as o
 from eas_bench.cli import outputs
-from eas_bench.cli.run import MOST_CONNECTIONS, Arrivals, asking
+from eas_bench.cli.asking import NO_LIMIT, asking
+from eas_bench.cli.curve import show, tell_point
+from eas_bench.cli.run import MOST_CONNECTIONS, Arrivals
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from eas_bench import record
-    from eas_bench.cli.run import Asked
+    from eas_bench.cli.asking import Asked
+    from eas_bench.search import Search
     from eas_bench.slo import Objective
-    from eas_bench.sweep import Found, Point, Search
+    from eas_bench.sweep import Found
 
 LONGER = 6.0
 """So many times as long as asked a trial may last, to have the requests that the objective needs."""
 _NEAR = 0.9
 """The share of what the generator can do up to which it is trusted (as a run's own verdict has it)."""
-_BARS = 12
 _SPARE = 1.2
 """So many times the requests that an objective needs are aimed at: random arrivals may be fewer."""
 
@@ -64,11 +64,16 @@ def sweep(
     precision: Annotated[
         str, typer.Option(metavar="SHARE", help="How near the answer comes to what isn't held.")
     ] = "5%",
-    trials: Annotated[int, typer.Option(min=3, help="Runs at most.")] = 40,
+    trials: Annotated[int, typer.Option(parser=o.whole(3), metavar="NUMBER", help="Runs at most.")] = 40,
     duration: Annotated[
         float,
         typer.Option(
-            "--duration", "-d", parser=o.seconds, metavar="TIME", help="Of each run.", show_default="5s"
+            "--duration",
+            "-d",
+            parser=o.seconds,
+            metavar="TIME",
+            help=f"Of each run; up to {LONGER:g} times as long where the objective needs more requests.",
+            show_default="5s",
         ),
     ] = 5.0,
     warm_up: Annotated[
@@ -87,7 +92,7 @@ def sweep(
         Arrivals, typer.Option(help="At even distances, at random ones, or many at once.")
     ] = Arrivals.poisson,
     most_connections: Annotated[
-        int, typer.Option(min=1, max=o.MOST, help="At most so many at once.")
+        int, typer.Option(parser=o.whole(1, o.MOST), metavar="NUMBER", help="At most so many at once.")
     ] = MOST_CONNECTIONS,
     body: o.Body = None,
     text: o.Text = None,
@@ -98,10 +103,17 @@ def sweep(
     token_file: o.TokenFile = None,
     sign: o.Sign = False,
     grpc: o.Grpc = "",
+    cacert: o.Cacert = None,
+    insecure: o.Insecure = False,
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="That make the load; each can keep a core busy.")
+        int,
+        typer.Option(
+            parser=o.whole(1, 64), metavar="NUMBER", help="That make the load; each can keep a core busy."
+        ),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of random arrivals and random rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=o.whole(0), metavar="NUMBER", help="Of random arrivals and random rows.")
+    ] = 0,
     metrics: Annotated[
         str,
         typer.Option(
@@ -121,7 +133,9 @@ def sweep(
 
     The rate is doubled until it misses, then the gap is halved. Latencies are those of good answers; an
     objective without [b]errors[/b] counts what had none as endlessly late. A miss is tried again before it
-    counts, and the answer is proved by a second run.
+    counts, and the answer is proved by a second run. A figure needs requests that bear it (1,000 for a p99,
+    10,000 for a p99.9, 3,000 for errors=0.1%): at rates that don't bring them in --duration, a run lasts up
+    to six times as long.
 
     Exit status 1: no rate meets it. 2: it couldn't be measured.
     """
@@ -155,21 +169,34 @@ def sweep(
     secret = o.token_of(token, token_file)
     try:
         fields = o.fields_of(
-            body=body, text=text, rows=rows, headers=header, method=method, sign=sign, grpc=grpc, seed=seed
+            body=body,
+            text=text,
+            rows=rows,
+            headers=header,
+            method=method,
+            sign=sign,
+            grpc=grpc,
+            cacert=cacert,
+            insecure=insecure,
+            seed=seed,
         )
         with asking(url, config, secret, fields) as asked:
             measure, limit = _measure(asked, load, objective, metrics)
             search = _search(first, most, share, trials, limit)
-            console.print(f"objective {objective}; the generator itself can do {limit:,.0f}/s")
-            found = find(measure, objective, search, lambda point: _tell_point(point, console))
+            itself = f"the generator itself can do {limit:,.0f}/s" if limit else NO_LIMIT
+            console.print(f"objective {objective}; {itself}", soft_wrap=True)
+            found = find(measure, objective, search, lambda point: tell_point(point, console))
     except (NotMeasured, NotServing, target.NotWanted) as error:
         typer.echo(f"eas-bench sweep: {error}", err=True)
         raise typer.Exit(2) from None
     show(found, console)
+    curve = [point.run for point in found.curve]
+    if not curve and report is not None:
+        typer.echo(f"eas-bench sweep: no run was over, so there is nothing to draw: no {report}", err=True)
     outputs.keep(
         "sweep",
         (json_file, outputs.document(found.document())),
-        (report, lambda path: reports.write([point.run for point in found.curve], path)),
+        (report if curve else None, lambda path: reports.write(curve, path, found.notes)),
     )
     raise typer.Exit(_status(found))
 
@@ -185,23 +212,23 @@ def _share(text: str) -> float:
     return share
 
 
-def _search(first: float, most: float | None, share: float, trials: int, limit: float) -> Search:
-    from eas_bench.sweep import Search
+def _search(first: float, most: float | None, share: float, trials: int, limit: float | None) -> Search:
+    from eas_bench.search import Search
 
-    ceiling = min(most or _NEAR * limit, _NEAR * limit)
+    ceiling = min(most or o.MOST_RATE, o.MOST_RATE if limit is None else _NEAR * limit)
     return Search(first=min(first, ceiling), ceiling=ceiling, precision=share, trials=trials)
 
 
 def _measure(
     asked: Asked, load: record.Load, objective: Objective, metrics: str
-) -> tuple[Callable[[float], record.Run], float]:
-    """What makes a run at a rate, and what the generator can do. Raises NotMeasured."""
-    from eas_bench import client
+) -> tuple[Callable[[float], record.Run], float | None]:
+    """What makes a run at a rate, and what the generator can do, if that is known. Raises NotMeasured."""
+    from eas_bench import client, units
     from eas_bench.readings import Watcher
 
     if note := client.first_answer(asked.wanted, load.timeout):
         raise client.NotMeasured(f"{note[0]}; a sweep begins where one request has a good answer")
-    limit = client.own_limit(load, wanted=asked.wanted)
+    limit = None if asked.wanted.tls else client.own_limit(load, wanted=asked.wanted)
 
     def measure(rate: float) -> record.Run:
         seconds = min(LONGER * load.duration, max(load.duration, _SPARE * objective.needs / rate))
@@ -211,7 +238,7 @@ def _measure(
             run = client.measure(
                 asked.wanted,
                 wanted,
-                title=f"{rate:g}/s",
+                title=units.rate(rate),
                 on_interval=watcher.note,
                 readings=watcher.readings,
                 limit=limit,
@@ -221,67 +248,13 @@ def _measure(
     return measure, limit
 
 
-def _tell_point(point: Point, console: Console) -> None:
-    from rich.text import Text
-
-    from eas_bench import units
-
-    result = point.trial.result.value
-    style = {"met": "green", "missed": "red"}.get(result, "yellow")
-    why = "; ".join(point.run.generator.invalid) if result == "generator" else str(point.verdict)
-    rate = units.rate(point.trial.rate)
-    console.print(Text.assemble((f"{result:<9}", style), f"{rate:>12}  ", (why, "dim")), soft_wrap=True)
-
-
-def show(found: Found, console: Console) -> None:
-    """The curve, and the answer."""
-    from rich.table import Table
-
-    from eas_bench import slo, units
-
-    curve = [(point, slo.figures(point.run)) for point in found.curve]
-    top = max((figures.p99 for _, figures in curve if figures is not None), default=1)
-    table = Table("sent", "good", "p50", "p99", "p99.9", "errors", "", "p99 (log)", box=None, padding=(0, 1))
-    for point, figures in curve:
-        run = point.run
-        late = (
-            [units.micros(figures.p50), units.micros(figures.p99), units.micros(figures.p999)]
-            if figures
-            else ["-"] * 3
-        )
-        table.add_row(
-            units.rate(point.trial.rate),
-            units.rate(run.good / run.seconds),
-            *late,
-            units.share(run.errors, run.answers + sum(run.tally.failures.values())),
-            point.trial.result.value,
-            _bar(figures.p99 if figures else top, top),
-        )
-    console.print()
-    console.print(table)
-    done = found.done
-    if done.rate is None:
-        console.print(f"[red]no rate is known to meet {found.objective}:[/] {done.end.value}")
-    else:
-        bound = f" (not {units.rate(done.above)})" if done.above is not None else ""
-        told = f"[bold green]{units.rate(done.rate)}[/] meets {found.objective}{bound}: {done.end.value}"
-        console.print(told, soft_wrap=True)
-
-
-def _bar(value: float, top: float) -> str:
-    """As long as the logarithm, from 100 us to ``top``."""
-    import math
-
-    share = math.log(max(value, 100) / 100) / max(math.log(max(top, 200) / 100), 1e-9)
-    return "\N{FULL BLOCK}" * max(1, round(_BARS * min(1.0, share)))
-
-
 def _status(found: Found) -> int:
-    """0 when a rate is found, 1 when none meets the objective, 2 when that isn't known, 130 after Ctrl-C."""
-    from eas_bench.sweep import End
+    """0 when a rate is found, 1 when none meets the objective, 2 when that isn't known; else INTERRUPTED."""
+    from eas_bench.interrupts import INTERRUPTED
+    from eas_bench.search import End
 
     if found.done.end is End.STOPPED:
-        return 130
+        return INTERRUPTED
     if found.done.rate is not None:
         return 0
     return 1 if found.done.end is End.NOTHING else 2

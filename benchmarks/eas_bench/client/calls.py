@@ -12,11 +12,13 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from eas_bench.client.book import Book, Page
 from eas_bench.client.loop import Checking, Ending
+from eas_bench.client.tls import context
 from eas_bench.record import Load
 from eas_bench.schedule import SECOND
 from eas_bench.target import NotWanted, Wanted
@@ -49,6 +51,17 @@ def package() -> Any:
     return grpc
 
 
+def channel(wanted: Wanted, options: Sequence[tuple[str, int]] = ()) -> Any:
+    """A connection to be, with TLS or without. Raises NotWanted: there are no certificates to be trusted."""
+    grpc = package()
+    if not wanted.tls:
+        return grpc.insecure_channel(wanted.place, options=options)
+    context(wanted)  # it tells what is wrong with the file; gRPC doesn't
+    trusted = Path(wanted.cacert).read_bytes() if wanted.cacert else None
+    credentials = grpc.ssl_channel_credentials(root_certificates=trusted)
+    return grpc.secure_channel(wanted.place, credentials, options=options)
+
+
 class Calls:
     """One process's part of a load. ``moments``: of an open one; None: closed."""
 
@@ -63,16 +76,12 @@ class Calls:
         deliver: Callable[[Page], None],
         checking: Checking | None = None,
     ) -> None:
-        grpc = package()
         options = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_send_message_length", _LARGEST),
             ("grpc.max_receive_message_length", _LARGEST),
         ]
-        address = wanted.place
-        self._channels = [
-            grpc.insecure_channel(address, options=options) for _ in range(min(_CHANNELS, connections))
-        ]
+        self._channels = [channel(wanted, options) for _ in range(min(_CHANNELS, connections))]
         self._methods = [channel.unary_unary(wanted.grpc) for channel in self._channels]
         self._metadata = metadata_of(wanted)
         self._bodies = wanted.bodies

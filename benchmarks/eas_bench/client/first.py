@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import time
 from typing import Final
 
 from eas_bench.client.answers import Answer, Malformed
-from eas_bench.client.calls import metadata_of, package
+from eas_bench.client.calls import channel, metadata_of, package
 from eas_bench.client.measuring import NotMeasured
+from eas_bench.client.tls import context
 from eas_bench.target import Wanted
 
 _HINTS: Final = {
@@ -25,13 +27,24 @@ def first_answer(wanted: Wanted, timeout: float) -> list[str]:
     if wanted.grpc:
         return _first_call(wanted, timeout)
     family, address = wanted.address()
+    trust = context(wanted) if wanted.tls else None
     try:
         with socket.socket(family, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
             connection.connect(address)
-            status = _ask(connection, wanted.requests(time.time())[0], bodiless=wanted.method == "HEAD")
+            with _secured(connection, trust, wanted.host) as secured:
+                status = _ask(secured, wanted.requests(time.time())[0], bodiless=wanted.method == "HEAD")
     except Malformed as error:
         raise NotMeasured(f"{wanted.place} doesn't speak HTTP/1.1: {error}") from None
+    except ssl.SSLCertVerificationError as error:
+        raise NotMeasured(
+            f"the certificate of {wanted.place} isn't trusted ({error.verify_message.rstrip('.')}): "
+            "--cacert FILE names the certificates that are, --insecure takes every one"
+        ) from None
+    except ssl.SSLError as error:
+        raise NotMeasured(
+            f"{wanted.place} doesn't speak TLS as we do ({error.reason or error}); is it an http:// URL?"
+        ) from None
     except TimeoutError:
         return [f"the first request had no answer within {timeout:g} s"]
     except ConnectionRefusedError:
@@ -46,8 +59,8 @@ def first_answer(wanted: Wanted, timeout: float) -> list[str]:
 
 def _first_call(wanted: Wanted, timeout: float) -> list[str]:
     grpc = package()
-    with grpc.insecure_channel(wanted.place) as channel:
-        call = channel.unary_unary(wanted.grpc)
+    with channel(wanted) as made:
+        call = made.unary_unary(wanted.grpc)
         try:
             call(wanted.bodies[0], timeout=timeout, metadata=metadata_of(wanted))
         except grpc.RpcError as error:
@@ -56,6 +69,11 @@ def _first_call(wanted: Wanted, timeout: float) -> list[str]:
                 raise NotMeasured(f"nobody speaks gRPC at {wanted.place}: {why}") from None
             return [f"the first call was answered with {status}: {why}"]
     return []
+
+
+def _secured(connection: socket.socket, trust: ssl.SSLContext | None, host: str) -> socket.socket:
+    """With TLS where it is wanted."""
+    return connection if trust is None else trust.wrap_socket(connection, server_hostname=host)
 
 
 def _ask(connection: socket.socket, request: bytes, *, bodiless: bool) -> int:

@@ -60,7 +60,9 @@ def sink(grpc: str = "") -> Iterator[tuple[int, Callable[[int], None]]]:
     Raises NotMeasured.
     """
     command = [sys.executable, "-m", f"eas_bench.client.{'call_sink' if grpc else 'sink'}"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert process.stdout is not None and process.stdin is not None  # noqa: S101, PT018 - for the type checker
     told = process.stdin
 

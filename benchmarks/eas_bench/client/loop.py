@@ -320,6 +320,8 @@ class Loop(ABC):
             self._fail(descriptor, "refused")
         elif fault in {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}:
             self._fail(descriptor, "unreachable")
+        elif fault == errno.EPROTO:
+            self._fail(descriptor, "tls")
         else:
             self._fail(descriptor, "reset")
 
@@ -354,7 +356,7 @@ class Loop(ABC):
     def _fail(self, descriptor: int, reason: str) -> None:
         self._count(self._since[descriptor], reason)
         self._drop(descriptor)
-        self._lost(self._wire.clock(), refused=reason in {"refused", "unreachable"})
+        self._lost(self._wire.clock(), refused=reason in {"refused", "unreachable", "tls"})
 
     def _count(self, since: int, reason: str) -> None:
         if since > MEASURED:

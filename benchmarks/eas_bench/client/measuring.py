@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
-import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from eas_bench.client.calls import metadata_of, package
 from eas_bench.client.loop import Checking, Ending
 from eas_bench.client.process import loop_for, told
 from eas_bench.client.verdict import seconds_of, verdict
-from eas_bench.interrupts import held
+from eas_bench.interrupts import gently, held
 from eas_bench.latency import encoded, histogram_of
 from eas_bench.target import Wanted
 
@@ -58,8 +57,8 @@ def measure(
             is called here and not in another process, so one process then makes the load, slower.
         limit: requests/s that the generator can do by itself (:func:`own_limit`).
 
-    Ctrl-C ends a run early, and its record says so; another one, or one in the warm-up, ends it without a
-    record.
+    Ctrl-C (or what is like it, see ``interrupts``) ends a run early, and its record says so; another one, or
+    one in the warm-up, ends it without a record.
 
     Raises NotMeasured; NotWanted: the host has no address.
     """
@@ -169,7 +168,7 @@ def _in_this_process(wanted: Wanted, load: record.Load, sheets: Sheets, checking
     """Where answers are checked."""
     start = time.monotonic_ns() + _LEAD + round(load.warm_up * 1e9)
     loop = loop_for(wanted, load, 0, start, deliver=sheets.add, checking=checking)
-    with _on_interrupt(loop.stop):
+    with gently(loop.stop):
         loop.run()
     return loop.ending
 
@@ -185,29 +184,8 @@ def _in_processes(wanted: Wanted, load: record.Load, sheets: Sheets) -> list[End
         start = time.monotonic_ns() + _LEAD + round(load.warm_up * 1e9)
         for child in children:
             _write(child, b"%d\n" % start)
-        with _on_interrupt(lambda: _close_all(children)):
+        with gently(lambda: _close_all(children)):
             return _gather(children, heard, sheets)
-
-
-@contextlib.contextmanager
-def _on_interrupt(deed: Callable[[], object]) -> Iterator[None]:
-    """Within the block the first Ctrl-C does this, wherever it strikes; the next one ends the block.
-
-    Only the main thread can be interrupted; in others it changes nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupted(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        deed()
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _gather(
@@ -249,7 +227,9 @@ def _started(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     try:
         for _ in range(processes):
             with held():
-                child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+                child = subprocess.Popen(
+                    command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+                )  # the end of a terminal is for us: we close its stdin, and it ends what is under way
                 children.append(child)  # each at once: a second may fail to start
         yield children
     finally:

@@ -23,10 +23,11 @@ from eas_bench.client.book import Page
 from eas_bench.client.calls import Calls
 from eas_bench.client.loop import Checking, Loop, Settings
 from eas_bench.client.loops import Closed, Open
+from eas_bench.client.tls import TlsSockets, context
 from eas_bench.client.wire import Sockets
 from eas_bench.target import Wanted
 
-_FIELDS = ("url", "method", "headers", "token", "signed", "grpc")
+_FIELDS = ("url", "method", "headers", "token", "signed", "grpc", "cacert", "insecure")
 
 
 def told(wanted: Wanted, load: record.Load, share: int) -> bytes:
@@ -85,7 +86,11 @@ def loop_for(
         bodies=wanted.bodies,
     )
     family, address = wanted.address()
-    wire = Sockets(family, address, start)
+    wire = (
+        TlsSockets(family, address, start, context=context(wanted), host=wanted.host)
+        if wanted.tls
+        else Sockets(family, address, start)
+    )
     requests = wanted.requests(time.time())
     if moments is None:
         return Closed(wire, requests, settings, deliver)

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 READY: Final = select.EPOLLIN | select.EPOLLOUT  # an answer came, and the way for the next request is free
@@ -68,8 +69,8 @@ class Sockets:
         self._poll = select.epoll()
         self.buffer = bytearray(BUFFER)
         self.into = [self.buffer]
-        self.send = os.write
-        self.receive = os.readv
+        self.send: Callable[[int, bytes | memoryview], int] = os.write
+        self.receive: Callable[[int, list[bytearray]], int] = os.readv
 
     def clock(self) -> int:
         """Nanoseconds since the start."""

@@ -38,11 +38,11 @@ _POLICY: Final = (
 )
 
 
-def page(runs: Sequence[Run]) -> str:
-    """The whole document; at least one run."""
+def page(runs: Sequence[Run], notes: Sequence[str] = ()) -> str:
+    """The whole document; at least one run. ``notes``: of all of them."""
     title = f"{several.names(runs)[0]} - eas-bench" if len(runs) == 1 else f"{len(runs)} runs - eas-bench"
     plots: dict[str, Plot] = {}
-    content = _one(runs[0], plots) if len(runs) == 1 else _many(runs, plots)
+    content = _one(runs[0], notes, plots) if len(runs) == 1 else _many(runs, notes, plots)
     body = element(
         "body",
         element("main", content, _footer()),
@@ -62,10 +62,11 @@ def page(runs: Sequence[Run]) -> str:
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _one(run: Run, plots: dict[str, Plot]) -> Markup:
+def _one(run: Run, notes: Sequence[str], plots: dict[str, Plot]) -> Markup:
     return together(
         (
             _heading(several.names([run])[0], settings.moment(run.taken), run.asked.url),
+            _notes(notes),
             _doubts(run),
             _tiles(run),
             _cards(run, "", plots),
@@ -74,7 +75,7 @@ def _one(run: Run, plots: dict[str, Plot]) -> Markup:
     )
 
 
-def _many(runs: Sequence[Run], plots: dict[str, Plot]) -> Markup:
+def _many(runs: Sequence[Run], notes: Sequence[str], plots: dict[str, Plot]) -> Markup:
     told = [settings.of(run) for run in runs]
     shared = settings.common(told)
     of_all = (several.throughput_latency(runs), several.percentiles(runs))
@@ -86,6 +87,7 @@ def _many(runs: Sequence[Run], plots: dict[str, Plot]) -> Markup:
     return together(
         (
             _heading(f"{len(runs)} runs", _moments(runs), _targets(runs)),
+            _notes(notes),
             _overview(runs),
             _grid([plot for plot in of_all if plot is not None], "all-", plots),
             _settings(shared, "How they were measured"),
@@ -129,10 +131,14 @@ def _doubts(run: Run) -> Markup:
         shown.append(
             element("div", element("strong", "INVALID"), f" {told}", reasons, class_="invalid", role="alert")
         )
-    if run.notes:
-        notes = element("ul", *(element("li", note) for note in run.notes))
-        shown.append(element("div", element("strong", "Notes"), notes, class_="notes"))
-    return together(shown)
+    return together((*shown, _notes(run.notes)))
+
+
+def _notes(notes: Sequence[str]) -> Markup:
+    if not notes:
+        return Markup()
+    told = element("ul", *(element("li", note) for note in notes))
+    return element("div", element("strong", "Notes"), told, class_="notes")
 
 
 def _tiles(run: Run) -> Markup:

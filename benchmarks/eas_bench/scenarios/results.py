@@ -139,6 +139,11 @@ def read(path: Path) -> Results:
         raise NoResults(f"{path}: can't be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid" or first["loc"] == ("format",):
+            raise NoResults(
+                f"{path}: isn't what `eas-bench scenario` keeps; expected a file such as those of "
+                "benchmarks/results"
+            ) from None
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise NoResults(f"{path}: isn't what `eas-bench scenario` keeps: {where}: {first['msg']}") from None
 

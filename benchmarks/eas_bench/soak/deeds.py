@@ -155,6 +155,7 @@ class Deeds:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: a deed that is begun has its end
         )
         try:
             async with asyncio.timeout(_PATIENCE):

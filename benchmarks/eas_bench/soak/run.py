@@ -16,11 +16,13 @@ from eas_bench import places
 from eas_bench.chaos.clients import Crowd
 from eas_bench.chaos.run import COMMAND, Progress
 from eas_bench.chaos.victims import Victims
+from eas_bench.interrupts import gently
 from eas_bench.machine import Cores
 from eas_bench.servers import Launch, engine
 from eas_bench.soak.deeds import WEIGHTS, Deeds
 from eas_bench.trend import LEAST, LONG, Sample, Trend, trend
 
+FORMAT = "eas-bench.life/1"
 PROCESSOR = "soak"
 _SAMPLE = 5.0
 _THREADS = 4
@@ -41,6 +43,8 @@ class Outcome:
     longest: float = 0.0
     memory: Trend | None = None
     descriptors: Trend | None = None
+    stopped: bool = False
+    """Whether a signal ended it before its time."""
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -49,6 +53,8 @@ class Outcome:
             for name, one in (("memory", self.memory), ("descriptors", self.descriptors))
         }
         return {
+            "format": FORMAT,
+            "stopped": self.stopped,
             "seconds": round(self.seconds),
             "requests": self.answers.total(),
             "answers": dict(self.answers),
@@ -72,6 +78,8 @@ def run(
     progress: Progress = lambda _seconds, _text: None,
 ) -> Outcome:
     """Start an engine, live with it, and end it. Errors: Missing, NotServing, OSError.
+
+    Ctrl-C (see ``interrupts``) ends it early, after the deed that is being done.
 
     ``only``: the deeds that are done; ``most``: how many, 0: as many as there is time for.
     """
@@ -105,16 +113,24 @@ async def _live(seconds: float, most: int, crowd: Crowd, deeds: Deeds, progress:
     load = asyncio.create_task(crowd.run())
     samples: list[Sample] = []
     watch = asyncio.create_task(_watch(deeds.victims, samples, began))
-    while loop.time() < began + seconds and not load.done() and not (most and deeds.done.total() >= most):
-        last = await deeds.one()
-        answered, faults = crowd.tally.answers.total(), len(deeds.faults) + crowd.tally.faulty
-        done = f"{deeds.done.total()} deeds (last: {last.replace('_', ' ')})"
-        progress(loop.time() - began, f"{answered} answers, {done}, {faults} faults")
-    crowd.stop()
-    await load
+    ending = asyncio.Event()
+    with gently(ending.set):
+        while (
+            loop.time() < began + seconds
+            and not (ending.is_set() or load.done())
+            and not (most and deeds.done.total() >= most)
+        ):
+            last = await deeds.one()
+            answered, faults = crowd.tally.answers.total(), len(deeds.faults) + crowd.tally.faulty
+            done = f"{deeds.done.total()} deeds (last: {last.replace('_', ' ')})"
+            progress(loop.time() - began, f"{answered} answers, {done}, {faults} faults")
+        crowd.stop()
+        await load
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
-    return _judged(loop.time() - began, crowd, deeds, samples)
+    outcome = _judged(loop.time() - began, crowd, deeds, samples)
+    outcome.stopped = ending.is_set()
+    return outcome
 
 
 async def _watch(victims: Victims, samples: list[Sample], began: float) -> None:

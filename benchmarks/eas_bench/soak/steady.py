@@ -55,6 +55,7 @@ class Steady:
         """As JSON, with the run whole."""
         return {
             "format": FORMAT,
+            "stopped": self.run.stopped,
             "growths": [
                 {
                     "process": one.process,

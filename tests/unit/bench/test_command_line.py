@@ -12,6 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from eas_bench.cli import app
+from eas_bench.cli.sweep import LONGER
 
 COMMANDS = ("run", "sweep", "compare", "report", "soak", "chaos", "scenario", "baseline", "peers")
 # Packages that aren't installed are imported all the same by a test's own process.
@@ -73,6 +74,12 @@ def test_every_default_is_shown(name: str) -> None:
             assert f"[default: ({option.show_default})]" in shown
     for name_of_old in ("--html", "<dir>", "<float"):
         assert name_of_old not in shown
+
+
+def test_a_sweep_says_how_long_its_runs_may_last() -> None:
+    shown = CliRunner().invoke(app, ["sweep", "--help"], env={"COLUMNS": "300"}).output
+    assert f"Of each run; up to {LONGER:g} times as long" in shown
+    assert "up to six times as long" in " ".join(shown.split())
 
 
 def test_the_shell_completes_commands_and_options() -> None:

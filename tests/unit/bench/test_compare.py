@@ -137,6 +137,56 @@ def test_other_work_or_another_machine_is_told() -> None:
     assert any("different machines: cpu is Some CPU at 2.5 GHz and Another" in note for note in notes)
 
 
+def loaded(**changes: Any) -> Run:
+    """The same run under another load."""
+    return at(1, load=at(0).load.model_copy(update=changes))
+
+
+def sized(*sizes: int) -> Run:
+    return at(1, asked=at(0).asked.model_copy(update={"body_bytes": list(sizes)}))
+
+
+CLOSED: dict[str, Any] = {"kind": "closed", "rate": None, "arrivals": None, "connections": 8}
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (loaded(rate=0.5), r"rate \(1 and 0\.5\)"),
+        (loaded(arrivals="bursts", burst=3), r"arrivals \(constant and bursts\), burst \(none and 3\)"),
+        (loaded(**CLOSED), r"the load \(open loop, 1/s, and closed loop, 8 connections\)\. Measure"),
+        (sized(600_000), r"body_bytes \(\[64\] and \[600000\]\)"),
+        (at(1, seconds=41), r"how long they were measured \(10 s and 41 s\)"),
+    ],
+)
+def test_sides_that_were_asked_different_things_are_refused(other: Run, words: str) -> None:
+    """``--fail-if-worse`` once passed when B was asked for half of A's rate: at half of it all is better."""
+    for sides in ([at(0)], [other]), ([at(0), at(2)], [other, other]):
+        with pytest.raises(Incomparable, match=words):
+            compare.compare(*sides)
+    forced = compare.compare([at(0)], [other], anyway=True)
+    assert "asked different things" in forced.notes[0]
+
+
+def test_of_a_closed_loop_the_connections_are_the_load() -> None:
+    with pytest.raises(Incomparable, match=r"different things.*: connections \(8 and 16\)"):
+        compare.compare([loaded(**CLOSED)], [loaded(**{**CLOSED, "connections": 16})])
+
+
+def test_what_is_compared_on_purpose_may_differ_and_is_told() -> None:
+    """Another server, by another protocol, with rows in another form, measured somewhat longer."""
+    asked = at(0).asked.model_copy(update={"url": "http://h/x", "protocol": "grpc", "body_bytes": [66]})
+    notes = compare.compare([at(0)], [at(1, asked=asked, seconds=30)]).notes
+    assert "A and B differ in protocol (http and grpc)" in notes
+    assert "A and B differ in body_bytes ([64] and [66])" in notes
+    assert not any("different things" in note for note in notes)
+
+
+def test_a_run_that_was_ended_early_is_told() -> None:
+    notes = compare.compare([at(0)], [at(1, notes=["stopped after 7.0 of 10 s"])]).notes
+    assert any(note.startswith("B: the run") and "before its time" in note for note in notes)
+
+
 # -- what fails
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from eas_bench import slo
 from eas_bench.record import Generator, Run
-from eas_bench.sweep import Done, End, Point, Result, Search, Trial, Try, find, following
+from eas_bench.search import Done, End, Result, Search, Trial, Try, following
+from eas_bench.sweep import Point, find
 from support.bench_runs import a_run
 
 MET, MISSED, GENERATOR = Result.MET, Result.MISSED, Result.GENERATOR

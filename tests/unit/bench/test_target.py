@@ -114,7 +114,8 @@ def test_get_has_no_length_without_a_body() -> None:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"url": "https://h/"}, "TLS"),
+        ({"url": "ftp://h/"}, "expected http"),
+        ({"url": URL, "insecure": True}, "need an https:// URL"),
         ({"url": "h:80/x"}, "http://HOST"),
         ({"url": "http://h:x/"}, "no address"),
         ({"signed": True}, "--token"),

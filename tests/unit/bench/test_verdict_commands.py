@@ -13,11 +13,12 @@ from typer.testing import CliRunner, Result
 
 from eas_bench import record, slo
 from eas_bench.cli import app
-from eas_bench.cli.sweep import show
+from eas_bench.cli.curve import show
 from eas_bench.cli.telling import Telling, tell_faults
 from eas_bench.record import Generator, Run
-from eas_bench.sweep import Done, End, Found, Point, Trial
-from eas_bench.sweep import Result as Said
+from eas_bench.search import Done, End, Trial
+from eas_bench.search import Result as Said
+from eas_bench.sweep import Found, Point
 from support.bench_runs import a_curve, a_run, without_answers
 
 
@@ -86,6 +87,28 @@ def test_it_is_written_for_programs(sides: tuple[Path, Path], tmp_path: Path) ->
     assert printed["basis"] == "pairs"
     change = printed["changes"]["p50"]
     assert change["low"] < change["change"] < change["high"]
+
+
+def test_half_the_rate_is_no_success(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    record.write(a_run(seconds=12, rate=100, median_us=1000), tmp_path / "half.json")
+    arguments = ["compare", sides[0] / "0.json", tmp_path / "half.json", "--fail-if-worse", "rate=60%"]
+    told = bench(*arguments)
+    assert told.exit_code == 2
+    assert "rate (200 and 100). Measure both with the same load" in told.stderr
+    assert "--anyway" in told.stderr
+    forced = bench(*arguments, "--anyway")
+    assert forced.exit_code == 0
+    assert "asked different things" in forced.output
+
+
+def test_a_bound_that_can_t_be_judged_is_no_success(tmp_path: Path) -> None:
+    """Two runs of a few seconds have no interval at all: whatever the bound, it was met."""
+    for name, us in (("a", 1000), ("b", 9000)):
+        record.write(a_run(seconds=3, median_us=us), tmp_path / f"{name}.json")
+    told = bench("compare", tmp_path / "a.json", tmp_path / "b.json", "--fail-if-worse", "5%")
+    assert told.exit_code == 2
+    assert "measure ten seconds or more, or several runs a side" in told.stderr
+    assert bench("compare", tmp_path / "a.json", tmp_path / "b.json").exit_code == 0
 
 
 def broken(tmp_path: Path, name: str) -> Path:
@@ -206,6 +229,21 @@ def test_a_sweep_shows_its_curve_and_its_answer() -> None:
 def test_a_sweep_without_an_answer_says_why() -> None:
     text = shown(found_in([without_answers()], Done(None, End.NOTHING, 1)))
     assert "no rate is known to meet p99=5ms,errors=5%: no rate meets it" in text
+
+
+def test_a_rate_without_its_proof_is_not_told_as_none() -> None:
+    """Of ten runs that met it, once each, it said: no rate is known to meet it."""
+    text = shown(found_in(a_curve(), Done(None, End.TRIALS, None)))
+    assert "no rate is proved to meet p99=5ms,errors=5%, which takes a second run at it" in text
+    assert "(--trials)" in text
+
+
+def test_a_run_that_met_it_and_is_invalid_is_explained() -> None:
+    late = Generator(limit=1, late_p99=1, cpu_seconds=1, invalid=["late"])
+    done = Done(100, End.FOUND, 200)
+    (answer,) = found_in(a_curve((50,)), done).notes
+    assert found_in(a_curve((50,), generator=late), done).notes[0] == answer
+    assert "have met it" in found_in(a_curve((50,), generator=late), done).notes[1]
 
 
 # -- telling

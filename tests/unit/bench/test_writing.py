@@ -37,3 +37,27 @@ def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
     assert os.read(reader, 10) == b"text"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_looking_leaves_nothing_behind_and_takes_nothing_away(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text("first")
+    writing.check(kept)
+    writing.check(tmp_path / "new.json")
+    assert kept.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("place", ["/proc/run.json", "/nowhere/run.json", "/dev/null/run.json"])
+def test_a_place_that_takes_no_file_is_told(place: str) -> None:
+    """Of root's permissions /proc once let a run go on to its end, and then there was no place for it."""
+    with pytest.raises(OSError, match=r".+"):
+        writing.check(Path(place))
+
+
+def test_what_is_no_file_is_looked_at_without_opening_it(tmp_path: Path) -> None:
+    """The other end of a pipe may not be there yet."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing.check(pipe)
+    writing.check(Path("/dev/stdout"))
