@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from eas_bench import client, latency, record
 from eas_bench.client.limit import sink
 from eas_bench.served import running
 from eas_bench.target import NotWanted, Wanted
+from support.engine import eventually, gone
 
 ECHO = Path(__file__).parents[2] / "benchmarks" / "processors" / "echo" / "service.json"
 COMMAND = [sys.executable, "-c", "from eas_bench.cli import main; main()", "run"]
@@ -239,17 +241,49 @@ def test_a_place_that_takes_no_file_is_told_before_anybody_is_asked(option: str,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_before_the_measured_part_ends_the_command(small_sink: str, tmp_path: Path) -> None:
+@pytest.fixture(params=[["--no-own-limit"], []], ids=["warming up", "measuring its own limit"])
+def unfinished(
+    request: pytest.FixtureRequest, small_sink: str, tmp_path: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """A run in its warm-up, or before it, whose record would be ``run.json``."""
+    file = str(tmp_path / "run.json")
+    usual = ["--text", "hello", "-c", "1", "--warm-up", "1h", "--json", file]
+    command = [*COMMAND, small_sink, *usual, *request.param]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    await_child(process)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_ctrl_c_before_the_measured_part_ends_the_command(
+    unfinished: subprocess.Popen[str], tmp_path: Path
+) -> None:
     """Neither is the generator's own limit cut short, nor is there a record of nothing."""
-    file = tmp_path / "run.json"
-    for when in (["--warm-up", "1h", "--no-own-limit"], ["--warm-up", "1h"]):
-        command = [*COMMAND, small_sink, "--text", "hello", "-c", "1", *when, "--json", str(file)]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        await_child(process)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=100)
-        assert process.returncode == 130, errors
-        assert not file.exists()
+    unfinished.send_signal(signal.SIGINT)
+    _, errors = unfinished.communicate(timeout=100)
+    assert unfinished.returncode == 130, errors
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_nothing_that_it_started_outlives_a_killed_command(unfinished: subprocess.Popen[str]) -> None:
+    command = psutil.Process(unfinished.pid)
+
+    def connected() -> list[psutil.Process]:
+        children: list[psutil.Process] = command.children(recursive=True)
+        return children if any("ESTABLISHED" in connections(child) for child in children) else []
+
+    children = eventually(connected, "it makes requests")
+    unfinished.kill()
+    for child in children:
+        eventually(lambda child=child: gone(child.pid), "it has noticed")  # type: ignore[misc]
+
+
+def connections(process: psutil.Process) -> list[str]:
+    try:
+        return [one.status for one in process.net_connections()]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def await_child(process: subprocess.Popen[str]) -> None:

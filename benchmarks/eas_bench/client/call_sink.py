@@ -1,6 +1,6 @@
 """The server for gRPC that costs least: ``python -m eas_bench.client.call_sink``; it answers with nothing.
 
-As the sink for HTTP it tells its port, and reads a line, which it doesn't need. It ends when killed.
+As the sink for HTTP it tells its port, and reads a line, which it doesn't need. It ends with its stdin.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ def main() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(f"listening {port}", flush=True)  # noqa: T201 - the starter reads it
-    sys.stdin.readline()
-    server.wait_for_termination()
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

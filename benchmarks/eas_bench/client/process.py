@@ -1,7 +1,8 @@
 """One generator process: ``process.main()``; told on stdin, tells on stdout.
 
 stdin: one line of JSON, the bodies, then one line with the moment at which the measured part begins
-(nanoseconds of time.monotonic_ns()). The end of stdin means: no more requests. Nothing secret is in its
+(nanoseconds of time.monotonic_ns()). The end of stdin means: no more requests; before the measured part, that
+nobody is there any more. Nothing secret is in its
 arguments or its environment. stdout: JSON lines; ``{"ready": true}``, a page each second, ``{"end": ...}``.
 """
 
@@ -106,14 +107,16 @@ def main() -> None:
     if not start:
         return
     loop = loop_for(wanted, load, share, int(start), deliver=lambda page: _tell({"page": page.told()}))
-    threading.Thread(target=_stop_at_the_end_of_stdin, args=(loop,), daemon=True).start()
+    threading.Thread(target=_stop_at_the_end_of_stdin, args=(loop, int(start)), daemon=True).start()
     loop.run()
     _tell({"end": asdict(loop.ending)})
 
 
-def _stop_at_the_end_of_stdin(loop: Loop | Calls) -> None:
+def _stop_at_the_end_of_stdin(loop: Loop | Calls, start: int) -> None:
     while os.read(sys.stdin.fileno(), 1):  # not the buffer, whose lock would be held at the exit
         pass
+    if time.monotonic_ns() < start:  # a warm-up may take hours, and would be of no use
+        os._exit(0)
     loop.stop()
 
 

@@ -1,15 +1,17 @@
 """The server that costs least: ``python -m eas_bench.client.sink``; the generator is measured against it.
 
 It tells its port (``listening PORT``) and is told, on stdin, how many bytes a request has, head and body.
-Those are thrown away unread, in the kernel. It ends when killed.
+Those are thrown away unread, in the kernel. It ends with its stdin.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import sys
+import threading
 from typing import Final
 
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 2\r\n\r\nok"
@@ -70,7 +72,15 @@ class Sink:
                 return
 
 
+def _end_with_stdin() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(0)
+
+
 if __name__ == "__main__":
     server = Sink()
     print(f"listening {server.port}", flush=True)  # noqa: T201 - the starter reads it
-    server.run(int(sys.stdin.readline()))
+    size = int(sys.stdin.readline())
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    server.run(size)
