@@ -215,7 +215,8 @@ class Engine:
     def _card_faults(self, first: Configured) -> CardFaults:
         from eas_engine.card_faults import CardFaults  # noqa: PLC0415 - only where there are cards
 
-        return CardFaults(self._supervisor, self._placer.lose, lambda: first.loaded.machine.gpus)
+        gpus = first.loaded.machine.gpus
+        return CardFaults(self._supervisor, self._placer.lose, self._placer.regain, lambda: gpus)
 
     def _joined(self) -> Joined:
         return Joined(

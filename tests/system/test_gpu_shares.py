@@ -129,3 +129,7 @@ def test_the_instance_of_a_lost_card_goes_to_another_and_then_waits_for_one(
     machine.lose(1)
     eventually(lambda: "needs 1 GPU" in json.dumps(engine.status()["instances"]), "it waits")
     assert ready(engine) == []
+
+    machine.lose(0, lost=False)
+    eventually(lambda: ready(engine), "the card is back, and used")
+    assert seen(engine)["CUDA_VISIBLE_DEVICES"] == "GPU-0"
