@@ -84,6 +84,12 @@ def findings(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> It
         yield from _whole_gpus(asked, machine, choices)
     else:
         yield from _shared_gpu(asked, machine, choices)
+        if asked.percent and machine.mps and spec.metadata.shm_size is not None:
+            yield (
+                "metadata.shm_size",
+                "no effect with gpu_core_percentage: MPS, which enforces that, needs the machine's /dev/shm",
+                "warning",
+            )
 
 
 def _whole_gpus(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Iterator[Finding]:

@@ -163,6 +163,17 @@ def test_a_machine_with_cards(tmp_path: Path) -> None:
     ]
 
 
+def test_a_dev_shm_of_its_own_and_mps_are_not_to_be_had_together(tmp_path: Path) -> None:
+    machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),), mps="/usr/bin/nvidia-cuda-mps-control")
+    content = python_service(gpu_memory=8, gpu_core_percentage=60, shm_size=1)
+    refusals, warnings = startable(read(tmp_path, content, machine=machine))
+    assert refusals == []
+    assert [one.path for one in warnings] == ["metadata.shm_size"]
+    assert "MPS" in warnings[0].message
+    for fewer in (python_service(gpu_memory=8, shm_size=1), python_service(shm_size=1)):
+        assert startable(read(tmp_path, fewer, machine=machine)) == ([], [])
+
+
 def test_cards_that_are_cut_into_slices_are_no_two_cards(tmp_path: Path) -> None:
     slices = tuple(Gpu("A100 1g.5gb", 5 * GIB, f"MIG-{one}", "GPU-0") for one in range(2))
     machine = Machine(4, 8 * GIB, gpus=slices)

@@ -110,6 +110,11 @@ class Share:
         return found
 
     @property
+    def is_client(self) -> bool:
+        """Whether its processes are clients of MPS."""
+        return isinstance(self._pipe, Path)
+
+    @property
     def watched(self) -> bool:
         """Whether ``look`` has anything to look at."""
         return self._limits.gpu_memory is not None and self._driver is not None

@@ -17,6 +17,7 @@ import pytest_asyncio
 from eas_engine.devices import Gpu
 from eas_engine.devices.inventory import Inventory
 from eas_engine.spec.cgroups import NONE, find
+from eas_engine.devices import Gpu
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.limits.enforcer import Enforcer
@@ -253,6 +254,23 @@ async def test_shm_is_a_mount_or_it_is_said_why_not(
     assert [(one.target, one.size) for one in stay.mounts["shm"]] == [("/dev/shm", 5 * MB)]
     assert stay.settle(told).shm == by
     assert stay.settle({}).shm == "nothing: unknown"
+
+
+class Daemon:
+    def pipe(self, uuid: str) -> Path | str:
+        return Path("/s") / uuid
+
+
+async def test_a_client_of_mps_sees_the_machines_dev_shm(make: Callable[..., Enforcer]) -> None:
+    """There it meets the server: in one of its own it would find none."""
+    house = make(cards=Cards([Gpu("A10", 24 << 30, "GPU-0")], None, Daemon()))
+    limits = {"shm": 5 * MB, "gpu_memory": 1 << 30}
+    of = Quarters("a-0", Place(cards=("GPU-0",)), Limits(**limits, gpu_percent=30))
+    client = house.stay(of, Sentences())
+    assert "shm" not in client.mounts
+    assert client.settle({}).shm == "nothing: MPS needs the machine's /dev/shm"
+    other = house.stay(Quarters("a-1", Place(cards=("GPU-0",)), Limits(**limits)), Sentences())
+    assert "shm" in other.mounts
 
 
 async def test_a_host_that_does_not_enter_its_group_is_held_without_it(
