@@ -64,16 +64,18 @@ def gpu_check(
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
-        work = Work(Path(folder), seconds, shlex.split(engine or INSTALLED))
-        session.run({name: session.CHECKS[name] for name in names}, results, work, console.print)
+        work = Work(Path(folder), seconds, shlex.split(engine or INSTALLED), results.memory)
+        _keep(results, json_file)
+        checks = {name: session.CHECKS[name] for name in names}
+        session.run(checks, results, work, console.print, keep=lambda: _keep(results, json_file))
     page.show(console, results)
-    _keep(results, json_file, console)
+    console.print(f"Kept in {json_file} and {json_file.with_suffix('.svg')}", soft_wrap=True)
     status = bars.status(results.lines)
     if status:
         raise typer.Exit(status)
 
 
-def _keep(results: Results, json_file: Path, console: Console) -> None:
+def _keep(results: Results, json_file: Path) -> None:
     from eas_bench import writing
     from eas_bench.gpu import page, session
 
@@ -85,7 +87,6 @@ def _keep(results: Results, json_file: Path, console: Console) -> None:
     except OSError as error:
         typer.echo(f"{json_file}: can't be written: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-    console.print(f"Kept in {json_file} and {picture}", soft_wrap=True)
 
 
 def _update(file: Path, console: Console) -> None:
