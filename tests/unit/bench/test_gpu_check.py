@@ -235,7 +235,7 @@ def test_the_table_says_each_bar_the_figure_and_whether_it_holds() -> None:
     assert "Card X, torch 2.13.0" in text
     assert "0.97 (0.96 to 0.98)" in text
     assert "beside: 3 requests failed beside it" in text
-    assert "G2-rate: no [card]" in text
+    assert "G2-rate, G2-p99, G2-copies: no [card]" in text, "one reason, told once"
     rows = page.markdown(results).splitlines()
     assert len(rows) == 4 + len(results.lines)
     assert "| at least 0.95 | holds |" in rows[4]

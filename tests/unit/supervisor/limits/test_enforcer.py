@@ -17,7 +17,6 @@ import pytest_asyncio
 from eas_engine.devices import Gpu
 from eas_engine.devices.inventory import Inventory
 from eas_engine.spec.cgroups import NONE, find
-from eas_engine.devices import Gpu
 from eas_engine.supervisor.causes import Condemned
 from eas_engine.supervisor.gpu.share import Cards
 from eas_engine.supervisor.limits.enforcer import Enforcer
