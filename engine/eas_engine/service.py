@@ -255,6 +255,8 @@ class Engine:
         )
 
     def _release(self, number: int, of: Configured) -> Release:
+        if assembly.on_card(of):  # before its first host is told where bodies lie
+            self._plane.bodies.read_by_card()
         return Release(number, of.version, assembly.settings(of, self._parts.sdk))
 
     def _places(self, in_use: tuple[Path, ...]) -> Places:
