@@ -99,7 +99,8 @@ def _whole_gpus(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Ite
         where = most.title if machine.gpus else "this machine"
         slices = len(most.cards) - len(there)
         note = f" (and {slices} MIG slices, of which a process sees one alone)" if slices else ""
-        message = f"{wanted.whole} GPUs asked for, {where} has {len(there) or 'none'}{note}"
+        why = f": {machine.no_gpus}" if machine.no_gpus else ""
+        message = f"{wanted.whole} GPUs asked for, {where} has {len(there) or 'none'}{note}{why}"
         yield "metadata.gpu", message, "error"
 
 
@@ -108,7 +109,8 @@ def _shared_gpu(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Ite
     memory = [(card.memory_bytes, pool.title) for pool in choices for card in pool.cards.values()]
     largest, where = max(memory, default=(0, choices[0].title))
     if not machine.gpus:
-        yield "metadata.gpu_memory", f"{asked}, this machine has no GPU", "error"
+        why = f": {machine.no_gpus}" if machine.no_gpus else ""
+        yield "metadata.gpu_memory", f"{asked}, this machine has no GPU{why}", "error"
     elif not largest:
         yield "metadata.gpu_memory", f"{asked}, {where} has no GPU", "error"
     elif wanted.memory > largest:
