@@ -21,10 +21,14 @@ import torch
 
 import eas_sdk
 from eas_bench.gpu import networks, scenarios
+from eas_engine.devices import nvml
+from eas_engine.devices.inventory import Inventory
+from eas_processors import gpu_memory
 from eas_processors.pytorch import Preset
 from eas_processors.pytorch.cards import Card
 
 _ARENA: Final = 4 << 20
+_SHARE: Final = 16 << 30
 _LOG: Final = logging.getLogger("eas_processors")
 
 
@@ -57,6 +61,7 @@ def checks(model: Path) -> Mapping[str, Callable[[], None]]:
         "threads": lambda: _threads(model, {}),
         "threads with graphs": lambda: _threads(model, {"cuda_graphs": True}),
         "arena": lambda: _arena(model),
+        "memory of CUDA itself": _beside_tensors,
     }
 
 
@@ -130,6 +135,21 @@ def _arena(model: Path) -> None:
     preset.close()
     if copied:
         raise RuntimeError(f"{copied} bytes were copied in memory although the card reads the arena")
+
+
+def _beside_tensors() -> None:
+    """What this process has on the card beside its tensors, against what a share leaves for that."""
+    opened = nvml.load()
+    if opened is None:
+        return
+    try:
+        used = Inventory(opened).used_by(f"GPU-{torch.cuda.get_device_properties(0).uuid}") or {}
+    finally:
+        opened.nvmlShutdown()
+    beside = used.get(os.getpid(), 0) - torch.cuda.memory_reserved(0)  # 0: a container hides our number
+    left = gpu_memory.cudas(_SHARE)
+    if beside > left:
+        raise MemoryError(f"{beside >> 20} MiB; of a share of {_SHARE >> 30} GiB {left >> 20} MiB are left")
 
 
 def main() -> None:

@@ -83,6 +83,8 @@ class Preset(TensorPreset):
             torch.set_num_interop_threads(threads.threads(config, "inter_op_threads"))
         self.place = self._place(graphs=config.get("cuda_graphs", False))
         model = self._loaded(path, config)
+        if isinstance(self.place, Card):
+            self.place.settle()
         if isinstance(model, Script) and model.numbers and config.get("cuda_graphs"):
             raise NotServed(f"{path.name}: cuda_graphs: it takes numbers, which a graph would have for ever")
         if self.batching is not None and "batched" not in config and not model.signature("").batched:

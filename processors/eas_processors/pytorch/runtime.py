@@ -38,6 +38,10 @@ class Runtime(Protocol):
         """Wait for everything in it. Errors: whatever went wrong on the card."""
         ...
 
+    def settle(self) -> None:
+        """Wait for everything on the card, in whatever stream. Errors: as of ``finish``."""
+        ...
+
     def pinned(self, size: int) -> torch.Tensor:
         """Bytes in memory of the machine that the card reads and writes by itself."""
         ...
@@ -80,6 +84,10 @@ class Cuda:
     def finish(self, stream: Any) -> None:
         """See ``Runtime``."""
         stream.synchronize()
+
+    def settle(self) -> None:
+        """See ``Runtime``."""
+        torch.cuda.synchronize(self.device)
 
     def pinned(self, size: int) -> torch.Tensor:
         """See ``Runtime``. torch keeps such memory and gives it out again once the card is done with it."""
