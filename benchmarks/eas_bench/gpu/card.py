@@ -21,8 +21,6 @@ import torch
 
 import eas_sdk
 from eas_bench.gpu import networks, scenarios
-from eas_engine.devices import nvml
-from eas_engine.devices.inventory import Inventory
 from eas_processors import gpu_memory
 from eas_processors.pytorch import Preset
 from eas_processors.pytorch.cards import Card
@@ -139,14 +137,16 @@ def _arena(model: Path) -> None:
 
 def _beside_tensors() -> None:
     """What this process has on the card beside its tensors, against what a share leaves for that."""
-    opened = nvml.load()
-    if opened is None:
-        return
+    import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+
+    pynvml.nvmlInit()
     try:
-        used = Inventory(opened).used_by(f"GPU-{torch.cuda.get_device_properties(0).uuid}") or {}
+        card = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+        found = pynvml.nvmlDeviceGetComputeRunningProcesses(card)
+        used = sum(one.usedGpuMemory or 0 for one in found if one.pid == os.getpid())
     finally:
-        opened.nvmlShutdown()
-    beside = used.get(os.getpid(), 0) - torch.cuda.memory_reserved(0)  # 0: a container hides our number
+        pynvml.nvmlShutdown()
+    beside = used - torch.cuda.memory_reserved(0)  # less than nothing where a container hides our number
     left = gpu_memory.cudas(_SHARE)
     if beside > left:
         raise MemoryError(f"{beside >> 20} MiB; of a share of {_SHARE >> 30} GiB {left >> 20} MiB are left")
