@@ -166,7 +166,7 @@ class Engine:
         return int(urlsplit(self._record()["admin_url"]).port or 0)
 
     @property
-    def said(self) -> str:
+    def printed(self) -> str:
         """What it has printed."""
         return self._log.read_text(errors="replace")
 

@@ -113,7 +113,7 @@ def network(work: Work, name: str) -> dict[str, Measured]:
         rates = [run.good / run.seconds for run in served]
         work.figures[f"{name}-rate"] = bars.throughput(rates, loop, _errors(served))
         if not min(rates):
-            raise NotServing(f"it answered nothing well: {engine.said.strip()[-1000:]}")
+            raise NotServing(f"it answered nothing well: {engine.printed.strip()[-1000:]}")
         asked = _load("open", 4 * at_once, work.seconds, rate=SHARE * min(rates))
         calm = [client.whole(client.measure(wanted, asked)) for _ in range(ROUNDS)]
     p99 = [opened.latency(run, 99) for run in calm]
@@ -215,11 +215,11 @@ def _copied(engine: Engine, body: bytes) -> tuple[int, int]:
     Target(target.port, f"{target.path}?debug_level=1", target.headers).ask(body)
     until = time.monotonic() + _LOOKS_FOR
     while time.monotonic() < until:
-        found = _COPIED.search(engine.said)
+        found = _COPIED.search(engine.printed)
         if found:
             return int(found[1]), int(found[2])
         time.sleep(0.05)
-    raise NotServing(f"the log doesn't say what was copied: {engine.said.strip()[-1000:]}")
+    raise NotServing(f"the log doesn't say what was copied: {engine.printed.strip()[-1000:]}")
 
 
 def _at_full_load(work: Work, name: str, target: Target, rates: dict[str, float]) -> None:
