@@ -72,6 +72,8 @@ def test_one_that_doesnt_is_lost(current: bool, primary: tuple[int, ...]) -> Non
     assert Driver(library).lost() == "CUDA_ERROR_ILLEGAL_ADDRESS"
     library.answer = 4711
     assert Driver(library).lost() == "error 4711"
+    library.answer = 909  # a wait that timed out, among the errors of graphs
+    assert Driver(library).lost() == "error 909"
     assert (library.stack, library.retained) == ([], 0)
 
 
