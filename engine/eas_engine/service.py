@@ -116,6 +116,7 @@ class Engine:
         shared = mps.hold if mps is not None else None
         self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root, shared=shared), self._disk)
         if mps is not None:
+            mps.on_death = partial(self._disk.later, mps.renew)
             self._disk.later(mps.tidy)
         self._supervisor = self._supervise(first, cards)
         self._placer.found = self._supervisor.placed
