@@ -34,6 +34,7 @@ _LOOKS_FOR: Final = 20.0  # seconds until a line is in the log
 _LONGEST: Final = 120.0  # seconds that a process with torch may take
 _GIB: Final = 2**30
 _MOST_GIB: Final = 16
+_NO_CARD: Final = re.compile(r"PyTorch \S+ sees no GPU: .*")
 _COPIED: Final = re.compile(r"(\d+) bytes of (\d+) copied in memory")
 
 
@@ -89,6 +90,8 @@ class Work:
         state = self.directory / "state"
         launch = Launch(self.command, self.directory, Cores.of_this_process().every, config, state)
         with servers.engine(launch, service["name"], faults) as engine:
+            if words := on_processor(engine.printed):
+                raise NotServing(words)
             yield engine
 
 
@@ -170,6 +173,12 @@ def beside(work: Work) -> dict[str, Measured]:
     if not misused(answered):
         raise NotServing(f"the other service met no limit: it was answered {dict(answered)}")
     return {"beside": bars.beside(p99[0], p99[1], together.errors)}
+
+
+def on_processor(log: str) -> str:
+    """What an engine says of a model that it was to put on the card and couldn't; empty: it did."""
+    found = _NO_CARD.search(log)
+    return found[0] if found else ""
 
 
 def held(engine: Engine) -> dict[str, Any]:

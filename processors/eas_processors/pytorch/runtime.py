@@ -125,6 +125,16 @@ class Cuda:
         _library().cudaHostUnregister(address)
 
 
+def why_none() -> str:
+    """Why torch sees no card, in its words: it has none, no driver, or MPS that doesn't let it in."""
+    initialise: Any = torch.cuda.init  # without type hints
+    try:
+        initialise()
+    except Exception as error:  # noqa: BLE001 - a RuntimeError or AssertionError, as the case may be
+        return str(error).partition("\n")[0]
+    return "there is none"
+
+
 def _library() -> Any:
     """The CUDA runtime that torch brings."""
     library: Any = torch.cuda.cudart  # without type hints

@@ -195,6 +195,12 @@ def test_who_misuses_memory_must_have_met_its_limit(answered: dict[str, int], me
     assert served.misused(Counter(answered)) is met
 
 
+def test_a_model_that_the_engine_put_on_the_processor_is_not_measured() -> None:
+    why = "PyTorch 2.9 sees no GPU: the model runs on the CPU (Error 805: MPS client failed to connect)"
+    assert served.on_processor(f"12:00 share30-0 | warning\n12:00 share30-0 | {why}\nready\n") == why
+    assert served.on_processor("12:00 ready\n") == ""
+
+
 @pytest.mark.parametrize(("gib", "share"), [(140, 16), (24, 8), (8, 2), (2, 1)])
 def test_a_share_is_one_that_the_card_has_thrice(gib: int, share: int) -> None:
     work = Work(Path("/nowhere"), 1.0, [], gib << 30)
