@@ -25,6 +25,8 @@ from eas_engine.records import dataclass
 
 _PATIENCE: Final = 0.5
 """Seconds that the driver is waited for at a time: so long may the end of the engine be kept up."""
+_LEAVE: Final = 3.0
+"""Seconds that it may have for an answer then: of a card in trouble it may owe one for ever."""
 
 MOST_MISSES: Final = 3
 """Looks in a row in which the driver has no answer for a card before it is taken for lost. Who is taken for
@@ -139,11 +141,12 @@ class Watch:
         """From here on faults are told and the view is fresh."""
         self._thread.start()
 
-    def close(self) -> None:
-        """End the thread, which may take as long as the driver's present answer, and close the driver."""
+    def close(self, patience: float = _LEAVE) -> None:
+        """End the thread, and close the driver. One that doesn't answer is left to itself."""
         self._ended.set()
-        self._thread.join()
-        self.inventory.ask(self._nvml.nvmlShutdown)
+        self._thread.join(patience)
+        if not self._thread.is_alive():
+            self.inventory.ask(self._nvml.nvmlShutdown)
 
     def _run(self) -> None:
         self._events = self.inventory.ask(self._nvml.nvmlEventSetCreate)

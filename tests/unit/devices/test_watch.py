@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -152,6 +153,24 @@ def test_nobody_is_left_to_be_told() -> None:
     watch = Watch(nvml, closed, SystemClock(), period=1.0)
     watch._report(fault("GPU-0", 13))
     assert watch.view.faults == {("GPU-0", 13): 1}
+
+
+def test_a_driver_that_never_answers_keeps_no_engine_from_its_end() -> None:
+    hangs, asked = threading.Event(), threading.Event()
+
+    class Hangs(ScriptedNvml):
+        def nvmlDeviceGetCount(self) -> int:  # noqa: N802 - the name is NVML's
+            asked.set()
+            hangs.wait()
+            return 0
+
+    nvml = Hangs(card(0))
+    watch = Watch(nvml, lambda _: None, SystemClock(), period=1.0)
+    watch.start()
+    assert asked.wait(60)
+    watch.close(patience=0.05)
+    assert nvml.opened == 1, "nobody closes what somebody is still asking"
+    hangs.set()
 
 
 def seen(busy: dict[int, float] | None, *occupants: Occupant, uuid: str = "GPU-0") -> Seen:
