@@ -137,7 +137,8 @@ def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Itera
     """Cards that one instance could never be given, and what comes of asking for none."""
     asks = spec.metadata.gpu or spec.metadata.gpu_memory
     if not asks and spec.processor and presets.wants_gpu(spec.processor):
-        none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else "this machine has none"
+        why = f" ({machine.no_gpus})" if machine.no_gpus else ""
+        none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else f"this machine has none{why}"
         yield "processor", f'"{spec.processor}" is for GPUs; {none}, so it runs on the CPU', "warning"
     if machine.gpus and any(one.name == VISIBLE for one in spec.processor_envs):
         message = (
