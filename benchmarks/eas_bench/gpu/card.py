@@ -1,6 +1,7 @@
 """The parts of the PyTorch preset that only a card can show, each against what the processor says.
 
-Prints, as JSON, what went wrong with each, empty for those that are right.
+Prints lines of JSON: that none of them was tried, and then what went wrong with each, empty for those that
+are right. So what ends the process, as a fault in a library does, takes nothing along that was known before.
 Usage: python -m eas_bench.gpu.card
 """
 
@@ -25,6 +26,7 @@ from eas_processors import gpu_memory
 from eas_processors.pytorch import Preset
 from eas_processors.pytorch.cards import Card
 
+UNTRIED: Final = "it was not tried"
 _ARENA: Final = 4 << 20
 _SHARE: Final = 16 << 30
 _LOG: Final = logging.getLogger("eas_processors")
@@ -63,9 +65,12 @@ def checks(model: Path) -> Mapping[str, Callable[[], None]]:
     }
 
 
-def run(told: Mapping[str, Callable[[], None]]) -> dict[str, str]:
-    """All of them: what was wrong, or what the preset warned of."""
-    found = {}
+def run(
+    told: Mapping[str, Callable[[], None]], tell: Callable[[dict[str, str]], None] = lambda _: None
+) -> dict[str, str]:
+    """All of them: what was wrong, or what the preset warned of. ``tell`` hears of each as it is done."""
+    tell(dict.fromkeys(told, UNTRIED))
+    found: dict[str, str] = {}
     for name, check in told.items():
         heard = Heard()
         _LOG.addHandler(heard)
@@ -76,6 +81,7 @@ def run(told: Mapping[str, Callable[[], None]]) -> dict[str, str]:
             found[name] = f"{type(error).__name__}: {error}"[:500]
         finally:
             _LOG.removeHandler(heard)
+        tell({name: found[name]})
     return found
 
 
@@ -159,7 +165,7 @@ def main() -> None:
         torch.manual_seed(0)
         network = networks.Perceptron(width=256, depth=2).eval()
         torch.export.save(networks.exported(network, torch.zeros(2, 1024)), model)
-        print(json.dumps(run(checks(model))), flush=True)  # noqa: T201 - the starter reads it
+        run(checks(model), lambda told: print(json.dumps(told), flush=True))  # noqa: T201 - the starter reads
 
 
 if __name__ == "__main__":

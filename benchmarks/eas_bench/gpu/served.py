@@ -59,22 +59,30 @@ class Work:
     figures: dict[str, Measured] = field(default_factory=dict)
 
     def ask(self, module: str, *arguments: str) -> Any:
-        """What a process with torch prints, as JSON. Errors: NotServing: it failed, and how."""
+        """The last that a process with torch prints, as JSON. Errors: NotServing: it failed, and how."""
+        said, why = self.hear(module, *arguments)
+        if why:
+            raise NotServing(why)
+        return said[-1] if said else None
+
+    def hear(self, module: str, *arguments: str) -> tuple[list[Any], str]:
+        """All that a process with torch prints, a line of JSON each; and how it failed, empty: it didn't."""
         command = [sys.executable, "-m", f"eas_bench.gpu.{module}", *arguments]
+        what = f"eas_bench.gpu.{' '.join((module, *arguments))}"
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LONGEST)
-        except subprocess.TimeoutExpired:
-            what = f"eas_bench.gpu.{module} {' '.join(arguments)}"
-            raise NotServing(f"{what}: it wasn't done after {_LONGEST:.0f} s") from None
-        if done.returncode:
-            raise NotServing(f"eas_bench.gpu.{module} {' '.join(arguments)}: {done.stderr.strip()[-1000:]}")
-        return json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout.strip() else None
+            done = subprocess.run(command, capture_output=True, check=False, timeout=_LONGEST)
+        except subprocess.TimeoutExpired as error:
+            return _heard(error.stdout or b""), f"{what}: it wasn't done after {_LONGEST:.0f} s"
+        words = done.stderr.decode(errors="replace").strip()[-1000:]
+        return _heard(done.stdout), f"{what} ended with {done.returncode}: {words}" if done.returncode else ""
 
     def model(self, name: str) -> Path:
         """The file of a scenario's network; written when it isn't there."""
         path = self.directory / f"{name}.pt2"
         if not path.exists():
-            self.ask("export", name, str(path))
+            draft = self.directory / f"{name}-draft.pt2"
+            self.ask("export", name, str(draft))
+            draft.rename(path)  # whole, for others take it as it is
         return path
 
     def share(self, percent: int) -> dict[str, Any]:
@@ -199,9 +207,12 @@ def misused(answered: Counter[str]) -> bool:
 
 
 def card(work: Work) -> dict[str, Measured]:
-    """The preset's parts."""
-    told = work.ask("card")
-    work.raw["card"] = told
+    """The preset's parts; also when one of them ends the process that tries them. Errors: NotServing."""
+    said, why = work.hear("card")
+    told: dict[str, str] = {name: wrong for line in said for name, wrong in line.items()}
+    if not told:
+        raise NotServing(why or "eas_bench.gpu.card said nothing")
+    work.raw["card"] = told = {**told, "the process": why}
     return {"card": bars.parts(told)}
 
 
@@ -216,6 +227,16 @@ def _load(kind: Any, connections: int, seconds: float, *, rate: float | None = N
         timeout=_TIMEOUT,
         processes=_PROCESSES,
     )
+
+
+def _heard(printed: bytes) -> list[Any]:
+    """Lines that are objects of JSON, among whatever libraries print."""
+    found = []
+    for line in printed.splitlines():
+        with contextlib.suppress(ValueError):
+            told = json.loads(line)
+            found += [told] if isinstance(told, dict) else []
+    return found
 
 
 def _copied(engine: Engine, body: bytes) -> tuple[int, int]:

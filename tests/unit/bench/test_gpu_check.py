@@ -195,6 +195,35 @@ def test_who_misuses_memory_must_have_met_its_limit(answered: dict[str, int], me
     assert served.misused(Counter(answered)) is met
 
 
+@pytest.mark.parametrize(
+    ("program", "outcome", "words"),
+    [
+        ('print(\'{"a": ""}\')', "holds", ""),
+        ('print(\'{"a": "no"}\')', "doesn't hold", "a: no"),
+        (
+            'import os; print(\'noise\'); print(\'{"a": "", "b": "untried"}\', flush=True); os.abort()',
+            "doesn't hold",
+            "b: untried; the process: eas_bench.gpu.card ended with -6: ",
+        ),
+        ("raise SystemExit('no torch')", "not measured", "eas_bench.gpu.card ended with 1: no torch"),
+        ("", "not measured", "eas_bench.gpu.card said nothing"),
+    ],
+)
+def test_a_part_that_ends_the_process_takes_nothing_along_that_was_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, outcome: str, words: str
+) -> None:
+    python = tmp_path / "python"
+    (tmp_path / "program.py").write_text(program)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path / "program.py"}"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    results = Results(card="Card X", torch="2.13.0", taken="2026-01-02T03:04:05+00:00")
+    session.run({"card": served.card}, results, Work(tmp_path, 1.0, []), lambda _: None)
+    (line,) = results.lines
+    assert line.outcome == outcome
+    assert "; ".join(line.verdict.faults if line.verdict else [line.why]) == words
+
+
 def test_a_model_that_the_engine_put_on_the_processor_is_not_measured() -> None:
     why = "PyTorch 2.9 sees no GPU: the model runs on the CPU (Error 805: MPS client failed to connect)"
     assert served.on_processor(f"12:00 share30-0 | warning\n12:00 share30-0 | {why}\nready\n") == why
