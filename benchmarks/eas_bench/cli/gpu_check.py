@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from eas_bench.gpu.session import Results
 
+_WIDE: Final = 150  # columns where there is no terminal: the table is read in a file then
 KEPT = "build/gpu/gpu-check.json"
 
 
@@ -49,7 +51,7 @@ def gpu_check(
     from eas_bench.gpu.served import Work
     from eas_bench.scenarios.session import ENGINE as INSTALLED
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     if update_docs:
         _update(update_docs, console)
         return
