@@ -9,13 +9,20 @@ venv="$here/.venv"
 
 if [ ! -e "$venv/.done" ]; then
     rm -rf "$venv"
-    "$python" -m venv "$venv"
+    if "$python" -m venv "$venv" >"$here/.venv.log" 2>&1; then
+        installer() { "$venv/bin/pip" "$@"; }
+    else # Debian's Python has no ensurepip unless somebody installed it; its own pip will do
+        rm -rf "$venv"
+        "$python" -m venv --without-pip "$venv"
+        installer() { "$python" -m pip --python "$venv/bin/python" "$@"; }
+    fi
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     # Whatever that Python has and this folder hasn't: torch, NVML's package, what they need.
-    "$python" -c 'import site, sysconfig
-print("\n".join({*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("purelib")}))' \
+    "$python" -c 'import site, sys, sysconfig
+known = {*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("purelib")}
+print("\n".join(known | {path for path in sys.path if path.endswith("-packages")}))' \
         >"$site/beside.pth"
-    pip() { "$venv/bin/pip" --quiet --disable-pip-version-check install --no-index --no-deps "$@"; }
+    pip() { installer --quiet --disable-pip-version-check install --no-index --no-deps "$@"; }
     pip --no-compile wheels/*.whl
     EAS_ENGINE_COMPILE=0 pip --no-build-isolation --editable source
     if command -v "${CC:-cc}" >/dev/null 2>&1; then
@@ -27,5 +34,5 @@ print("\n".join({*site.getsitepackages(), site.getusersitepackages(), sysconfig.
     touch "$venv/.done"
 fi
 
-PYTHONPATH="$here/source/benchmarks:$here/compiled" exec "$venv/bin/eas-bench" gpu-check \
+PYTHONPATH="$here/source/benchmarks:$here/compiled${PYTHONPATH:+:$PYTHONPATH}" exec "$venv/bin/eas-bench" gpu-check \
     --json "$here/results/gpu-check.json" "$@"

@@ -12,6 +12,7 @@ from typing import Final
 INTERRUPTED: Final = 130
 """The exit status of what Ctrl-C ended; :func:`status` has it for the other signals."""
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HELD: Final = (*_ENDING, signal.SIGALRM)  # the alarm of a deed that has a time limit
 
 
 class WayOut:
@@ -89,7 +90,7 @@ def gently(deed: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """What of them comes within the block has its effect at its end.
+    """What of them, or of an alarm, comes within the block has its effect at its end.
 
     For the moment between the start of a process and the note of who ends it. Only the main thread is
     interrupted; in others it changes nothing.
@@ -98,7 +99,7 @@ def held() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: signal.getsignal(number) for number in _HELD}
     ours = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     for number in ours:
         signal.signal(number, lambda number, _: came.append(number))

@@ -116,6 +116,7 @@ class Launch:
     directory: Path  # of ours, for state directories and logs
     cores: frozenset[int]
     config: Path | None = None  # a service.json of ours, instead of the processor's own; its name stays
+    state: Path | None = None  # the state directory, which engines share; None: each has its own
 
 
 class Engine:
@@ -123,8 +124,9 @@ class Engine:
 
     def __init__(self, launch: Launch, processor: str) -> None:
         self.processor = processor
-        self.state = launch.directory / f"state-{processor}-{time.monotonic_ns()}"
-        self._log = self.state.with_suffix(".log")
+        own = launch.directory / f"state-{processor}-{time.monotonic_ns()}"
+        self.state = launch.state or own
+        self._log = own.with_suffix(".log")
         config = launch.config or places.PROCESSORS / processor / "service.json"
         command = [
             *(*launch.command, "serve", "--config", str(config)),
@@ -162,6 +164,11 @@ class Engine:
     def admin_port(self) -> int:
         """Where it tells of itself."""
         return int(urlsplit(self._record()["admin_url"]).port or 0)
+
+    @property
+    def printed(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(errors="replace")
 
     def admin(self, path: str) -> tuple[int, bytes]:
         """GET from the admin plane: status and body. Errors: OSError."""

@@ -84,8 +84,13 @@ def plane_settings(of: Configured, token: Token | None, options: ServeOptions) -
         batching=batch_rules(of),
         io_threads=body_threads(rpc.io_threads, of.loaded.machine.cpus),
         keepalive_given=rpc.keepalive is not None,
-        card=bool(service.processor) and presets.device(service, of.loaded.machine) == "gpu",
     )
+
+
+def on_card(of: Configured) -> bool:
+    """Whether a version's preset runs on a card, which reads bodies where they lie."""
+    service = of.loaded.spec
+    return bool(service.processor) and presets.device(service, of.loaded.machine) == "gpu"
 
 
 def batch_rules(of: Configured) -> BatchRules | None:

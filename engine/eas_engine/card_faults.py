@@ -17,6 +17,10 @@ class Instances(Protocol):
         """That card, or slice, is gone."""
         ...
 
+    def card_back(self, card: str) -> None:
+        """It answers again: instances may start there."""
+        ...
+
     def check_card(self, card: str, why: str) -> None:
         """Something happened there: each process looks whether it was hit."""
         ...
@@ -26,27 +30,38 @@ class CardFaults:
     """Hears of faults, on the loop.
 
     The driver doesn't tell whose context was lost, so each instance on the card is asked, and looks by
-    itself: those that are well go on. A card that is gone is given to nobody any more, nor are its slices.
+    itself: those that are well go on. A card that is gone is given to nobody, nor are its slices, until it
+    answers again.
 
     Args:
         instances: of this engine.
         lose: the placer's: a card is gone, with its slices.
+        regain: the placer's: it is back, with its slices.
         gpus: the cards and slices that there were at the start.
     """
 
     def __init__(
-        self, instances: Instances, lose: Callable[[str], object], gpus: Callable[[], Iterable[Gpu]]
+        self,
+        instances: Instances,
+        lose: Callable[[str], object],
+        regain: Callable[[str], object],
+        gpus: Callable[[], Iterable[Gpu]],
     ) -> None:
-        self._instances, self._lose, self._gpus = instances, lose, gpus
+        self._instances, self._lose, self._regain, self._gpus = instances, lose, regain, gpus
 
     def happened(self, fault: Fault) -> None:
         """One more."""
         if fault.scope == "note":
             return
-        if fault.scope != "gone" or not fault.uuid:
+        if fault.scope not in ("gone", "back") or not fault.uuid:
             self._instances.check_card(fault.uuid, fault.text)
             return
-        self._lose(fault.uuid)
         slices = [gpu.uuid for gpu in self._gpus() if gpu.card == fault.uuid]
+        if fault.scope == "back":
+            self._regain(fault.uuid)
+            for card in (fault.uuid, *slices):
+                self._instances.card_back(card)
+            return
+        self._lose(fault.uuid)
         for card in (fault.uuid, *slices):
             self._instances.card_lost(card, fault.text)

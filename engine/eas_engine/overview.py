@@ -27,7 +27,9 @@ def load(
 
     Only reads, so that the admin thread may call it: what it sees may be a moment apart, never torn.
     """
-    busy = {link.name: link.busy() for link in plane.lanes.links()}
+    links = plane.lanes.links()
+    busy = {link.name: link.busy() for link in links}
+    caps = {link.name: cap.requests for link in links if (cap := getattr(link, "cap", None)) is not None}
     quarantine = plane.lanes.quarantine
     return Load(
         ready=fleet.ready_count > 0,
@@ -41,7 +43,7 @@ def load(
         connections=plane.counters.connections,
         connections_limit=plane.front.room.limit,
         instances=tuple(
-            _instance(instance, busy, usage(instance.name), lines) for instance in fleet.instances
+            _instance(instance, busy, caps, usage(instance.name), lines) for instance in fleet.instances
         ),
     )
 
@@ -49,6 +51,7 @@ def load(
 def _instance(
     seen: InstanceSnapshot,
     busy: dict[str, int],
+    caps: dict[str, int],
     used: Used | None,
     lines: Callable[[str], tuple[str, ...]],
 ) -> InstanceStatus:
@@ -63,6 +66,7 @@ def _instance(
         uptime=seen.uptime or None,
         threads=seen.threads or 0,
         busy_threads=sum(busy.get(host.name, 0) for host in seen.hosts),
+        batch_cap=min((caps[host.name] for host in seen.hosts if host.name in caps), default=None),
         restarts=dict(seen.restarts),
         mounts=seen.mounts,
         enforced=asdict(seen.enforced) if seen.enforced else {},

@@ -64,7 +64,6 @@ class PlaneSettings:
     batching: BatchRules | None = None
     io_threads: int = 1
     keepalive_given: bool = True
-    card: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Plane:
         self.on_wake: Callable[[], None] = lambda: None
         """Called when a request was admitted while the service was asleep."""
         self.counters = Counters()
-        self.bodies = Bodies(settings.inflight, card=settings.card)
+        self.bodies = Bodies(settings.inflight)
         self.gate = Gate(settings.limits, loop=loop, clock=clock.now, refuse=self._refuse)
         self.gate.on_wake = self._wake
         ground = Ground(

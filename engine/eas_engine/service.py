@@ -116,6 +116,7 @@ class Engine:
         shared = mps.hold if mps is not None else None
         self._placer = Placing(LedgerPlacer.of(first.loaded, self._parts.root, shared=shared), self._disk)
         if mps is not None:
+            mps.on_death = partial(self._disk.later, mps.renew)
             self._disk.later(mps.tidy)
         self._supervisor = self._supervise(first, cards)
         self._placer.found = self._supervisor.placed
@@ -215,7 +216,8 @@ class Engine:
     def _card_faults(self, first: Configured) -> CardFaults:
         from eas_engine.card_faults import CardFaults  # noqa: PLC0415 - only where there are cards
 
-        return CardFaults(self._supervisor, self._placer.lose, lambda: first.loaded.machine.gpus)
+        gpus = first.loaded.machine.gpus
+        return CardFaults(self._supervisor, self._placer.lose, self._placer.regain, lambda: gpus)
 
     def _joined(self) -> Joined:
         return Joined(
@@ -254,6 +256,8 @@ class Engine:
         )
 
     def _release(self, number: int, of: Configured) -> Release:
+        if assembly.on_card(of):  # before its first host is told where bodies lie
+            self._plane.bodies.read_by_card()
         return Release(number, of.version, assembly.settings(of, self._parts.sdk))
 
     def _places(self, in_use: tuple[Path, ...]) -> Places:

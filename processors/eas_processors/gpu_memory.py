@@ -15,7 +15,9 @@ from typing import Any
 VARIABLE = "EAS_GPU_MEMORY_BYTES"
 _MIB = 2**20
 _CUDAS = 512 * _MIB
-"""What a process with a framework has beside its tensors; of a small share at most half."""
+_CUDAS_MOST = 1024 * _MIB
+"""What a process with a framework has beside its tensors. The larger the card, the more: its context alone
+takes half a GiB on large ones, and such cards are cut into large shares. Of a small share at most half."""
 
 
 def cap(environ: Mapping[str, str] | None = None) -> int | None:
@@ -30,7 +32,12 @@ def cap(environ: Mapping[str, str] | None = None) -> int | None:
     if not given.isdigit() or not int(given):
         raise ValueError(f"{VARIABLE}={given}: expected a number of bytes")
     share = int(given)
-    return share - min(_CUDAS, share // 2)
+    return share - cudas(share)
+
+
+def cudas(share: int) -> int:
+    """Bytes of a share that CUDA itself may take."""
+    return min(max(_CUDAS, share // 8), _CUDAS_MOST, share // 2)
 
 
 def cap_torch(cuda: Any, most: int | None) -> None:

@@ -19,6 +19,7 @@ class ScriptedCard:
     Attributes:
         streams: how many were made.
         finished: the streams that were waited for, in order.
+        settled: how often everything was waited for.
         pinned_bytes: how many bytes of pinned memory were asked for.
         captures: shapes of the results of captured calls.
         replays: how many calls were replayed.
@@ -32,6 +33,7 @@ class ScriptedCard:
         self.device = torch.device("cpu")
         self.streams = 0
         self.finished: list[int] = []
+        self.settled = 0
         self.pinned_bytes = 0
         self.captures: list[Any] = []
         self.replays = 0
@@ -61,6 +63,9 @@ class ScriptedCard:
 
     def finish(self, stream: int) -> None:
         self.finished.append(stream)
+
+    def settle(self) -> None:
+        self.settled += 1
 
     def pinned(self, size: int) -> torch.Tensor:
         self.pinned_bytes += size

@@ -31,7 +31,7 @@ class CardMachine:
             one.processes = {**processes} if processes and index == card else {}
         self.driver.write()
 
-    def lose(self, card: int) -> None:
-        """It doesn't answer any more."""
-        self.driver.cards[card].lost = True
+    def lose(self, card: int, *, lost: bool = True) -> None:
+        """It doesn't answer any more; or, not ``lost``, it does again."""
+        self.driver.cards[card].lost = lost
         self.driver.write()

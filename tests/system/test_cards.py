@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from eas_engine.devices import has_driver
 from support.engine import Engine, eventually
 from support.nvml import Slice, card
 from support.nvml_file import CardsFile
@@ -74,3 +75,21 @@ def test_a_machine_is_its_cards_and_slices(machine: CardsFile) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "GPU-0 MIG-a"
+
+
+def test_a_machine_without_cards_knows_why(machine: CardsFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from eas_engine.spec.machine import this_machine; print(this_machine().no_gpus)"
+
+    def why() -> str:
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    assert why() == ""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9")
+    assert why() == "CUDA_VISIBLE_DEVICES=9 leaves the engine none"
+    machine.cards[0].lost = machine.cards[1].lost = True
+    machine.write()
+    assert why() == "NVIDIA's driver shows none"
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    if not has_driver():
+        assert why() == "NVIDIA's driver isn't installed (libnvidia-ml.so.1)"

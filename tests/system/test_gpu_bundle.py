@@ -19,8 +19,16 @@ def called(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
+_WITHOUT_ENSUREPIP = """\
+#!/bin/sh
+if [ "$1 $2" = "-m venv" ] && [ "$3" != "--without-pip" ]; then echo "ensurepip is not available"; exit 1; fi
+exec "{python}" "$@"
+"""
+
+
 @pytest.mark.timeout(900)
-def test_it_installs_offline_and_says_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ensurepip", [True, False])
+def test_it_installs_offline_and_says_what_is_missing(tmp_path: Path, ensurepip: bool) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout")
     folder, python = tmp_path / "bundle", f"3.{sys.version_info.minor}"
@@ -32,6 +40,11 @@ def test_it_installs_offline_and_says_what_is_missing(tmp_path: Path) -> None:
     # An index that isn't there: whatever looks for one fails. And no compiler: it runs uncompiled, too.
     offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_NO_INDEX": "1", "CC": "no-compiler"}
     base = os.path.realpath(sys.executable)  # without what this environment has: no torch, no NVML
+    if not ensurepip:
+        wrapper = tmp_path / "python3"
+        wrapper.write_text(_WITHOUT_ENSUREPIP.format(python=base))
+        wrapper.chmod(0o755)
+        base = str(wrapper)
     told = called(str(folder / "gpu-check.sh"), PYTHON=base, PYTHONPATH="", **offline)
     assert told.returncode == 2, told.stdout + told.stderr
     assert "there is no C compiler" in told.stdout

@@ -221,6 +221,9 @@ def test_batches_that_dont_fit_are_halved_and_the_next_ones_are_smaller(
     assert sizes[:2] == [1, 8]
     assert sizes.count(8) == 1, "from then on no batch was so large"
     assert sizes.count(4) == 2
+    cap = engine.instance()["batch_cap"]
+    assert cap in (1, 2), "and the status says so"
+    assert engine.metric("eas_instance_batch_cap", instance=engine.instance()["name"]) == cap
     told = "a batch of 8 requests raised OutOfMemoryError: CUDA out of memory"
     eventually(lambda: told in engine.log, "the log says so")
     assert engine.host == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +117,45 @@ def test_who_has_more_than_its_share_ends_with_both_figures(
     eventually(lambda: ready(engine) and engine.instance()["pids"] != [pid], "another one came")
 
 
+def test_large_bodies_lie_where_a_card_can_read_them_also_when_it_came_with_an_update(
+    machine: CardMachine, engines: Engines, directory: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    from support import onnx_models as models
+
+    model = str(models.perceptron(directory / "model.onnx"))
+
+    def file(code: str, **metadata: Any) -> dict[str, Any]:
+        service = {"name": "demo", "token": TOKEN, "processor": code, "model_path": model}
+        return {**service, "metadata": {"rpc": {"keepalive": 100_000}, **metadata}}
+
+    engine = engines.raw(file("onnx_cpu"), state=directory / "state")
+    engine.wait_ready()
+    assert engine.ask(body=b"x" * 100_000).status == 400
+    assert arena_bytes(engine) == 0, "they travel in frames"
+    update = directory / "next.json"
+    update.write_text(json.dumps(file("onnx_gpu", gpu=1)))
+    command = [
+        sys.executable,
+        "-m",
+        "eas_engine",
+        "update",
+        str(update),
+        "--state-dir",
+        str(engine.state_dir),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + engine.log
+    assert engine.ask(body=b"x" * 100_000).status == 400
+    assert arena_bytes(engine) >= 100_000
+
+
+def arena_bytes(engine: Engine) -> int:
+    """What the arena of requests has in memory."""
+    files = Path(f"/proc/{engine.process.pid}/fd").iterdir()
+    return max(one.stat().st_blocks for one in files if "eas-requests" in str(one.readlink())) * 512
+
+
 def test_the_instance_of_a_lost_card_goes_to_another_and_then_waits_for_one(
     machine: CardMachine, engines: Engines, directory: Path
 ) -> None:
@@ -129,3 +170,7 @@ def test_the_instance_of_a_lost_card_goes_to_another_and_then_waits_for_one(
     machine.lose(1)
     eventually(lambda: "needs 1 GPU" in json.dumps(engine.status()["instances"]), "it waits")
     assert ready(engine) == []
+
+    machine.lose(0, lost=False)
+    eventually(lambda: ready(engine), "the card is back, and used")
+    assert seen(engine)["CUDA_VISIBLE_DEVICES"] == "GPU-0"

@@ -24,6 +24,12 @@ class Told:
     def lose(self, card: str) -> None:
         self.calls.append(("lose", card))
 
+    def regain(self, card: str) -> None:
+        self.calls.append(("regain", card))
+
+    def card_back(self, card: str) -> None:
+        self.calls.append(("back", card))
+
     def card_lost(self, card: str, why: str) -> None:
         self.calls.append(("lost", card, why))
 
@@ -41,11 +47,12 @@ class Told:
         (fault("", "gone"), [("check", "")]),
         (fault(A, "gone"), [("lose", A), ("lost", A), ("lost", SLICE)]),
         (fault(B, "gone"), [("lose", B), ("lost", B)]),
+        (fault(A, "back"), [("regain", A), ("back", A), ("back", SLICE)]),
     ],
 )
 def test_who_hears_of_it(fault: Fault, calls: list[tuple[str, ...]]) -> None:
     told = Told()
     gpus = (Gpu("card", 1, SLICE, A), Gpu("card", 1, B))
-    CardFaults(told, told.lose, lambda: gpus).happened(fault)
+    CardFaults(told, told.lose, told.regain, lambda: gpus).happened(fault)
     assert [one[:2] for one in told.calls] == calls
     assert {one[2] for one in told.calls[:] if len(one) > 2} <= {"Xid 1: words"}

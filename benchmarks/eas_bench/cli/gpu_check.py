@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from eas_bench.gpu.session import Results
 
+_WIDE: Final = 150  # columns where there is no terminal: the table is read in a file then
 KEPT = "build/gpu/gpu-check.json"
 
 
@@ -49,7 +51,7 @@ def gpu_check(
     from eas_bench.gpu.served import Work
     from eas_bench.scenarios.session import ENGINE as INSTALLED
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     if update_docs:
         _update(update_docs, console)
         return
@@ -64,16 +66,18 @@ def gpu_check(
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
-        work = Work(Path(folder), seconds, shlex.split(engine or INSTALLED))
-        session.run({name: session.CHECKS[name] for name in names}, results, work, console.print)
+        work = Work(Path(folder), seconds, shlex.split(engine or INSTALLED), results.memory)
+        _keep(results, json_file)
+        checks = {name: session.CHECKS[name] for name in names}
+        session.run(checks, results, work, console.print, keep=lambda: _keep(results, json_file))
     page.show(console, results)
-    _keep(results, json_file, console)
+    console.print(f"Kept in {json_file} and {json_file.with_suffix('.svg')}", soft_wrap=True)
     status = bars.status(results.lines)
     if status:
         raise typer.Exit(status)
 
 
-def _keep(results: Results, json_file: Path, console: Console) -> None:
+def _keep(results: Results, json_file: Path) -> None:
     from eas_bench import writing
     from eas_bench.gpu import page, session
 
@@ -85,7 +89,6 @@ def _keep(results: Results, json_file: Path, console: Console) -> None:
     except OSError as error:
         typer.echo(f"{json_file}: can't be written: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-    console.print(f"Kept in {json_file} and {picture}", soft_wrap=True)
 
 
 def _update(file: Path, console: Console) -> None:

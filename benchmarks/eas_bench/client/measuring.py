@@ -198,7 +198,7 @@ def _gather(
             sheets.add(Page.heard(told_["page"]))
         elif "end" in told_:
             ended[number] = Ending(**told_["end"])
-        else:
+        elif number not in ended:  # else it has gone, and others haven't told of their end yet
             raise _failed(children[number])
     return list(ended.values())
 

@@ -1,6 +1,7 @@
 """The parts of the PyTorch preset that only a card can show, each against what the processor says.
 
-Prints, as JSON, what went wrong with each, empty for those that are right.
+Prints lines of JSON: that none of them was tried, and then what went wrong with each, empty for those that
+are right. So what ends the process, as a fault in a library does, takes nothing along that was known before.
 Usage: python -m eas_bench.gpu.card
 """
 
@@ -21,10 +22,13 @@ import torch
 
 import eas_sdk
 from eas_bench.gpu import networks, scenarios
+from eas_processors import gpu_memory
 from eas_processors.pytorch import Preset
 from eas_processors.pytorch.cards import Card
 
+UNTRIED: Final = "it was not tried"
 _ARENA: Final = 4 << 20
+_SHARE: Final = 16 << 30
 _LOG: Final = logging.getLogger("eas_processors")
 
 
@@ -57,12 +61,16 @@ def checks(model: Path) -> Mapping[str, Callable[[], None]]:
         "threads": lambda: _threads(model, {}),
         "threads with graphs": lambda: _threads(model, {"cuda_graphs": True}),
         "arena": lambda: _arena(model),
+        "memory of CUDA itself": _beside_tensors,
     }
 
 
-def run(told: Mapping[str, Callable[[], None]]) -> dict[str, str]:
-    """All of them: what was wrong, or what the preset warned of."""
-    found = {}
+def run(
+    told: Mapping[str, Callable[[], None]], tell: Callable[[dict[str, str]], None] = lambda _: None
+) -> dict[str, str]:
+    """All of them: what was wrong, or what the preset warned of. ``tell`` hears of each as it is done."""
+    tell(dict.fromkeys(told, UNTRIED))
+    found: dict[str, str] = {}
     for name, check in told.items():
         heard = Heard()
         _LOG.addHandler(heard)
@@ -73,6 +81,7 @@ def run(told: Mapping[str, Callable[[], None]]) -> dict[str, str]:
             found[name] = f"{type(error).__name__}: {error}"[:500]
         finally:
             _LOG.removeHandler(heard)
+        tell({name: found[name]})
     return found
 
 
@@ -132,6 +141,23 @@ def _arena(model: Path) -> None:
         raise RuntimeError(f"{copied} bytes were copied in memory although the card reads the arena")
 
 
+def _beside_tensors() -> None:
+    """What this process has on the card beside its tensors, against what a share leaves for that."""
+    import pynvml  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+
+    pynvml.nvmlInit()
+    try:
+        card = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+        found = pynvml.nvmlDeviceGetComputeRunningProcesses(card)
+        used = sum(one.usedGpuMemory or 0 for one in found if one.pid == os.getpid())
+    finally:
+        pynvml.nvmlShutdown()
+    beside = used - torch.cuda.memory_reserved(0)  # less than nothing where a container hides our number
+    left = gpu_memory.cudas(_SHARE)
+    if beside > left:
+        raise MemoryError(f"{beside >> 20} MiB; of a share of {_SHARE >> 30} GiB {left >> 20} MiB are left")
+
+
 def main() -> None:
     """With a network of its own, small enough that the processor has an answer, too."""
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +165,7 @@ def main() -> None:
         torch.manual_seed(0)
         network = networks.Perceptron(width=256, depth=2).eval()
         torch.export.save(networks.exported(network, torch.zeros(2, 1024)), model)
-        print(json.dumps(run(checks(model))), flush=True)  # noqa: T201 - the starter reads it
+        run(checks(model), lambda told: print(json.dumps(told), flush=True))  # noqa: T201 - the starter reads
 
 
 if __name__ == "__main__":

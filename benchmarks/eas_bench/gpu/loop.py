@@ -21,19 +21,24 @@ _WARM = 5  # calls
 
 
 def main(name: str, seconds: str, device: str = "cuda") -> None:
-    """Each batch size in turn, and what came of it."""
+    """Each batch size in turn, then the best of them for longer, and what came of it."""
     scenario = scenarios.SCENARIOS[name]
     network = networks.made(name).to(device)
     arrays = scenarios.arrays(scenario)
-    rates: dict[int, float] = {}
-    for rows in scenario.batches:
+
+    def rate(rows: int, seconds: float) -> float:
+        """Requests a second, in batches of so many rows."""
         calls = _calls(arrays, rows // scenario.rows)
 
-        def call(calls: Iterator[np.ndarray] = calls) -> None:
+        def call() -> None:
             with torch.inference_mode():
                 network(torch.from_numpy(next(calls)).to(device)).cpu()
 
-        rates[rows] = _rate(call, float(seconds)) * rows / scenario.rows
+        return _rate(call, seconds) * rows / scenario.rows
+
+    rates = {rows: rate(rows, float(seconds) / 3) for rows in scenario.batches}
+    best = max(rates, key=lambda rows: rates[rows])
+    rates[best] = rate(best, float(seconds))
     print(json.dumps(told(rates, scenario.rows)), flush=True)  # noqa: T201 - the starter reads it
 
 

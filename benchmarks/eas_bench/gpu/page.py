@@ -32,10 +32,17 @@ def show(console: Console, results: Results) -> None:
         outcome = f"[{_STYLES[line.outcome]}]{line.outcome}[/]"
         table.add_row(escape(line.bar.words, quote=False), value(line), asked(line), outcome)
     console.print(table)
-    for line in results.lines:
-        faults = line.verdict.faults + line.verdict.doubts if line.verdict else (line.why,)
-        for fault in faults:
-            console.print(f"{line.bar.key}: {fault}", markup=False, soft_wrap=True)
+    for words in remarks(results.lines):
+        console.print(words, markup=False, soft_wrap=True)
+
+
+def remarks(lines: Sequence[Line]) -> list[str]:
+    """What is wrong with them, each once: bars of one check that failed have one reason."""
+    told: dict[str, list[str]] = {}
+    for line in lines:
+        for fault in (*line.verdict.faults, *line.verdict.doubts) if line.verdict else (line.why,):
+            told.setdefault(fault, []).append(line.bar.key)
+    return [f"{', '.join(keys)}: {fault}" for fault, keys in told.items()]
 
 
 def value(line: Line) -> str:

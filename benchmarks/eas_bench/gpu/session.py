@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +25,9 @@ from eas_bench.target import NotWanted
 
 FORMAT: Final = "eas-bench.gpu/1"
 MOST_SECONDS: Final = 420.0
-"""After which no check is begun: all of it takes less than eight minutes."""
+"""After which no check is begun."""
+LAST_SECOND: Final = 450.0
+"""When a check that isn't done is ended: all of it takes less than eight minutes."""
 
 Check = Callable[[Work], dict[str, Measured]]
 
@@ -36,12 +41,18 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 _ASKS: Final = (
     "import json, torch; there = torch.cuda.is_available(); "
-    "print(json.dumps([torch.__version__, torch.cuda.get_device_name(0) if there else '']))"
+    "card = torch.cuda.get_device_properties(0) if there else None; "
+    "print(json.dumps([torch.__version__, card.name if there else '', card.total_memory if there else 0]))"
 )
+_STARTS: Final = 120.0  # seconds that torch may take to look for a card
 
 
 class NoCard(Exception):
     """There is nothing to measure on; the message says what is missing."""
+
+
+class TimeIsUp(BaseException):
+    """Nothing may take longer. No ``Exception``: nobody on the way may take it for a failure of its own."""
 
 
 class NoResults(Exception):
@@ -55,6 +66,7 @@ class Results:
     Attributes:
         card: its name.
         torch: the version.
+        memory: bytes of the card.
         taken: when, ISO 8601.
         checks: those that were to be run.
         seconds: how long it took.
@@ -67,6 +79,7 @@ class Results:
     card: str
     torch: str
     taken: str
+    memory: int = 0
     checks: list[str] = field(default_factory=list)
     seconds: float = 0.0
     machine: dict[str, Any] = field(default_factory=dict)
@@ -80,16 +93,19 @@ class Results:
         return bars.lines(self.figures, self.unmeasured, self.checks)
 
 
-def there(command: Sequence[str] = (sys.executable, "-c", _ASKS)) -> tuple[str, str]:
-    """Torch's version and the card's name, as a process of its own sees them. Errors: NoCard."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def there(command: Sequence[str] = (sys.executable, "-c", _ASKS)) -> tuple[str, str, int]:
+    """Torch's version, the card's name and its bytes, as a process of its own sees them. Errors: NoCard."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_STARTS)
+    except subprocess.TimeoutExpired:
+        raise NoCard(f"torch hasn't found out after {_STARTS:.0f} s whether there is a card") from None
     if done.returncode:
         why = done.stderr.strip().rpartition("\n")[2]
         raise NoCard(f"torch can't be imported: {why or f'it ended with {done.returncode}'}")
-    version, card = json.loads(done.stdout)
+    version, card, memory = json.loads(done.stdout.strip().rpartition("\n")[2])
     if not card:
         raise NoCard(f"there is no card here that torch {version} can use: nothing was measured")
-    return version, card
+    return version, card, memory
 
 
 def run(
@@ -97,34 +113,70 @@ def run(
     results: Results,
     work: Work,
     tell: Callable[[str], None],
+    *,
     clock: Callable[[], float] = time.monotonic,
+    keep: Callable[[], object] = lambda: None,
 ) -> None:
-    """Run them into ``results``. Ctrl-C ends it, and what wasn't begun is unmeasured."""
+    """Run them into ``results``. Ctrl-C and SIGTERM end it, and what wasn't begun is unmeasured.
+
+    Args:
+        checks: by name.
+        results: are filled.
+        work: what they need.
+        tell: told what goes on.
+        clock: seconds, monotonic.
+        keep: called after each of them: whatever ends this process, what it had measured isn't lost.
+    """
     began, left = clock(), list(checks)
-    results.checks = list(checks)
+    results.checks, results.raw = list(checks), work.raw
     while left:
         name = left.pop(0)
-        if clock() - began > MOST_SECONDS:
-            results.unmeasured[name] = f"no time was left: the others took {clock() - began:.0f} s"
+        results.seconds = clock() - began
+        if results.seconds > MOST_SECONDS:
+            results.unmeasured[name] = f"no time was left: the others took {results.seconds:.0f} s"
             continue
         tell(f"{name} ({len(checks) - len(left)} of {len(checks)})")
         try:
-            results.figures.update(checks[name](work))
-        except KeyboardInterrupt:
+            with _for_seconds(LAST_SECOND - results.seconds):
+                work.figures.update(checks[name](work))
+        except (KeyboardInterrupt, SystemExit):
             results.unmeasured.update(dict.fromkeys([name, *left], "interrupted"))
-            break
+            left = []
+        except TimeIsUp:
+            results.unmeasured[name] = f"it wasn't done {LAST_SECOND:.0f} s after the first one's begin"
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
             known = isinstance(error, (NotServing, NotWanted, client.NotMeasured, machine.Missing))
             results.unmeasured[name] = str(error) if known else f"{type(error).__name__}: {error}"
+        if name in results.unmeasured:
             tell(f"  not measured: {results.unmeasured[name]}")
-    results.seconds = clock() - began
-    results.raw = work.raw
+        results.figures.update(work.figures)
+        results.seconds = clock() - began
+        keep()
 
 
-def new(version: str, card: str) -> Results:
+@contextlib.contextmanager
+def _for_seconds(seconds: float) -> Iterator[None]:
+    """``TimeIsUp`` is raised in the block when it takes longer; outside of the main thread nothing is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_number: int, _frame: object) -> None:
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def new(version: str, card: str, memory: int) -> Results:
     """Of this machine, now; nothing measured yet."""
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    return Results(card=card, torch=version, taken=taken, machine=machine.describe())
+    return Results(card=card, torch=version, memory=memory, taken=taken, machine=machine.describe())
 
 
 def write(results: Results, path: Path) -> None:

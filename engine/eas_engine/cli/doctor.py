@@ -9,6 +9,7 @@ from typing import Any, Final
 from eas_engine import spec
 from eas_engine.cli.check import Engine, examine
 from eas_engine.cli.facts import Sources, facts, here, lacking
+from eas_engine.spec.check import as_data
 from eas_engine.spec.machine import Machine
 
 FINE, TROUBLE, MISSING = 0, 1, 2
@@ -40,7 +41,8 @@ def diagnosis(
     """The facts, and with a file what it misses."""
     found = facts(machine, sources)
     if config is None:
-        return {**found, "config": None}
+        troubles = [*found["troubles"], *_settings(engine, machine)]
+        return {**found, "troubles": troubles, "config": None}
     checked, loaded = examine(config, define, engine, machine)
     missing = list(checked.get("missing", ()))
     if loaded is not None:
@@ -48,6 +50,15 @@ def diagnosis(
     problems = [*checked.get("errors", ()), *checked.get("refusals", ())]
     told = {"source": checked["source"], "startable": checked["startable"], "missing": missing}
     return {**found, "config": {**told, "problems": problems, "warnings": checked["warnings"]}}
+
+
+def _settings(engine: Engine, machine: Machine) -> Iterator[str]:
+    """What is wrong with the engine settings, in their file or in variables; every engine here has them."""
+    try:
+        engine.read(machine)
+    except spec.ConfigurationError as error:
+        for one in error.problems:
+            yield f"engine settings ({error.source}): {_problem(as_data(one))}"
 
 
 def status(found: Mapping[str, Any]) -> int:
@@ -68,6 +79,7 @@ def show(found: Mapping[str, Any]) -> None:
     for title, lines, style in (
         ("wrong with this machine", found["troubles"], "red"),
         (f"{config.get('source')} misses here", config.get("missing", ()), "yellow"),
+        (f"warnings of {config.get('source')}", map(_problem, config.get("warnings", ())), "yellow"),
         (f"{config.get('source')} can't be started here", map(_problem, config.get("problems", ())), "red"),
     ):
         if listed := list(lines):

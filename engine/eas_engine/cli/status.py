@@ -144,6 +144,9 @@ def show_instances(out: Any, instances: Sequence[Mapping[str, Any]]) -> None:
         if one.get("limits"):
             colour = "yellow" if any(by.startswith("nothing") for by in one["limits"].values()) else "dim"
             out.print(plain(f"{one['name']}: {_limits(one)}", colour))
+        if one.get("batch_cap"):
+            why = f"batches of at most {one['batch_cap']} requests: more didn't fit into its GPU's memory"
+            out.print(plain(f"{one['name']}: {why}", "yellow"))
         if one["last_crash"]:
             out.print(plain(f"{one['name']}: last crash: {_crash(one['last_crash'])}", "red"))
         for line in _lines(one)[-_LOG_LINES:]:

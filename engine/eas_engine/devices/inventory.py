@@ -29,6 +29,8 @@ _WHY: Final = {
     driver.NOT_FOUND: "there is no such card",
 }
 
+_GONE: Final = frozenset({driver.GPU_IS_LOST, driver.RESET_REQUIRED, driver.NOT_FOUND})
+
 
 @dataclass(frozen=True, slots=True)
 class Occupant:
@@ -118,6 +120,14 @@ class Inventory:
         except self._nvml.NVMLError as error:
             return why(error)
         return ""
+
+    def answers(self, uuid: str) -> bool | None:
+        """Whether a card or slice is there: False: the driver says that it is gone; None: it says nothing."""
+        try:
+            self._nvml.nvmlDeviceGetMemoryInfo(self._nvml.nvmlDeviceGetHandleByUUID(uuid))
+        except self._nvml.NVMLError as error:
+            return False if driver.number(error) in _GONE else None
+        return True
 
     def absent(self) -> tuple[str, ...]:
         """What the driver counts but doesn't let be used, a sentence each."""

@@ -20,11 +20,17 @@ from eas_engine.devices import nvml as driver
 from eas_engine.devices.inventory import Inventory, Occupant
 from eas_engine.devices.nvml import Nvml
 from eas_engine.devices.readings import Reading, busy, reading
-from eas_engine.devices.xid import Fault, fault, lost
+from eas_engine.devices.xid import Fault, back, fault, lost
 from eas_engine.records import dataclass
 
 _PATIENCE: Final = 0.5
 """Seconds that the driver is waited for at a time: so long may the end of the engine be kept up."""
+_LEAVE: Final = 3.0
+"""Seconds that it may have for an answer then: of a card in trouble it may owe one for ever."""
+
+MOST_MISSES: Final = 3
+"""Looks in a row in which the driver has no answer for a card before it is taken for lost. Who is taken for
+lost has its instances ended, so a hiccup of the driver mustn't do it; ``GPU_IS_LOST`` does at once."""
 
 
 class Clock(Protocol):
@@ -118,6 +124,7 @@ class Watch:
         self._view = View()
         self._counts: dict[tuple[str, int], int] = {}
         self._registered: set[str] = set()
+        self._misses: dict[str, int] = {}
         self._events: Any = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cards", daemon=True)
@@ -134,11 +141,12 @@ class Watch:
         """From here on faults are told and the view is fresh."""
         self._thread.start()
 
-    def close(self) -> None:
-        """End the thread, which may take as long as the driver's present answer, and close the driver."""
+    def close(self, patience: float = _LEAVE) -> None:
+        """End the thread, and close the driver. One that doesn't answer is left to itself."""
         self._ended.set()
-        self._thread.join()
-        self.inventory.ask(self._nvml.nvmlShutdown)
+        self._thread.join(patience)
+        if not self._thread.is_alive():
+            self.inventory.ask(self._nvml.nvmlShutdown)
 
     def _run(self) -> None:
         self._events = self.inventory.ask(self._nvml.nvmlEventSetCreate)
@@ -183,19 +191,32 @@ class Watch:
             self._tell(one)
 
     def _look(self) -> None:
-        """See what is there, and tell of what isn't any more."""
+        """See what is there, and tell of what isn't any more, and of what is again."""
         devices = self.inventory.devices()
         looked = {gpu.uuid: self._seen(gpu) for gpu in devices}
         seen = {uuid: found for uuid, found in looked.items() if found is not None}
         cards = {gpu.uuid for gpu in devices if not gpu.card} & seen.keys()
-        gone = frozenset(self._registered | self._view.lost) - cards
-        news = gone - self._view.lost
-        self._view = View(MappingProxyType(seen), MappingProxyType(dict(self._counts)), gone)
+        before = self._view.lost
+        news = self._missed(self._registered - cards)
+        self._view = View(
+            MappingProxyType(seen), MappingProxyType(dict(self._counts)), (before - cards) | news
+        )
         for uuid in sorted(cards - self._registered):
             self._register(uuid)
         for uuid in sorted(news):
             self._registered.discard(uuid)
             self._report(lost(uuid))
+        for uuid in sorted(before & cards):
+            self._report(back(uuid))
+
+    def _missed(self, silent: Collection[str]) -> frozenset[str]:
+        """Of cards that weren't found this time: those that are lost."""
+        answers = {uuid: self.inventory.answers(uuid) for uuid in silent}
+        misses = {uuid: self._misses.get(uuid, 0) + 1 for uuid, there in answers.items() if not there}
+        self._misses = misses
+        return frozenset(
+            uuid for uuid, count in misses.items() if count >= MOST_MISSES or answers[uuid] is False
+        )
 
     def _register(self, uuid: str) -> None:
         """For the Xids of a card; slices have none of their own."""

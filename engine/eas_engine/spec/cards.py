@@ -84,6 +84,12 @@ def findings(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> It
         yield from _whole_gpus(asked, machine, choices)
     else:
         yield from _shared_gpu(asked, machine, choices)
+        if asked.percent and machine.mps and spec.metadata.shm_size is not None:
+            yield (
+                "metadata.shm_size",
+                "no effect with gpu_core_percentage: MPS, which enforces that, needs the machine's /dev/shm",
+                "warning",
+            )
 
 
 def _whole_gpus(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Iterator[Finding]:
@@ -93,7 +99,8 @@ def _whole_gpus(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Ite
         where = most.title if machine.gpus else "this machine"
         slices = len(most.cards) - len(there)
         note = f" (and {slices} MIG slices, of which a process sees one alone)" if slices else ""
-        message = f"{wanted.whole} GPUs asked for, {where} has {len(there) or 'none'}{note}"
+        why = f": {machine.no_gpus}" if machine.no_gpus else ""
+        message = f"{wanted.whole} GPUs asked for, {where} has {len(there) or 'none'}{note}{why}"
         yield "metadata.gpu", message, "error"
 
 
@@ -102,7 +109,8 @@ def _shared_gpu(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Ite
     memory = [(card.memory_bytes, pool.title) for pool in choices for card in pool.cards.values()]
     largest, where = max(memory, default=(0, choices[0].title))
     if not machine.gpus:
-        yield "metadata.gpu_memory", f"{asked}, this machine has no GPU", "error"
+        why = f": {machine.no_gpus}" if machine.no_gpus else ""
+        yield "metadata.gpu_memory", f"{asked}, this machine has no GPU{why}", "error"
     elif not largest:
         yield "metadata.gpu_memory", f"{asked}, {where} has no GPU", "error"
     elif wanted.memory > largest:

@@ -137,7 +137,8 @@ def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Itera
     """Cards that one instance could never be given, and what comes of asking for none."""
     asks = spec.metadata.gpu or spec.metadata.gpu_memory
     if not asks and spec.processor and presets.wants_gpu(spec.processor):
-        none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else "this machine has none"
+        why = f" ({machine.no_gpus})" if machine.no_gpus else ""
+        none = "metadata.gpu and gpu_memory ask for none" if machine.gpus else f"this machine has none{why}"
         yield "processor", f'"{spec.processor}" is for GPUs; {none}, so it runs on the CPU', "warning"
     if machine.gpus and any(one.name == VISIBLE for one in spec.processor_envs):
         message = (
@@ -148,6 +149,9 @@ def _gpus(spec: ServiceSpec, machine: Machine, choices: Sequence[Pool]) -> Itera
         from eas_engine.spec import cards  # noqa: PLC0415 - only for who asks for some
 
         yield from cards.findings(spec, machine, choices)
+    elif spec.metadata.cuda:
+        message = "the instances get the toolkit and no GPU: metadata.gpu and gpu_memory ask for none"
+        yield "metadata.cuda", message, "warning"
 
 
 def _gpu_use(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
@@ -165,13 +169,24 @@ def _gpu_use(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
             yield f"autoscaler.scaleStrategies[{index}].metricName", message, "warning"
 
 
+def _meant(cuda: str, machine: Machine) -> str:
+    """What was meant by a version that isn't there: 13.0 by "13"; 12.10 by 12.1, which JSON makes of it."""
+    longer = [one for one in machine.cuda_toolkits if one.startswith(f"{cuda}.")]
+    if longer:
+        return f"; did you mean {' or '.join(longer)}?"
+    tenth = f"{cuda}0"
+    if "." in cuda and tenth in machine.cuda_toolkits:
+        return f'; did you mean "{tenth}"? As a number it is {cuda}: write it in quotes'
+    return ""
+
+
 def _software(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
     cuda = spec.metadata.cuda
     if cuda and cuda not in machine.cuda_toolkits:
         installed = ", ".join(machine.cuda_toolkits) or "none"
         yield (
             "metadata.cuda",
-            f"CUDA {cuda} is not installed on this machine (installed: {installed})",
+            f"CUDA {cuda} is not installed on this machine (installed: {installed}){_meant(cuda, machine)}",
             "error",
         )
     for index, container in enumerate(spec.containers):

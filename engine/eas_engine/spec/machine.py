@@ -9,7 +9,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Final
 
-from eas_engine.devices import MPS, VISIBLE, Gpu, can_be_asked
+from eas_engine.devices import DRIVER, MPS, VISIBLE, Gpu, can_be_asked, has_driver
 from eas_engine.records import dataclass
 from eas_engine.spec import cgroups, numa
 from eas_engine.spec.cgroups import Cgroups
@@ -49,6 +49,8 @@ class Machine:
     """Resource groups and own machine types (``eas-engine.toml``)."""
     mps: str = ""
     """The path of NVIDIA's daemon for the Multi-Process Service; empty: it isn't installed."""
+    no_gpus: str = ""
+    """Why there are no GPUs, where that is known."""
     cgroups: Cgroups = field(default_factory=Cgroups)
     """Where the engine may make control groups for its instances."""
 
@@ -70,16 +72,18 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     ``CUDA_VISIBLE_DEVICES`` leaves it. ``settings`` are not looked for here.
     """
     environ = os.environ if environ is None else environ
+    gpus, no_gpus = _gpus(environ.get(VISIBLE))
     usable = tuple(sorted(os.sched_getaffinity(0)))
     return Machine(
         cpus=len(usable),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus(environ.get(VISIBLE)),
+        gpus=gpus,
         disk_free_bytes=shutil.disk_usage("/").free,
         cuda_toolkits=_cuda_toolkits(Path("/usr/local")),
         container_tool=shutil.which("podman") or shutil.which("docker") or "",
         oss_credentials=_oss_credentials(environ),
         mps=shutil.which(MPS) or "",
+        no_gpus=no_gpus,
         packages=InstalledPackages(),
         cpu_numbers=usable,
         nodes=numa.nodes(nodes, usable),
@@ -87,20 +91,27 @@ def this_machine(environ: Mapping[str, str] | None = None, *, nodes: Path = numa
     )
 
 
-def _gpus(only: str | None) -> tuple[Gpu, ...]:
+def _gpus(only: str | None) -> tuple[tuple[Gpu, ...], str]:
+    """The cards; or why there are none."""
     if not can_be_asked():
-        return ()
+        if has_driver():
+            return (), "the package that asks NVIDIA's driver isn't installed: pip install 'eas-engine[gpu]'"
+        return (), f"NVIDIA's driver isn't installed ({DRIVER})"
     from eas_engine.devices.inventory import Inventory  # noqa: PLC0415 - only where there is a driver
     from eas_engine.devices.nvml import load  # noqa: PLC0415 - as above
     from eas_engine.spec import card_names  # noqa: PLC0415 - as above
 
     nvml = load()
     if nvml is None:
-        return ()
+        return (), "NVIDIA's driver doesn't answer: nvidia-smi says why"
     try:
-        return card_names.visible(Inventory(nvml).gpus(), only)
+        there = Inventory(nvml).gpus()
     finally:
         nvml.nvmlShutdown()
+    left = card_names.visible(there, only)
+    if left:
+        return left, ""
+    return (), f"{VISIBLE}={only} leaves the engine none" if there else "NVIDIA's driver shows none"
 
 
 def _cuda_toolkits(root: Path) -> tuple[str, ...]:

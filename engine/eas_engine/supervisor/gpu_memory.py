@@ -9,12 +9,18 @@ successor that looked earlier would find the card full.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from queue import SimpleQueue
+from typing import Final, Protocol, TypeVar
 
 from eas_engine.clock import Clock, wait_until
 from eas_engine.supervisor.place import Quarters
+
+T = TypeVar("T")
 
 PATIENCE: Final = 10.0
 """Seconds after which an instance is started although memory isn't back: the driver may be wrong."""
@@ -39,18 +45,58 @@ class Cards(Protocol):
 
 
 class InThread:
-    """``Cards`` of a function that may block (None: it can't be had): each call is made in a thread."""
+    """``Cards`` of a function that may block (None: it can't be had): calls are made in a thread, in turn.
+
+    In one of its own: of a card in trouble the driver may owe an answer for ever, and the loop's own threads
+    are few, and waited for at the end of the engine.
+    """
 
     def __init__(self, used_by: Callable[[str], Mapping[int, int] | None]) -> None:
         self._used_by = used_by
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
 
     async def used_by(self, card: str) -> Mapping[int, int]:
         """See ``Cards``."""
-        return await asyncio.to_thread(self._used_by, card) or {}
+        return await self._ask(lambda: self._used_by(card)) or {}
 
     async def members(self, leader: int) -> frozenset[int]:
         """See ``Cards``."""
-        return await asyncio.to_thread(session, leader)
+        return await self._ask(lambda: session(leader))
+
+    def _ask(self, question: Callable[[], T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def work() -> None:
+            if answer.cancelled():  # nobody waits for it any more
+                return
+            try:
+                settle = partial(_give, answer, question())
+            except Exception as error:  # noqa: BLE001 - who has asked is told
+                settle = partial(_refuse, answer, error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(settle)
+
+        self._work.put(work)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="gpu memory", daemon=True)
+            self._thread.start()
+        return answer
+
+    def _run(self) -> None:
+        while True:
+            self._work.get()()
+
+
+def _give(answer: asyncio.Future[T], found: T) -> None:
+    if not answer.done():
+        answer.set_result(found)
+
+
+def _refuse(answer: asyncio.Future[T], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
 
 
 def session(leader: int, proc: Path = Path("/proc")) -> frozenset[int]:

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from typing import Final
 
 from eas_engine.records import dataclass
 from eas_engine.supervisor.actions import (
@@ -31,6 +32,8 @@ from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.observe import FleetSnapshot, HostSnapshot, InstanceSnapshot, Seat, is_live
 from eas_engine.supervisor.restart import fails, gives_up
 from eas_engine.supervisor.rollout import Course, Member, decide
+
+ROOM_FIRST: Final = "; with metadata.rolling_strategy.max_unavailable an instance leaves before another comes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ def _judge_rollout(fleet: FleetSnapshot, policy: Policy, now: float) -> Action |
     if failed is not None:
         return RollBack(*failed)
     if policy.rollout_by <= now:
-        return RollBack(f"not done in time: {_progress(new, ready, course.wanted)}")
+        hint = ROOM_FIRST if len(main) > len(new) and any(_without_place(one) for one in new) else ""
+        return RollBack(f"not done in time: {_progress(new, ready, course.wanted)}{hint}")
     return None
 
 
@@ -133,6 +137,10 @@ def _judge_trial(fleet: FleetSnapshot, tried: Tried | None, now: float) -> Actio
         ready = sum(one.state is State.READY for one in of_it)
         return Dismiss(f"not ready in time: {_progress(of_it, ready, tried.instances)}")
     return None
+
+
+def _without_place(instance: InstanceSnapshot) -> bool:
+    return any(host.no_place for host in instance.hosts)
 
 
 def _failed_start(instances: Sequence[InstanceSnapshot]) -> tuple[str, Seat] | None:

@@ -154,6 +154,11 @@ class Supervisor:
         self._seats.lose_card(card, why)
         self._changed()
 
+    def card_back(self, card: str) -> None:
+        """A card that was gone answers again: who waits for a place may start there."""
+        self._seats.regain_card(card)
+        self._changed()
+
     def check_card(self, card: str, why: str) -> None:
         """Something happened on that card: each process there looks whether it was hit, and leaves if so.
 

@@ -113,6 +113,12 @@ class Seats:
                 host.drain(now)
             host.condemn(Condemned("gpu_fault", f"GPUFault: {card} is gone: {why}"), now)
 
+    def regain_card(self, card: str) -> None:
+        """It isn't gone any more."""
+        self._lost.pop(card, None)
+        for host in self:
+            host.look_again()
+
     def placed(self, instance: str) -> None:
         """The placer knows now whether there is a place for it."""
         for host in self.named(instance):

@@ -79,6 +79,7 @@ FAMILIES = (
     Family("eas_instance_cpu_seconds", _C, "Processor time of the instance's processes", ("instance",)),
     Family("eas_instance_throttled_seconds", _C, "Time that it waited for its CPU share", ("instance",)),
     Family("eas_instance_scratch_bytes", _G, "Bytes that it wrote, if they are limited", ("instance",)),
+    Family("eas_instance_batch_cap", _G, "Requests that its GPU's memory leaves a batch", ("instance",)),
     *CARD_FAMILIES,
     Family("eas_event_loop_lag_seconds", _G, "How late the gateway's loop wakes, moving average"),
     Family("eas_event_loop_lag_max_seconds", _G, "How late it woke at worst in the last minute"),
@@ -227,6 +228,7 @@ def instance_values(instances: Iterable[InstanceStatus]) -> dict[str, object]:
     peak: dict[tuple[str, ...], float] = {}
     throttled: dict[tuple[str, ...], float] = {}
     scratch: dict[tuple[str, ...], float] = {}
+    caps: dict[tuple[str, ...], float] = {}
     for instance in instances:
         states.update({(instance.name, state): 0 for state in STATES})
         states[instance.name, instance.state] = 1
@@ -241,6 +243,7 @@ def instance_values(instances: Iterable[InstanceStatus]) -> dict[str, object]:
             (peak, used.peak),
             (throttled, used.throttled_seconds),
             (scratch, used.scratch),
+            (caps, instance.batch_cap),
         ):
             if value is not None:
                 values[instance.name,] = value
@@ -251,6 +254,7 @@ def instance_values(instances: Iterable[InstanceStatus]) -> dict[str, object]:
         "eas_instance_memory_peak_bytes": peak,
         "eas_instance_throttled_seconds": throttled,
         "eas_instance_scratch_bytes": scratch,
+        "eas_instance_batch_cap": caps,
         "eas_instance_cpu_seconds": cpu,
     }
 

@@ -72,6 +72,7 @@ def _instance(instance: InstanceStatus, measured: Figures) -> dict[str, object]:
         "pids": list(instance.pids),
         "uptime_seconds": None if instance.uptime is None else round(instance.uptime, 3),
         "threads": {"busy": instance.busy_threads, "all": instance.threads},
+        "batch_cap": instance.batch_cap,
         "workspace": {
             "visible": None if instance.mounts is None else not instance.mounts,
             "reason": instance.mounts or "",

@@ -66,6 +66,7 @@ class InstanceStatus:
     uptime: float | None = None  # seconds since it became ready
     threads: int = 0
     busy_threads: int = 0
+    batch_cap: int | None = None  # requests of a batch that its GPU's memory leaves it; None: all that fit
     restarts: Mapping[str, int] = field(default_factory=dict)  # by cause
     mounts: str | None = None  # why /eas/workspace isn't visible to it; empty: it is; None: it has none
     enforced: Mapping[str, str] = field(default_factory=dict)  # limit: what enforces it, empty without one

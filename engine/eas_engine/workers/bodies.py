@@ -28,19 +28,18 @@ def make_shared(name: str, size: int) -> int:
 class Bodies:
     """Where the bodies of admitted requests lie until their answers have come."""
 
-    def __init__(self, limit: int, of: Bodies | None = None, *, card: bool = False) -> None:
+    def __init__(self, limit: int, of: Bodies | None = None) -> None:
         """Bytes they may take together, and whose.
 
         Args:
             limit: bytes.
             of: others in whose arena these lie, too, with a budget of their own.
-            card: whether a card reads them where they lie. Then the arena keeps the pages of its
-                beginning, and smaller bodies lie there, too: those in frames are copied on their way.
         """
         self.budget = Budget(limit)
         self.fd = -1  # what the hosts inherit
-        self.spill = _CARD_SPILLS if card else wire.SPILL_BYTES  # bytes of a body that lies in the arena
+        self.spill = wire.SPILL_BYTES  # bytes of a body that lies in the arena
         self.arena: Arena | None = None
+        self._keep = 0
         self._owns = of is None
         if of is not None:
             self.fd, self.arena, self.spill = of.fd, of.arena, of.spill
@@ -49,14 +48,24 @@ class Bodies:
         size = 16 * max(limit, 1 << 30)
         try:
             writable = make_shared("eas-requests", size)
-            keep = max(1 << 20, min(limit // 4, 256 << 20))
-            self.arena = Arena(writable, size, keep, fixed=keep if card else 0)
+            self._keep = max(1 << 20, min(limit // 4, 256 << 20))
+            self.arena = Arena(writable, size, self._keep)
             self.fd = _read_only(writable)
         except OSError:
             return  # no memfd here, or no room to map it: large bodies travel inside frames
 
     def __repr__(self) -> str:
         return f"<Bodies {self.budget!r} {self.arena!r}>"
+
+    def read_by_card(self) -> None:
+        """A card will read them where they lie, in hosts that are started from now on. Idempotent.
+
+        The arena keeps the pages of its beginning for good, which such a host registers, and smaller bodies
+        lie there, too: those in frames are copied on their way.
+        """
+        if self.arena is not None:
+            self.spill = _CARD_SPILLS
+            self.arena.fixed = self._keep
 
     def describe(self) -> dict[str, int] | None:
         """What a host must know to read the bodies."""

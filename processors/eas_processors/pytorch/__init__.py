@@ -24,7 +24,7 @@ import torch
 from eas_processors import gpu_memory, threads
 from eas_processors.model_config import Key, read_config
 from eas_processors.model_files import model_file
-from eas_processors.pytorch import precision, values
+from eas_processors.pytorch import precision, runtime, values
 from eas_processors.pytorch.archive import Kind, NotServed, kind, without_pickle
 from eas_processors.pytorch.cards import Card
 from eas_processors.pytorch.export import Exported
@@ -83,6 +83,8 @@ class Preset(TensorPreset):
             torch.set_num_interop_threads(threads.threads(config, "inter_op_threads"))
         self.place = self._place(graphs=config.get("cuda_graphs", False))
         model = self._loaded(path, config)
+        if isinstance(self.place, Card):
+            self.place.settle()
         if isinstance(model, Script) and model.numbers and config.get("cuda_graphs"):
             raise NotServed(f"{path.name}: cuda_graphs: it takes numbers, which a graph would have for ever")
         if self.batching is not None and "batched" not in config and not model.signature("").batched:
@@ -121,7 +123,8 @@ class Preset(TensorPreset):
         if card is not None:
             return Card(card, sizes)
         if self.device == "gpu":
-            _LOG.warning("PyTorch %s sees no GPU: the model runs on the CPU", torch.__version__)
+            why = runtime.why_none()
+            _LOG.warning("PyTorch %s sees no GPU: the model runs on the CPU (%s)", torch.__version__, why)
         if graphs:
             _LOG.warning("cuda_graphs has no effect: the model runs on the CPU")
         return Processor()

@@ -49,6 +49,13 @@ class Card:
         self._graphs = Graphs(runtime, sizes) if sizes else None
         self._mine = threading.local()
 
+    def settle(self) -> None:
+        """A model was loaded: what was begun for it is done, before threads with streams of their own use it.
+
+        Their streams don't wait for the one in which it was put on the card and converted there.
+        """
+        self._runtime.settle()
+
     def run(self, feeds: Sequence[Feed], call: Call, read: Read) -> Arrays:
         """See ``Place``."""
         lane = self._lane(feeds, call)

@@ -38,6 +38,10 @@ class Runtime(Protocol):
         """Wait for everything in it. Errors: whatever went wrong on the card."""
         ...
 
+    def settle(self) -> None:
+        """Wait for everything on the card, in whatever stream. Errors: as of ``finish``."""
+        ...
+
     def pinned(self, size: int) -> torch.Tensor:
         """Bytes in memory of the machine that the card reads and writes by itself."""
         ...
@@ -81,6 +85,10 @@ class Cuda:
         """See ``Runtime``."""
         stream.synchronize()
 
+    def settle(self) -> None:
+        """See ``Runtime``."""
+        torch.cuda.synchronize(self.device)
+
     def pinned(self, size: int) -> torch.Tensor:
         """See ``Runtime``. torch keeps such memory and gives it out again once the card is done with it."""
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
@@ -115,6 +123,16 @@ class Cuda:
     def unregister(self, address: int) -> None:
         """See ``Runtime``. What it says is nobody's business any more: the process is about to end."""
         _library().cudaHostUnregister(address)
+
+
+def why_none() -> str:
+    """Why torch sees no card, in its words: it has none, no driver, or MPS that doesn't let it in."""
+    initialise: Any = torch.cuda.init  # without type hints
+    try:
+        initialise()
+    except Exception as error:  # noqa: BLE001 - a RuntimeError or AssertionError, as the case may be
+        return str(error).partition("\n")[0]
+    return "there is none"
 
 
 def _library() -> Any:

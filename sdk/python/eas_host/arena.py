@@ -8,7 +8,8 @@ The file is far larger than the memory it may use (it is sparse), so extents nev
 there is one free list for each power of two. What is given back stays in memory for the next body of that
 class, because page faults are what large bodies cost; above ``keep`` bytes of such reserve the pages go back
 to the system. Those of the first ``fixed`` bytes never do, and are used before others: a device that was told
-where they are would go on reading the old ones.
+where they are would go on reading the old ones. ``fixed`` may grow while the arena is in use, before such a
+device is told.
 
 Not thread-safe: the engine uses it from its loop, the host under the lock of its outbox.
 """

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from eas_sdk.gpu import Trouble
 
 _SUCCESS: Final = 0
-_HARMLESS: Final = frozenset({2, 3, 4, 100, 101, 201})
+_HARMLESS: Final = frozenset({2, 3, 4, 100, 101, 201, 600, *range(900, 909)})
 """Errors of the driver that aren't a context's: no memory, not (or not any more) initialised, no such device,
-no context."""
+no context, not ready; and (from 900) that it can't be asked while a stream of it records a CUDA graph."""
 _GIB: Final = 2**30
 _MIB: Final = 2**20
 

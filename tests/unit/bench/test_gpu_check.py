@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import signal
 import sys
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -13,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from eas_bench.cli import app
-from eas_bench.gpu import bars, page, session
+from eas_bench.gpu import bars, page, served, session
 from eas_bench.gpu.served import Work
 from eas_bench.gpu.session import CHECKS, Check, NoCard, NoResults, Results
 from eas_bench.places import PERFORMANCE
@@ -53,7 +57,7 @@ def run(told: Mapping[str, dict[str, Measured] | BaseException]) -> Results:
     """Results of scripted checks on a card that isn't there."""
     results = Results(card="Card X", torch="2.13.0", taken="2026-01-02T03:04:05+00:00")
     work = Work(Path("/nowhere"), 1.0, ["eas-engine"])
-    session.run(scripted(told), results, work, lambda _: None, FakeClock().now)
+    session.run(scripted(told), results, work, lambda _: None, clock=FakeClock().now)
     return results
 
 
@@ -129,14 +133,113 @@ def test_when_time_is_over_nothing_new_is_begun() -> None:
 
     results = Results(card="Card X", torch="2.13.0", taken="2026-01-02T03:04:05+00:00")
     checks = {"card": slow, **scripted({"G1": GOOD["G1"], "beside": GOOD["beside"]})}
-    session.run(checks, results, Work(Path("/nowhere"), 1.0, []), lambda _: None, lambda: now[0])
+    session.run(checks, results, Work(Path("/nowhere"), 1.0, []), lambda _: None, clock=lambda: now[0])
     assert outcomes(results)["card"] == "holds"
     assert outcomes(results)["beside"] == "not measured"
     assert results.unmeasured["G1"] == "no time was left: the others took 421 s"
 
 
+def test_what_a_check_had_found_before_it_failed_is_kept() -> None:
+    def half(work: Work) -> dict[str, Measured]:
+        work.figures["G1-rate"] = GOOD["G1"]["G1-rate"]
+        raise NotServing("the generator failed")
+
+    results = Results(card="Card X", torch="2.13.0", taken="2026-01-02T03:04:05+00:00")
+    session.run({"G1": half}, results, Work(Path("/nowhere"), 1.0, []), lambda _: None)
+    assert outcomes(results) == {"G1-rate": "holds", "G1-p99": "not measured", "G1-copies": "not measured"}
+    assert {line.why for line in results.lines[1:]} == {"the generator failed"}
+
+
+def test_results_are_kept_after_each_check() -> None:
+    kept: list[list[str]] = []
+    results = Results(card="Card X", torch="2.13.0", taken="2026-01-02T03:04:05+00:00")
+    told: dict[str, dict[str, Measured] | BaseException] = {
+        "card": GOOD["card"],
+        "G1": NotServing("no"),
+        "shares": GOOD["shares"],
+    }
+    work = Work(Path("/nowhere"), 1.0, [])
+    keep = lambda: kept.append([*results.figures, *results.unmeasured])  # noqa: E731
+    session.run(scripted(told), results, work, lambda _: None, keep=keep)
+    assert kept == [["card"], ["card", "G1"], ["card", "shares", "G1"]]
+
+
+def test_a_check_that_takes_too_long_is_ended_and_the_others_have_no_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "LAST_SECOND", 0.05)
+
+    def hangs(_: Work) -> dict[str, Measured]:
+        while True:  # whoever waits for something that doesn't come, and expects errors of all kinds
+            with contextlib.suppress(Exception):
+                threading.Event().wait(60)
+
+    results = Results(card="Card X", torch="2.13.0", taken="2026-01-02T03:04:05+00:00")
+    before = signal.getsignal(signal.SIGALRM)
+    session.run({"G1": hangs}, results, Work(Path("/nowhere"), 1.0, []), lambda _: None)
+    assert "wasn't done" in results.unmeasured["G1"]
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+@pytest.mark.parametrize(
+    ("answered", "met"),
+    [
+        ({"200": 14, "500": 3}, True),
+        ({"200": 14, "ConnectionError": 1}, True),
+        ({"200": 40}, False),
+        ({"500": 40}, False),
+        ({}, False),
+    ],
+)
+def test_who_misuses_memory_must_have_met_its_limit(answered: dict[str, int], met: bool) -> None:
+    assert served.misused(Counter(answered)) is met
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome", "words"),
+    [
+        ('print(\'{"a": ""}\')', "holds", ""),
+        ('print(\'{"a": "no"}\')', "doesn't hold", "a: no"),
+        (
+            'import os; print(\'noise\'); print(\'{"a": "", "b": "untried"}\', flush=True); os.abort()',
+            "doesn't hold",
+            "b: untried; the process: eas_bench.gpu.card ended with -6: ",
+        ),
+        ("raise SystemExit('no torch')", "not measured", "eas_bench.gpu.card ended with 1: no torch"),
+        ("", "not measured", "eas_bench.gpu.card said nothing"),
+    ],
+)
+def test_a_part_that_ends_the_process_takes_nothing_along_that_was_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, outcome: str, words: str
+) -> None:
+    python = tmp_path / "python"
+    (tmp_path / "program.py").write_text(program)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path / "program.py"}"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    results = Results(card="Card X", torch="2.13.0", taken="2026-01-02T03:04:05+00:00")
+    session.run({"card": served.card}, results, Work(tmp_path, 1.0, []), lambda _: None)
+    (line,) = results.lines
+    assert line.outcome == outcome
+    assert "; ".join(line.verdict.faults if line.verdict else [line.why]) == words
+
+
+def test_a_model_that_the_engine_put_on_the_processor_is_not_measured() -> None:
+    why = "PyTorch 2.9 sees no GPU: the model runs on the CPU (Error 805: MPS client failed to connect)"
+    assert served.on_processor(f"12:00 share30-0 | warning\n12:00 share30-0 | {why}\nready\n") == why
+    assert served.on_processor("12:00 ready\n") == ""
+
+
+@pytest.mark.parametrize(("gib", "share"), [(140, 16), (24, 8), (8, 2), (2, 1)])
+def test_a_share_is_one_that_the_card_has_thrice(gib: int, share: int) -> None:
+    work = Work(Path("/nowhere"), 1.0, [], gib << 30)
+    assert work.share(30) == {"gpu": 0, "gpu_memory": share, "gpu_core_percentage": 30}
+
+
 def test_ctrl_c_keeps_what_was_measured() -> None:
     results = run({"card": GOOD["card"], "G1": KeyboardInterrupt(), "shares": GOOD["shares"]})
+    again = run({"card": GOOD["card"], "G1": SystemExit(143), "shares": GOOD["shares"]})
+    assert again.unmeasured == results.unmeasured
     assert results.unmeasured == {"G1": "interrupted", "shares": "interrupted"}
     assert outcomes(results)["card"] == "holds"
 
@@ -167,7 +270,7 @@ def test_the_table_says_each_bar_the_figure_and_whether_it_holds() -> None:
     assert "Card X, torch 2.13.0" in text
     assert "0.97 (0.96 to 0.98)" in text
     assert "beside: 3 requests failed beside it" in text
-    assert "G2-rate: no [card]" in text
+    assert "G2-rate, G2-p99, G2-copies: no [card]" in text, "one reason, told once"
     rows = page.markdown(results).splitlines()
     assert len(rows) == 4 + len(results.lines)
     assert "| at least 0.95 | holds |" in rows[4]
@@ -196,15 +299,16 @@ def test_without_a_card_it_says_so_and_exits_with_2(monkeypatch: pytest.MonkeyPa
     assert "there is no card here that torch 2.13.0 can use: nothing was measured" in result.output
 
 
-def session_without_card() -> tuple[str, str]:
-    return THERE((sys.executable, "-c", 'print(\'["2.13.0", ""]\')'))
+def session_without_card() -> tuple[str, str, int]:
+    return THERE((sys.executable, "-c", 'print(\'["2.13.0", "", 0]\')'))
 
 
 THERE = session.there
 
 
 def test_what_torch_says_of_the_machine_is_asked_in_a_process_of_its_own() -> None:
-    assert THERE((sys.executable, "-c", 'print(\'["2.13.0", "Card X"]\')')) == ("2.13.0", "Card X")
+    says = "print('a warning'); print('[\"2.13.0\", \"Card X\", 7]')"
+    assert THERE((sys.executable, "-c", says)) == ("2.13.0", "Card X", 7)
     with pytest.raises(NoCard, match=r"torch can't be imported: ModuleNotFoundError: .*no_torch"):
         THERE((sys.executable, "-c", "import no_torch"))
 

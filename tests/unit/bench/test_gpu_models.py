@@ -113,7 +113,11 @@ def test_a_part_that_fails_on_the_card_is_told_and_so_is_a_warning() -> None:
     def fails() -> None:
         raise ValueError("no")
 
-    told = card.run({"good": lambda: None, "warns": warns, "fails": fails})
+    lines: list[dict[str, str]] = []
+    told = card.run({"good": lambda: None, "warns": warns, "fails": fails}, lines.append)
+    assert lines[0] == dict.fromkeys(told, card.UNTRIED)
+    assert {name: why for line in lines for name, why in line.items()} == told
+    assert len(lines) == 4
     assert told == {"good": "", "warns": "large bodies are copied once more", "fails": "ValueError: no"}
 
 

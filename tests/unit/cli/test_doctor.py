@@ -147,6 +147,30 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "metadata.gpu" in capsys.readouterr().out
 
 
+def test_warnings_of_the_file_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = diagnosed(tmp_path, {"rpc": {"batch_padding": True}}, None)
+    assert status(found) == FINE
+    show(found)
+    out = capsys.readouterr().out
+    assert "warnings of" in out
+    assert "metadata.rpc.batch_padding: no effect without metadata.rpc.batching" in " ".join(out.split())
+
+
+def test_bad_engine_settings_are_wrong_with_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(None, tmp_path)
+    assert status(diagnosis(None, (), engine, machine(), sources(library=False))) == FINE
+    monkeypatch.setenv("EAS_PORT", "many")
+    found = diagnosis(None, (), engine, machine(), sources(library=False))
+    assert "port" in found["troubles"][0]
+    assert status(found) == TROUBLE
+    monkeypatch.delenv("EAS_PORT")
+    (tmp_path / "eas-engine.toml").write_text("[groups.fast]\ncpus = '99'\n")
+    (trouble,) = diagnosis(None, (), engine, machine(), sources(library=False))["troubles"]
+    assert trouble.startswith(f"engine settings ({tmp_path / 'eas-engine.toml'}): line 2: groups.fast.cpus: ")
+
+
 def test_every_extra_is_looked_for() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(EXTRAS) == set(declared) - {"all", "examples"}

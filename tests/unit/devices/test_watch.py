@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,8 +13,8 @@ from eas_engine.devices import Gpu
 from eas_engine.devices import nvml as driver
 from eas_engine.devices.inventory import Occupant
 from eas_engine.devices.readings import Reading
-from eas_engine.devices.watch import Seen, View, Watch
-from eas_engine.devices.xid import Fault, fault
+from eas_engine.devices.watch import MOST_MISSES, Seen, View, Watch
+from eas_engine.devices.xid import Fault, back, fault, lost
 from support.nvml import ScriptedNvml, Slice, card
 
 GPU = Gpu("a card", 1 << 30, "GPU-0")
@@ -81,8 +82,38 @@ def test_a_card_that_is_lost_is_told_once_and_may_come_back(watched: Watched) ->
     watched.nvml.cards[0].lost = False
     watched.until(2)
     assert watched.watch.view.lost == frozenset()
+    assert watched.next() == back("GPU-0")
     watched.nvml.xid("GPU-0", 43)
     assert watched.next() == fault("GPU-0", 43)
+
+
+def test_one_answer_that_fails_loses_no_card() -> None:
+    nvml = ScriptedNvml(card(0), card(1))
+    made = Watched(nvml)
+    made.watch._look()
+    for _ in range(MOST_MISSES - 1):
+        nvml.cards[0].failing["nvmlDeviceGetMemoryInfo"] = driver.UNKNOWN
+        for _ in range(MOST_MISSES - 1):
+            made.watch._look()
+        del nvml.cards[0].failing["nvmlDeviceGetMemoryInfo"]
+        made.watch._look()
+    assert made.told.empty()
+    assert made.watch.view.lost == frozenset()
+    nvml.failing["nvmlDeviceGetCount"] = driver.UNKNOWN  # the driver is out of its mind, the cards are there
+    for _ in range(5 * MOST_MISSES):
+        made.watch._look()
+    assert made.told.empty()
+
+
+def test_a_card_that_goes_on_failing_is_lost() -> None:
+    nvml = ScriptedNvml(card(0), card(1))
+    made = Watched(nvml)
+    made.watch._look()
+    nvml.cards[1].failing["nvmlDeviceGetMemoryInfo"] = driver.UNKNOWN
+    for _ in range(MOST_MISSES):
+        assert made.told.empty()
+        made.watch._look()
+    assert made.next() == lost("GPU-1")
 
 
 def test_the_xid_of_a_lost_card_is_its_own(watched: Watched) -> None:
@@ -122,6 +153,24 @@ def test_nobody_is_left_to_be_told() -> None:
     watch = Watch(nvml, closed, SystemClock(), period=1.0)
     watch._report(fault("GPU-0", 13))
     assert watch.view.faults == {("GPU-0", 13): 1}
+
+
+def test_a_driver_that_never_answers_keeps_no_engine_from_its_end() -> None:
+    hangs, asked = threading.Event(), threading.Event()
+
+    class Hangs(ScriptedNvml):
+        def nvmlDeviceGetCount(self) -> int:  # noqa: N802 - the name is NVML's
+            asked.set()
+            hangs.wait()
+            return 0
+
+    nvml = Hangs(card(0))
+    watch = Watch(nvml, lambda _: None, SystemClock(), period=1.0)
+    watch.start()
+    assert asked.wait(60)
+    watch.close(patience=0.05)
+    assert nvml.opened == 1, "nobody closes what somebody is still asking"
+    hangs.set()
 
 
 def seen(busy: dict[int, float] | None, *occupants: Occupant, uuid: str = "GPU-0") -> Seen:

@@ -72,7 +72,20 @@ def test_one_that_doesnt_is_lost(current: bool, primary: tuple[int, ...]) -> Non
     assert Driver(library).lost() == "CUDA_ERROR_ILLEGAL_ADDRESS"
     library.answer = 4711
     assert Driver(library).lost() == "error 4711"
+    library.answer = 909  # a wait that timed out, among the errors of graphs
+    assert Driver(library).lost() == "error 909"
     assert (library.stack, library.retained) == ([], 0)
+
+
+@pytest.mark.parametrize("code", [600, 900, 901, 907, 908])
+def test_a_context_that_records_a_graph_in_another_thread_is_not_lost(code: int) -> None:
+    library = LibCuda(primary=(0,), answer=code)
+    assert Driver(library).lost() is None, "nobody can say now"
+    watch, told = faults(library)
+    watch.check("Xid 45: words")
+    assert told.lines == []
+    assert watch.look(RuntimeError("CUDA error: operation not permitted when stream is capturing")) == ""
+    assert told.lines == []
 
 
 def test_a_context_that_cant_even_be_taken_is_lost() -> None:

@@ -14,7 +14,14 @@ GIB = 2**30
 
 @pytest.mark.parametrize(
     ("given", "most"),
-    [("", None), (str(8 * GIB), 8 * GIB - GIB // 2), (str(GIB), GIB // 2), (str(GIB // 2), GIB // 4)],
+    [
+        ("", None),
+        (str(16 * GIB), 15 * GIB),
+        (str(8 * GIB), 7 * GIB),
+        (str(4 * GIB), 4 * GIB - GIB // 2),
+        (str(GIB), GIB // 2),
+        (str(GIB // 2), GIB // 4),
+    ],
 )
 def test_cuda_has_its_part_of_the_share(given: str, most: int | None) -> None:
     assert gpu_memory.cap({gpu_memory.VARIABLE: given}) == most

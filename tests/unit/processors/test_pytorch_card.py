@@ -61,6 +61,7 @@ def test_answers_are_those_of_the_processor(tmp_path: Path) -> None:
 def test_joined_requests_are_copied_once_together_and_a_thread_waits_once(tmp_path: Path) -> None:
     card = ScriptedCard()
     preset = on_card(card, perceptron(tmp_path), batching=eas_sdk.Batching(8))
+    assert card.settled == 1, "no thread's stream waits for the one in which the model was loaded"
     batch(preset, [request(rows(1)), request(rows(2))])  # the proof that outputs follow rows
     batch(preset, [request(rows(3))])
     before, waits = card.pinned_bytes, len(card.finished)

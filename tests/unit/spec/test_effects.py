@@ -148,6 +148,37 @@ def test_what_does_not_fit_this_machine_is_refused_with_both_figures(
     assert any(words in one.message for one in refusals)
 
 
+@pytest.mark.parametrize(
+    ("given", "installed", "words"),
+    [
+        ("13", ("13.0",), "(installed: 13.0); did you mean 13.0?"),
+        (13, ("12.4", "13.0", "13.1"), "; did you mean 13.0 or 13.1?"),
+        (12.10, ("12.10",), '; did you mean "12.10"? As a number it is 12.1: write it in quotes'),
+        ("12.4", ("12.3",), "(installed: 12.3)"),
+    ],
+)
+def test_a_toolkit_that_is_called_otherwise_is_suggested(
+    tmp_path: Path, given: object, installed: tuple[str, ...], words: str
+) -> None:
+    machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),), cuda_toolkits=installed)
+    (refusal,), _ = startable(read(tmp_path, python_service(gpu=1, cuda=given), machine=machine))
+    assert refusal.message.endswith(words)
+
+
+def test_a_toolkit_brings_no_card(tmp_path: Path) -> None:
+    machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),), cuda_toolkits=("13.0",))
+    refusals, (warning,) = startable(read(tmp_path, python_service(cuda="13.0"), machine=machine))
+    assert refusals == []
+    assert (warning.path, "no GPU" in warning.message) == ("metadata.cuda", True)
+
+
+def test_why_there_is_no_card_is_said_to_who_asks_for_one(tmp_path: Path) -> None:
+    machine = Machine(4, 8 * GIB, no_gpus="the driver is on holiday")
+    for asked in ({"gpu": 1}, {"gpu_memory": 8}):
+        (refusal,), _ = startable(read(tmp_path, python_service(**asked), machine=machine))
+        assert refusal.message.endswith(": the driver is on holiday")
+
+
 def test_a_machine_with_cards(tmp_path: Path) -> None:
     machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),), cuda_toolkits=("11.2",))
     refusals, _ = startable(read(tmp_path, python_service(gpu=1, cuda="11.2"), machine=machine))
@@ -161,6 +192,17 @@ def test_a_machine_with_cards(tmp_path: Path) -> None:
         "counted, but nothing enforces it: nvidia-cuda-mps-control isn't installed on this machine",
         "3 asked for, this machine can hold 1: the others stay pending",
     ]
+
+
+def test_a_dev_shm_of_its_own_and_mps_are_not_to_be_had_together(tmp_path: Path) -> None:
+    machine = Machine(4, 8 * GIB, gpus=(Gpu("T4", 16 * GIB),), mps="/usr/bin/nvidia-cuda-mps-control")
+    content = python_service(gpu_memory=8, gpu_core_percentage=60, shm_size=1)
+    refusals, warnings = startable(read(tmp_path, content, machine=machine))
+    assert refusals == []
+    assert [one.path for one in warnings] == ["metadata.shm_size"]
+    assert "MPS" in warnings[0].message
+    for fewer in (python_service(gpu_memory=8, shm_size=1), python_service(shm_size=1)):
+        assert startable(read(tmp_path, fewer, machine=machine)) == ([], [])
 
 
 def test_cards_that_are_cut_into_slices_are_no_two_cards(tmp_path: Path) -> None:

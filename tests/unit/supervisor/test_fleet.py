@@ -125,6 +125,23 @@ async def test_what_is_blocked_after_it_was_ready_can_be_released_within_the_tim
         assert world.rollouts[-1].reason.startswith("not done in time: 0 of 2 instances ready; s-")
 
 
+async def test_who_holds_the_only_place_makes_room_first_or_it_is_said_how() -> None:
+    """One card, and the service has it: by default an update waits for a place that nobody leaves."""
+    async with started(placer=FakePlacer(1)) as world:
+        await world.up()
+        world.supervisor.roll_out(world.release(2), Strategy(timeout=100))
+        await settle()
+        await world.clock.advance(100)
+        assert world.rolled == "rolled_back"
+        assert "max_unavailable" in world.rollouts[-1].reason
+        world.supervisor.roll_out(world.release(3), Strategy(timeout=100, max_unavailable=1))
+        await settle()
+        world.hosts.last.exits(0)
+        await world.clock.advance(2)
+        await world.up()
+        assert world.rolled == "done"
+
+
 async def test_before_anything_was_ready_a_bad_rollout_goes_back_and_a_bad_first_release_ends_it() -> None:
     async with started() as world:
         world.supervisor.roll_out(world.release(2), Strategy())

@@ -293,3 +293,35 @@ async def test_the_waiting_ends_with_the_engines_task() -> None:
         world.running.cancel()
         await asyncio.gather(world.running, return_exceptions=True)
         assert world.running.done()
+
+
+async def test_a_driver_that_never_answers_holds_none_of_the_loops_own_threads() -> None:
+    """They are few, and the end of the loop waits for them."""
+    hangs, asked = threading.Event(), threading.Event()
+
+    def used_by(_: str) -> dict[int, int]:
+        asked.set()
+        hangs.wait()
+        return {7: MIB}
+
+    cards = InThread(used_by)
+    questions = [asyncio.ensure_future(cards.used_by(A)) for _ in range(50)]
+    try:
+        assert await asyncio.to_thread(asked.wait, 60)
+        await asyncio.get_running_loop().shutdown_default_executor()  # as at the end
+        for one in questions[1:]:
+            one.cancel()
+    finally:
+        hangs.set()
+    assert await questions[0] == {7: MIB}, "who still waits is answered all the same"
+
+
+async def test_who_asks_is_told_what_went_wrong() -> None:
+    def used_by(card: str) -> dict[int, int]:
+        raise ValueError(card)
+
+    cards = InThread(used_by)
+    with pytest.raises(ValueError, match=A):
+        await cards.used_by(A)
+    with pytest.raises(ValueError, match=B):
+        await cards.used_by(B)

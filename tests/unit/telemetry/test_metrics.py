@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,13 @@ def test_counters_and_load_are_exported() -> None:
     assert samples["eas_instance_restarts_total{cause=crash,instance=digits-0}"] == 3
     assert samples["eas_engine_memory_bytes"] > 1 << 20
     assert samples["eas_engine_cpu_seconds_total"] > 0
+
+
+def test_what_memory_of_a_gpu_leaves_of_batches_is_exported_while_it_is_less() -> None:
+    assert "eas_instance_batch_cap{instance=digits-0}" not in scrape(Counters())
+    load = Load(instances=(replace(INSTANCE, batch_cap=4),))
+    text, _ = metrics(Counters(), lambda: load).render()
+    assert flat(list(parse_text(text.decode())))["eas_instance_batch_cap{instance=digits-0}"] == 4
 
 
 def test_batches_are_exported() -> None:

@@ -40,7 +40,7 @@ CONFIGURATION = {
 
 def service(**changes: Any) -> ServiceStatus:
     instance = InstanceStatus(
-        name="digits-0", state="READY", pids=(7, 8), uptime=5.0, threads=5, busy_threads=2,
+        name="digits-0", state="READY", pids=(7, 8), uptime=5.0, threads=5, busy_threads=2, batch_cap=3,
         restarts={"crash": 1}, log=("a", "b"), last_crash={"exit": "SIGSEGV"},
     )  # fmt: skip
     fields: dict[str, Any] = {
@@ -71,6 +71,7 @@ def test_the_document() -> None:
     assert instance["pids"] == [7, 8]
     assert instance["memory_bytes"] == 20
     assert instance["log"] == ["a", "b"]
+    assert instance["batch_cap"] == 3
     assert instance["last_crash"] == {"exit": "SIGSEGV"}
     assert shown["engine"]["memory_bytes"] == 80  # the instances are children of the engine
 

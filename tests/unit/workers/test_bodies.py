@@ -52,7 +52,8 @@ def test_the_memory_can_not_shrink_under_a_reader_and_hosts_can_not_write_into_i
 
 
 def test_where_a_card_reads_them_smaller_bodies_lie_in_the_arena_and_its_beginning_stays() -> None:
-    bodies = Bodies(64 << 20, card=True)
+    bodies = Bodies(64 << 20)
+    bodies.read_by_card()
     assert bodies.place((64 << 10) - 1)[0] == -1
     assert bodies.place(64 << 10)[0] == 0
     described = bodies.describe()

@@ -35,6 +35,8 @@ _LONGEST: Final = 107 - len("/control_privileged")
 _PATIENCE: Final = 10.0
 """Seconds that a command of the daemon may take, and that another engine may take for its turn."""
 _PAUSE: Final = 0.02
+_PID: Final = "nvidia-cuda-mps-control.pid"
+"""In the pipe directory, by the daemon."""
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -46,6 +48,9 @@ class Mps:
         root: of the state directories.
         warn: told what goes wrong: an event and its fields.
         environ: what the daemon's environment begins with.
+
+    Attributes:
+        on_death: called by ``pipe`` when a daemon that is needed has died; it should have ``renew`` called.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Mps:
         self._environ = dict(os.environ if environ is None else environ)
         self._held: dict[str, int] = {}  # descriptors of ``users``, by card
         self._why: dict[str, str] = {}
+        self.on_death: Callable[[], object] = lambda: None
 
     def __repr__(self) -> str:
         return f"<Mps {', '.join(self._held) or 'for no card'}>"
@@ -69,7 +75,11 @@ class Mps:
     def pipe(self, uuid: str) -> Path | str:
         """The directory by which processes reach a card's daemon; text: why there is none."""
         if uuid in self._held:
-            return self._place(uuid) / "pipe"
+            pipe = self._place(uuid) / "pipe"
+            if not _has_died(pipe):
+                return pipe
+            self.on_death()
+            return "its daemon has died; the next process of the instance will have another"
         return self._why.get(uuid, "nobody has asked for its daemon")
 
     def hold(self, cards: Collection[str]) -> None:
@@ -78,6 +88,10 @@ class Mps:
             self._attempt(uuid, self._release)
         for uuid in cards:
             self._attempt(uuid, self._need)
+
+    def renew(self) -> None:
+        """Start those of the daemons that are needed and don't answer."""
+        self.hold(tuple(self._held))
 
     def tidy(self) -> None:
         """Stop the daemons that nobody needs any more: engines that were killed have left them."""
@@ -202,3 +216,14 @@ class Mps:
             yield
         finally:
             os.close(turn)
+
+
+def _has_died(pipe: Path) -> bool:
+    """Whether a daemon has said there which process it is, and that one is no more. Quick."""
+    try:
+        os.kill(int((pipe / _PID).read_text()), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):  # it hasn't said, or it is somebody else's
+        return False
+    return False

@@ -71,7 +71,7 @@ class Cards:
             installed = self._mps is not None
             pipe = self._mps.pipe(quarters.place.cards[0]) if self._mps is not None else ""
             pipe = pipe if installed else "nvidia-cuda-mps-control isn't installed"
-        return Share(quarters, pipe, self._driver, hides=bool(self._gpus))
+        return Share(quarters, pipe, self._driver, self._gpus)
 
 
 class Share:
@@ -81,12 +81,15 @@ class Share:
         quarters: of the instance.
         pipe: the directory of its daemon of MPS; text: why it has none; empty: it needs none.
         driver: see ``Cards``.
-        hides: the machine has cards, so that an instance without one mustn't see any.
+        gpus: all cards of the machine by name; where there are any an instance without one mustn't see them.
     """
 
-    def __init__(self, quarters: Quarters, pipe: Path | str, driver: Driver | None, *, hides: bool) -> None:
+    def __init__(
+        self, quarters: Quarters, pipe: Path | str, driver: Driver | None, gpus: Mapping[str, Gpu]
+    ) -> None:
         self._limits, self._cards = quarters.limits, quarters.place.cards
-        self._pipe, self._driver, self._hides = pipe, driver, hides
+        self._pipe, self._driver, self._hides = pipe, driver, bool(gpus)
+        self._most = sum(gpus[one].memory_bytes for one in self._cards if one in gpus)
         self._seen = False
         self._blind = driver is None
 
@@ -110,6 +113,11 @@ class Share:
         return found
 
     @property
+    def is_client(self) -> bool:
+        """Whether its processes are clients of MPS."""
+        return isinstance(self._pipe, Path)
+
+    @property
     def watched(self) -> bool:
         """Whether ``look`` has anything to look at."""
         return self._limits.gpu_memory is not None and self._driver is not None
@@ -131,13 +139,17 @@ class Share:
         return found
 
     def look(self, pids: Collection[int]) -> tuple[float, Condemned | None]:
-        """Whether these processes have too much: the seconds until the next look, and the verdict."""
+        """Whether these processes have too much: the seconds until the next look, and the verdict.
+
+        A figure that is more than the card has is none: drivers have told such, and nobody dies of it.
+        """
         allowed = self._limits.gpu_memory
         if allowed is None or self._driver is None:
             return _SLOWEST, None
         known = [self._driver.used_by(uuid) for uuid in self._cards]
         self._blind = None in known
-        mine = [one[pid] for one in known if one is not None for pid in one.keys() & pids]
+        told = [one[pid] for one in known if one is not None for pid in one.keys() & pids]
+        mine = [one for one in told if 0 < one <= (self._most or one)]
         self._seen = self._seen or bool(mine)
         return pause(sum(mine), allowed), verdict(sum(mine), allowed)
 

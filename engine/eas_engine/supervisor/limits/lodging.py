@@ -32,6 +32,8 @@ GROUP: Final = "group"
 
 UNTOLD: Final = "the host didn't say that it is in its control group"
 
+MPS_THERE: Final = f"{NOTHING}MPS needs the machine's /dev/shm"
+
 _QUIET: Final = 0.5
 """Seconds between two looks at a group's counter."""
 
@@ -152,7 +154,7 @@ class Lodging:
         """What its hosts see at places of their own."""
         limits = self.quarters.limits
         found: dict[str, tuple[Mount, ...]] = {}
-        if limits.shm is not None:
+        if limits.shm is not None and not self._meets_mps:
             found[SHM] = (Mount("", "/dev/shm", size=limits.shm),)  # noqa: S108 - where POSIX has it
         if self.directory is not None and not self._hidden:
             found[TMP] = (Mount(str(self.directory), scratch.TMP),)
@@ -178,6 +180,7 @@ class Lodging:
         if limits.shm is not None:
             why = told.get(SHM, "unknown")
             shm = NOTHING + why if why else "mount"
+            shm = MPS_THERE if self._meets_mps else shm
         if limits.scratch is not None:
             disk = self._scratch_by(told)
         cuda = "mount"
@@ -267,6 +270,11 @@ class Lodging:
                 self._loop.call_soon_threadsafe(stay.condemn, why)
 
     # -- which CPUs, which directory
+
+    @property
+    def _meets_mps(self) -> bool:
+        """Whether it must see the machine's /dev/shm, for MPS's clients and server meet there."""
+        return self.share is not None and self.share.is_client
 
     def _bound(self) -> tuple[int, ...]:
         """The CPUs that its place names; where no group limits its share of them, so many of them."""

@@ -30,7 +30,8 @@ class LedgerPlacer:
     def __init__(
         self, pools: Pools, ledger: Ledger, shared: Callable[[Collection[str]], None] | None = None
     ) -> None:
-        self.pools = pools
+        self.pools = self._whole = pools
+        self._lost: tuple[str, ...] = ()
         self._shared = shared
         self._ledger = ledger
         self._claims: Mapping[str, Claim] = {}  # replaced, never changed
@@ -116,6 +117,7 @@ class LedgerPlacer:
     def lose(self, card: str) -> tuple[str, ...]:
         """That card (or slice) is gone, with its slices; who had it has no place any more: their names."""
         gone = self.pools.cards.keys() - self.pools.without(card).cards.keys()
+        self._lost = (*self._lost, card)
         self.pools = self.pools.without(card)
         without = tuple(name for name, one in self._claims.items() if not gone.isdisjoint(one.cards))
         if without:
@@ -123,6 +125,14 @@ class LedgerPlacer:
             self._write_sometime()
             self._tell_shared()
         return without
+
+    def regain(self, card: str) -> None:
+        """That card (or slice) isn't gone any more: it is given to instances again, with its slices."""
+        self._lost = tuple(one for one in self._lost if one != card)
+        pools = self._whole
+        for lost in self._lost:
+            pools = pools.without(lost)
+        self.pools = pools
 
     def rename(self, before: str, instance: str) -> None:
         """What one instance has is another one's from now on."""

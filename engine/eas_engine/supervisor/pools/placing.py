@@ -91,6 +91,10 @@ class Placing:
         self._thread.later(lambda: self._placer.lose(card))
         return tuple(held)
 
+    def regain(self, card: str) -> None:
+        """A card (or slice) isn't gone any more: it is given to instances again."""
+        self._thread.later(lambda: self._placer.regain(card))
+
     async def reserve(self, limits: Limits, wishes: Wishes, group: str) -> str | None:
         """Keep a place in that group; what to ``take`` it by, or ``leave``. None: there is none."""
         name = f"reserved-{next(self._reservations)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,32 @@ def test_a_daemon_runs_while_it_is_needed(script: ScriptedMps, root: Path) -> No
     engine.hold([])
     assert script.said[-1] == f"quit -t 5 {OTHER}"
     assert engine.warned == []
+
+
+def test_one_that_died_is_told_of_and_started_again(script: ScriptedMps, root: Path) -> None:
+    """Whoever found no daemon would run without, and the status would say that MPS holds it."""
+    engine = Engine(script, root)
+    deaths: list[int] = []
+    engine.on_death = lambda: deaths.append(1)
+    engine.hold([CARD])
+    pipe = engine.pipe(CARD)
+    assert isinstance(pipe, Path)
+    said = pipe / "nvidia-cuda-mps-control.pid"
+    said.write_text(f"{os.getpid()}\n")
+    assert engine.pipe(CARD) == pipe
+    for nonsense in ("", "many", "-1" * 40):
+        said.write_text(nonsense)
+        assert engine.pipe(CARD) == pipe, "nobody knows"
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    said.write_text(f"{gone.pid}\n")
+    (pipe / "running").unlink()
+    assert "has died" in str(engine.pipe(CARD))
+    assert deaths == [1]
+    engine.renew()
+    assert script.said == [f"start {CARD}", f"start {CARD}"]
+    said.unlink()
+    assert engine.pipe(CARD) == pipe
 
 
 def test_engines_share_it_and_the_last_one_stops_it(script: ScriptedMps, root: Path) -> None:

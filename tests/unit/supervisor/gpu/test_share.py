@@ -100,6 +100,14 @@ class TestByWhat:
         assert found.by()["gpu_core_percentage"] == "nothing: nvidia-cuda-mps-control isn't installed"
 
 
+def test_figures_that_can_not_be_end_nobody_and_hold_nobody() -> None:
+    """None of them is one by which a share could be enforced, so the status doesn't say that it is."""
+    for absurd in (2**64 - 2, 25 * GIB, 0):
+        found = share("GPU-1", gpu_memory=5 * GIB, of=Cards(GPUS, Driver(GPU_1={7: absurd})))
+        assert found.look({7}) == (pause(0, 5 * GIB), None)
+        assert found.by()["gpu_memory"] == "watchdog (the driver shows no process of it yet)"
+
+
 def test_what_all_its_processes_have_counts_and_nobody_elses() -> None:
     driver = Driver(GPU_1={7: 3 * GIB, 8: 2 * GIB, 9: 20 * GIB})
     found = share("GPU-1", gpu_memory=5 * GIB, of=Cards(GPUS, driver))

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -253,6 +253,23 @@ async def test_shm_is_a_mount_or_it_is_said_why_not(
     assert [(one.target, one.size) for one in stay.mounts["shm"]] == [("/dev/shm", 5 * MB)]
     assert stay.settle(told).shm == by
     assert stay.settle({}).shm == "nothing: unknown"
+
+
+class Daemon:
+    def pipe(self, uuid: str) -> Path | str:
+        return Path("/s") / uuid
+
+
+async def test_a_client_of_mps_sees_the_machines_dev_shm(make: Callable[..., Enforcer]) -> None:
+    """There it meets the server: in one of its own it would find none."""
+    house = make(cards=Cards([Gpu("A10", 24 << 30, "GPU-0")], None, Daemon()))
+    limits = Limits(shm=5 * MB, gpu_memory=1 << 30)
+    of = Quarters("a-0", Place(cards=("GPU-0",)), replace(limits, gpu_percent=30))
+    client = house.stay(of, Sentences())
+    assert "shm" not in client.mounts
+    assert client.settle({}).shm == "nothing: MPS needs the machine's /dev/shm"
+    other = house.stay(Quarters("a-1", Place(cards=("GPU-0",)), limits), Sentences())
+    assert "shm" in other.mounts
 
 
 async def test_a_host_that_does_not_enter_its_group_is_held_without_it(

@@ -367,3 +367,14 @@ class TestCards:
             "needs 1 GPU; this machine: 1, of which one-1 has 1"
         )
         assert placer.lose("GPU-0") == ()
+
+    def test_a_card_that_is_back_is_given_again_and_others_stay_lost(
+        self, placers: Callable[..., LedgerPlacer]
+    ) -> None:
+        placer = placers("one")
+        for card in ("GPU-0", "GPU-1", "GPU-0"):
+            placer.lose(card)
+        assert reason(placer.place("one-0", Limits(gpus=1), Wishes())) == ("needs 1 GPU; this machine: none")
+        placer.regain("GPU-0")
+        assert placer.place("one-0", Limits(gpus=1), Wishes()) == Place(cards=("GPU-0",))
+        assert [*placer.pools.cards] == ["GPU-0"]
