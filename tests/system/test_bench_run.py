@@ -22,10 +22,11 @@ from eas_bench import client, latency, record
 from eas_bench.client.limit import sink
 from eas_bench.served import running
 from eas_bench.target import NotWanted, Wanted
+from support import bench_command
 from support.engine import eventually, gone
 
 ECHO = Path(__file__).parents[2] / "benchmarks" / "processors" / "echo" / "service.json"
-COMMAND = [sys.executable, "-c", "from eas_bench.cli import main; main()", "run"]
+COMMAND = [*bench_command.COMMAND, "run"]
 QUICK = ["--duration", "500ms", "--warm-up", "100ms", "--no-own-limit"]
 
 
@@ -44,14 +45,7 @@ def a_load(**changes: Any) -> record.Load:
 
 
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", **environment},
-    )
+    return bench_command.bench("run", *arguments, **environment)
 
 
 @pytest.mark.parametrize("processes", [1, 3])

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -19,8 +16,8 @@ from eas_bench import client, record
 from eas_bench.client import NotMeasured
 from eas_bench.target import NotWanted, Wanted
 from support import tls_server
+from support.bench_command import bench
 
-COMMAND = [sys.executable, "-c", "from eas_bench.cli import main; main()"]
 CA = str(tls_server.CA)
 LARGE = random.Random(1).randbytes(3_000_001)  # several reads of the loop, hundreds of records of TLS
 
@@ -135,17 +132,6 @@ def test_grpc_is_spoken_over_it(tmp_path: Path) -> None:
 
 
 # --- the command ----------------------------------------------------------------------------------------
-
-
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", "EAS_TOKEN": ""},
-    )
 
 
 @pytest.mark.parametrize("trust", [["--cacert", CA], ["--insecure"]])

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from eas_bench.record import Run
+from support.bench_command import COMMAND, bench
 
 PROCESSORS = Path(__file__).parents[2] / "benchmarks" / "processors"
 ECHO = PROCESSORS / "echo" / "service.json"
-COMMAND = [sys.executable, "-c", "from eas_bench.cli import main; main()"]
 QUICK = ["--duration", "300ms", "--warm-up", "0"]
 
 LEAKY = """
@@ -44,17 +44,6 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
 """
-
-
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from eas_bench.cli import options as o
 from eas_bench.cli.scenario import (
-    ENGINE,
     ONLY,
     ROUNDS,
     SECONDS,
@@ -42,7 +42,7 @@ def baseline(
     only: ONLY = "",
     rounds: ROUNDS = 5,
     seconds: SECONDS = 2,
-    engine: ENGINE = "",
+    engine: o.Engine = "",
 ) -> None:
     """Compare a result, or the engine as it is now, with one that was kept: has a ratio become worse?
 

@@ -64,15 +64,7 @@ def chaos(
     only: Annotated[
         str, typer.Option(metavar="RUN,...", help="Some of them.", show_default=", ".join(RUNS))
     ] = ",".join(RUNS),
-    engine: Annotated[
-        str,
-        typer.Option(
-            parser=o.command,
-            metavar="COMMAND",
-            help="What starts the engine.",
-            show_default="the installed one",
-        ),
-    ] = "",
+    engine: o.Engine = "",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome there; - is stdout.")
     ] = None,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from eas_bench.cli import options as o
-from eas_bench.cli.scenario import ENGINE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +32,7 @@ def gpu_check(
     json_file: Annotated[
         Path, typer.Option("--json", metavar="FILE", dir_okay=False, help="Where it is kept, with a picture.")
     ] = Path(KEPT),
-    engine: ENGINE = "",
+    engine: o.Engine = "",
     update_docs: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Measure nothing: put a kept result into docs/performance.md."),

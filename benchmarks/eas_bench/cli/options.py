@@ -131,6 +131,12 @@ Grpc = Annotated[
         metavar="/PKG.SERVICE/METHOD", help="Ask by gRPC: bodies are the serialised messages (extra grpc)."
     ),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        parser=command, metavar="COMMAND", help="What starts the engine.", show_default="the installed one"
+    ),
+]
 Cacert = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="https: certificates (PEM) that are trusted instead of the system's."),

@@ -59,15 +59,7 @@ def peers(
             metavar="DIR", file_okay=False, help="Where they are installed.", show_default=ENVIRONMENTS
         ),
     ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            parser=o.command,
-            metavar="COMMAND",
-            help="What starts the engine.",
-            show_default="the installed one",
-        ),
-    ] = "",
+    engine: o.Engine = "",
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a bar is missed.")] = False,
     update_docs: Annotated[
         bool,

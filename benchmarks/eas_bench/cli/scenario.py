@@ -33,12 +33,6 @@ ONLY = Annotated[
         show_default="all",
     ),
 ]
-ENGINE = Annotated[
-    str,
-    typer.Option(
-        parser=o.command, metavar="COMMAND", help="What starts the engine.", show_default="the installed one"
-    ),
-]
 
 
 def scenario(
@@ -56,7 +50,7 @@ def scenario(
             show_default="benchmarks/results/DATE.json",
         ),
     ] = None,
-    engine: ENGINE = "",
+    engine: o.Engine = "",
     list_all: Annotated[bool, typer.Option("--list", help="Measure nothing: say what there is.")] = False,
     update_docs: Annotated[
         Path | None,
