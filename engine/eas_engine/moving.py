@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from eas_engine.supervisor.lifecycle import State
 from eas_engine.supervisor.place import NoPlace
-from eas_engine.supervisor.pools.rebalance import Rebalancer, Rules, Seat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from eas_engine.clock import Clock
     from eas_engine.supervisor.place import Place
     from eas_engine.supervisor.pools.placing import Placing
+    from eas_engine.supervisor.pools.rebalance import Rebalancer, Seat
     from eas_engine.supervisor.reconcile import Supervisor
     from eas_engine.supervisor.settings import Settings
 
@@ -52,10 +52,13 @@ class Moving:
         probes that aren't ready yet leave, and no other is started.
         """
         order = tuple(one.name for one in self._placer.choices(self._supervisor.settings.wishes))
-        rules = Rules(order, patience=patience) if len(order) > 1 else None
-        if rules is None:
+        if len(order) < 2:
             self._give_up()
-        elif self._rebalancer is None:
+            return
+        from eas_engine.supervisor.pools.rebalance import Rebalancer, Rules  # noqa: PLC0415 - only for pools
+
+        rules = Rules(order, patience=patience)
+        if self._rebalancer is None:
             self._rebalancer = Rebalancer(self, rules, self._clock)
             self._on.set()
         else:
@@ -78,6 +81,8 @@ class Moving:
 
     def seats(self) -> Sequence[Seat]:
         """See ``Fleet``."""
+        from eas_engine.supervisor.pools.rebalance import Seat  # noqa: PLC0415 - loaded by now: it asks
+
         groups = self._placer.groups
         return [
             Seat(one.name, groups[one.name], one.state is State.READY, one.leaving)

@@ -19,6 +19,17 @@ MPS: Final = "nvidia-cuda-mps-control"
 """The program by which processes share a card's compute."""
 PACKAGE: Final = "pynvml"
 """The module of the package ``nvidia-ml-py``."""
+THROTTLES: Final = {
+    0x2: "applications_clocks_setting",
+    0x4: "sw_power_cap",
+    0x8: "hw_slowdown",
+    0x10: "sync_boost",
+    0x20: "sw_thermal_slowdown",
+    0x40: "hw_thermal_slowdown",
+    0x80: "hw_power_brake_slowdown",
+    0x100: "display_clock_setting",
+}
+"""Why clocks are lower than they could be, by the driver's bit. Idleness (1) is no reason to worry."""
 
 
 @dataclass(frozen=True, slots=True)

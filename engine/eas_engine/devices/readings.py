@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from eas_engine.devices import Gpu
+from eas_engine.devices import THROTTLES, Gpu
 from eas_engine.devices import nvml as driver
 from eas_engine.devices.inventory import Inventory
 from eas_engine.devices.nvml import Nvml
 from eas_engine.records import dataclass
-
-THROTTLES: Final = {
-    0x2: "applications_clocks_setting",
-    0x4: "sw_power_cap",
-    0x8: "hw_slowdown",
-    0x10: "sync_boost",
-    0x20: "sw_thermal_slowdown",
-    0x40: "hw_thermal_slowdown",
-    0x80: "hw_power_brake_slowdown",
-    0x100: "display_clock_setting",
-}
-"""Why clocks are lower than they could be, by the driver's bit. Idleness (1) is no reason to worry."""
 
 _MICRO: Final = 1_000_000
 _LATELY: Final = 2 * _MICRO

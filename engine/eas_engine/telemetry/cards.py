@@ -6,12 +6,15 @@ What a card, driver or container doesn't tell has no sample: an absent figure is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from eas_engine.devices.readings import THROTTLES, Reading
-from eas_engine.devices.watch import View
+from eas_engine.devices import THROTTLES
 from eas_engine.telemetry.family import COUNTER, GAUGE, Family
 from eas_engine.telemetry.status import InstanceStatus
+
+if TYPE_CHECKING:  # loaded only where there are cards
+    from eas_engine.devices.readings import Reading
+    from eas_engine.devices.watch import View
 
 _C, _G = COUNTER, GAUGE
 _NAMED: Final = ("gpu", "gpu_model", "gpu_card")
@@ -46,9 +49,11 @@ _PLAIN: Final[Mapping[str, tuple[str, float]]] = {
 """Fields of a reading, and how many of their units are one of the metric's."""
 
 
-def card_values(view: View, instances: Iterable[InstanceStatus]) -> dict[str, _Samples]:
-    """The samples of ``CARD_FAMILIES``."""
+def card_values(view: View | None, instances: Iterable[InstanceStatus]) -> dict[str, _Samples]:
+    """The samples of ``CARD_FAMILIES``; None: there are no cards."""
     values: dict[str, _Samples] = {family.name: {} for family in CARD_FAMILIES}
+    if view is None:
+        return values
     for uuid, seen in view.seen.items():
         for name, key, value in _of_card(uuid, seen.reading):
             values[name][key] = value

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from prometheus_client import CollectorRegistry
@@ -22,7 +22,6 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from eas_engine import errors
-from eas_engine.devices.watch import View
 from eas_engine.telemetry.batches import Sizes, by_reason
 from eas_engine.telemetry.cards import CARD_FAMILIES, card_values
 from eas_engine.telemetry.counters import BUCKETS, Counters
@@ -30,6 +29,9 @@ from eas_engine.telemetry.family import COUNTER, GAUGE, HISTOGRAM, Family
 from eas_engine.telemetry.processes import figures, of_one, open_files
 from eas_engine.telemetry.status import InstanceStatus, InstanceUsage, Load
 from eas_engine.telemetry.window import Window
+
+if TYPE_CHECKING:  # loaded only where there are cards
+    from eas_engine.devices.watch import View
 
 BOUNDS = range(6, 27)  # exponents of the exported bucket bounds, in microseconds
 STATES = ("PENDING", "STARTING", "WARMING", "READY", "DRAINING", "STOPPED", "CRASHED", "BLOCKED")
@@ -117,7 +119,7 @@ class ServiceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families, each once, in the order of ``FAMILIES``."""
         values = {**self._requests(), **self._instances(), **self._engine()}
-        values |= card_values(self._cards() or View(), self._load().instances)
+        values |= card_values(self._cards(), self._load().instances)
         for family in FAMILIES:
             yield self._family(family, values[family.name])
 

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from eas_engine.workers.canary import CanaryTrial, untag
 from eas_engine.workers.emptying import Emptying
 from eas_engine.workers.lane import Beside, Canary, Kind, Lane
-from eas_engine.workers.quarantine import Quarantine
 from eas_engine.workers.router import Router
 from eas_engine.workers.shadow import ShadowTrial
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from eas_engine.telemetry.comparison import Comparison, ShadowComparison
     from eas_engine.workers.lane import Ground
     from eas_engine.workers.link import Link
-    from eas_engine.workers.quarantine import Log
+    from eas_engine.workers.quarantine import Log, Quarantine
 
 
 class Lanes:
@@ -207,6 +206,8 @@ class Lanes:
     def retry(self, *, on: bool) -> None:
         """``rpc.retry_on_crash``. Turned off, those that wait for their second try get it still."""
         if self.quarantine is None and on:
+            from eas_engine.workers.quarantine import Quarantine  # noqa: PLC0415 - only where it is asked for
+
             ground = self._ground
             self.quarantine = Quarantine(
                 self.main.pool,

@@ -7,9 +7,10 @@ from dataclasses import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eas_engine.devices import THROTTLES
 from eas_engine.devices import nvml as driver
 from eas_engine.devices.inventory import Inventory
-from eas_engine.devices.readings import THROTTLES, Reading, busy, reading, throttles
+from eas_engine.devices.readings import Reading, busy, reading, throttles
 from support.nvml import ScriptedNvml, Slice, card
 
 

@@ -6,8 +6,9 @@ from types import MappingProxyType
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from eas_engine.devices import THROTTLES
 from eas_engine.devices.inventory import Inventory
-from eas_engine.devices.readings import THROTTLES, busy, reading
+from eas_engine.devices.readings import busy, reading
 from eas_engine.devices.watch import Seen, View
 from eas_engine.telemetry.cards import CARD_FAMILIES, card_values
 from eas_engine.telemetry.counters import Counters
@@ -68,7 +69,7 @@ def test_of_a_slice_there_is_memory() -> None:
 
 
 def test_without_cards_families_are_empty() -> None:
-    values = card_values(View(), INSTANCES)
+    values = card_values(None, INSTANCES)
     assert list(values) == [family.name for family in CARD_FAMILIES]
     assert not any(values.values())
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from eas_engine.records import dataclass
 from eas_engine.spec.autoscaler import Autoscaler
-from eas_engine.spec.scaling import job_name
-from eas_engine.spec.schedules import Cron, Days, cron, days
+
+if TYPE_CHECKING:  # loaded only where there are jobs
+    from eas_engine.spec.schedules import Cron, Days
 
 MOST_EXCLUDED = 1000
 """Days in a row on which a job would fall due and rests, before it counts as resting for good."""
@@ -41,6 +43,11 @@ class Jobs:
     @classmethod
     def of(cls, given: Autoscaler) -> Jobs:
         """From the file, which the rules have found to be right."""
+        if not given.scaleJobs:
+            return cls()
+        from eas_engine.spec.scaling import job_name  # noqa: PLC0415 - the calendar is for those who have jobs
+        from eas_engine.spec.schedules import cron, days  # noqa: PLC0415 - as above
+
         return cls(
             tuple(
                 Job(job_name(job, index), cron(job.schedule, job.timeZone, given.timeZone), job.targetSize)
