@@ -60,12 +60,13 @@ class Bodies:
     def read_by_card(self) -> None:
         """A card will read them where they lie, in hosts that are started from now on. Idempotent.
 
-        The arena keeps the pages of its beginning for good, which such a host registers, and smaller bodies
-        lie there, too: those in frames are copied on their way.
+        The arena keeps the pages of its beginning for good, which such a host registers (at most 256 MiB, a
+        quarter of what bodies may take), and smaller bodies lie there, too: those in frames are copied on
+        their way.
         """
-        if self.arena is not None:
+        if self.arena is not None and not self.arena.fixed:
             self.spill = _CARD_SPILLS
-            self.arena.fixed = self._keep
+            self.arena.fix(self._keep)
 
     def describe(self) -> dict[str, int] | None:
         """What a host must know to read the bodies."""

@@ -20,6 +20,7 @@ import contextlib
 import mmap
 from typing import Dict, List, Optional
 
+_POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, since Linux 5.14
 _SMALLEST = 18  # 256 KiB: smaller bodies travel inside frames
 
 
@@ -41,6 +42,16 @@ class Arena:
 
     def __repr__(self) -> str:
         return f"<Arena {self.used} bytes used, {self.reserve} in reserve>"
+
+    def fix(self, size: int) -> None:
+        """Keep the pages of the first `size` bytes for good, and have them now.
+
+        Whoever touches a page first pays for it: a device that is told of them would make a host do so,
+        whose memory may be limited to less. Where there is no room for them they come as they are used.
+        """
+        self.fixed = size
+        with contextlib.suppress(OSError):
+            self._map.madvise(_POPULATE_WRITE, 0, size)
 
     def take(self, length: int) -> Optional[int]:
         """The offset of an extent of at least `length` bytes, or None when the address space is used up."""

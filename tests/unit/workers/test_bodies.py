@@ -59,6 +59,7 @@ def test_where_a_card_reads_them_smaller_bodies_lie_in_the_arena_and_its_beginni
     described = bodies.describe()
     assert described is not None
     assert described["fixed"] == 16 << 20
+    assert os.fstat(bodies.fd).st_blocks * 512 >= 16 << 20, "and the engine has paid for it, not a host"
     beside = Bodies(1 << 20, bodies)
     assert beside.place(64 << 10)[0] > 0
     bodies.close()
