@@ -23,8 +23,11 @@ class WayOut:
         self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def __call__(self, number: int, _frame: object) -> None:
-        """As signal calls it."""
+        """As signal calls it. The end of the terminal is told twice, by the kernel and by the shell."""
+        is_behind = bool(self.first)
         self.note(number)
+        if number == signal.SIGHUP and is_behind:
+            return
         raise KeyboardInterrupt
 
     def note(self, number: int) -> None:

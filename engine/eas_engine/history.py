@@ -92,7 +92,8 @@ class History:
             kept[one.version.number] = one
         history = cls(directory, kept, _current(directory), problems)
         history._latest = latest
-        for one in [*kept.values()]:
+        history._agree_on_the_current_one()
+        for one in [*history._kept.values()]:
             if one.version.state in ("preparing", "trying") and one.version.number != history._current:
                 history.settle(one.version.number, "failed", _LEFT)
         return history
@@ -123,10 +124,10 @@ class History:
         return max(replaced, key=lambda one: (one.version.replaced_at, one.version.number), default=None)
 
     @property
-    def files_before(self) -> str:
-        """Those of the version that a rollback without a number would go to; empty: not known."""
-        previous = self.previous
-        return previous.version.files if previous is not None else ""
+    def files_wanted(self) -> tuple[str, ...]:
+        """Those that a rollback without a number would go to, now and once another version holds."""
+        ends = (self.previous, self.current)
+        return tuple(one.version.files for one in ends if one is not None and one.version.files)
 
     def versions(self) -> tuple[Version, ...]:
         """All, oldest first."""
@@ -188,14 +189,28 @@ class History:
 
         Errors: ConfigurationError.
         """
+        one = self._kept[number].version
+        files, pinned = held or (one.files, one.pinned)
         if state == "current" and number != self._current:
             before = self._current
+            if (files, pinned) != (one.files, one.pinned):  # known to whoever finds it current after a crash
+                self._change(number, files=files, pinned=pinned)
             private_files.write(self._directory / "current", str(number).encode(), 0o600, durable=True)
             self._current = number
             if before in self._kept:
                 self._change(before, state="replaced", replaced_at=at)
-        files, pinned = held or (self._kept[number].version.files, self._kept[number].version.pinned)
         self._change(number, state=state, reason=reason, files=files, pinned=pinned)
+
+    def _agree_on_the_current_one(self) -> None:
+        """What ``current`` names is so, also where the engine ended before the versions said it, too."""
+        if self._current not in self._kept:
+            return
+        at = (self._directory / "current").stat().st_mtime
+        for number, one in [*self._kept.items()]:
+            if number == self._current and one.version.state != "current":
+                self._change(number, state="current", reason="")
+            elif number != self._current and one.version.state == "current":
+                self._change(number, state="replaced", replaced_at=at)
 
     def _latest_start(self) -> Kept | None:
         starts = [one for one in self._kept.values() if one.version.kind == "start"]

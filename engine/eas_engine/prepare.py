@@ -115,7 +115,7 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
                 checked,
                 kept.version.number,
                 places=Places(
-                    root, state.path, options.any_path, options.cache_size, keep=history.files_before
+                    root, state.path, options.any_path, options.cache_size, keep=history.files_wanted
                 ),
                 clock=logs.clock,
                 progress=_progress(options, logs),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
+import ssl
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -95,6 +97,31 @@ def test_a_server_that_doesn_t_speak_it_is_told(said: bytes) -> None:
             client.first_answer(wanted, 60)
         run = client.measure(wanted, a_load(connections=2))
     assert set(run.tally.failures) == {"tls"}
+
+
+def test_an_answer_is_one_also_when_what_comes_behind_it_is_no_tls() -> None:
+    """In the same segment, so that both are read at once."""
+
+    def answer(made: socket.socket) -> None:
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trust.load_cert_chain(tls_server.CERTIFICATE, tls_server.KEY)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trust.wrap_bio(incoming, outgoing, server_side=True)
+        asked = b""
+        while b"hello" not in asked:
+            incoming.write(made.recv(1 << 16))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+                asked += tls.read(1 << 16)
+            if b"hello" not in asked:
+                made.sendall(outgoing.read())
+        tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        made.sendall(outgoing.read() + b"HTTP/1.1 500 not TLS at all\r\n\r\n")
+
+    with tls_server.answering(answer) as url:
+        run = client.measure(Wanted(url, bodies=(b"hello",), insecure=True), a_load(connections=1))
+    assert run.good > 0
+    assert set(run.tally.failures) <= {"tls", "unsent"}
 
 
 def test_nobody_listens() -> None:

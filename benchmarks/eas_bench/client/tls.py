@@ -135,7 +135,13 @@ class TlsSockets(Sockets):
             raise session.fault
         got, more = 0, True
         while got < BUFFER:
-            size = _decrypted(session, view[got:])
+            try:
+                size = _decrypted(session, view[got:])
+            except OSError as error:
+                if not got:
+                    raise
+                session.fault = error  # what came before it is an answer all the same
+                break
             if size:
                 got += size
             elif size is None and more:

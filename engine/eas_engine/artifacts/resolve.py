@@ -51,7 +51,7 @@ class Places:
         by_hand: somebody started the processor itself: local things are used where they lie.
         cache_size: how large the cache may become, as ``prune.limit_of`` reads it.
         in_use: the workspaces that processors of this engine work in now.
-        keep: the identity of the workspace that a rollback would want.
+        keep: the identities of the workspaces that a rollback would want.
     """
 
     root: Path
@@ -59,7 +59,7 @@ class Places:
     by_hand: bool = False
     cache_size: str = ""
     in_use: tuple[Path, ...] = ()
-    keep: str = ""
+    keep: tuple[str, ...] = ()
 
 
 @contextmanager

@@ -54,6 +54,14 @@ class Holding:
             lost = await self.mark(made.version, "current", held=made)
         return f"until the engine is started again: {lost}" if lost else ""
 
+    async def let_go(self, found: Configured) -> None:
+        """An update found them where they lie: the version is no longer pinned to its files."""
+        async with self._one_at_a_time:
+            now = self.current
+            if now.pinned and found.artifacts.is_like(now.artifacts):
+                self.current = replace(now, pinned=False)
+                await self.mark(now.version, "current", held=self.current)
+
     async def keep(self, target: Target) -> Target:
         """The same, as a version of its own. Errors: ConfigurationError."""
         return await self._all.disk.do(self._targets.keep, target)

@@ -310,7 +310,7 @@ class Updates:
         is_new = not made.artifacts.is_like(self.current.artifacts)
         if target.plan.effect is Effect.NOTHING and not is_new:
             self._all.disk.later(hold.close)
-            await self._end_without_news(entry, target)
+            await self._end_without_news(entry, target, made)
             return
         if is_new and (target.plan.effect is Effect.NOTHING or target.number == self.current.version):
             if target.number == self.current.version:
@@ -343,9 +343,12 @@ class Updates:
             await self._instances.wait(entry)
         entry.end(OperationState.DONE, lost)
 
-    async def _end_without_news(self, entry: Entry, target: Target) -> None:
+    async def _end_without_news(self, entry: Entry, target: Target, made: Configured) -> None:
         """A version that is gone back to holds from now on, also if it is like the one that did."""
         if target.kept is None:
+            if not made.pinned:
+                async with self._accepting:
+                    await self._holding.let_go(made)
             entry.end(OperationState.DONE, "nothing is new")
             return
         entry.change(effect=Effect.AT_ONCE)
@@ -361,7 +364,7 @@ class Updates:
         context = configured(
             target.checked,
             target.number if target.kept else self.current.version,
-            places=replace(self._all.places(self.releases.workspaces), keep=self._all.history.files_before),
+            places=replace(self._all.places(self.releases.workspaces), keep=self._all.history.files_wanted),
             clock=self._clock,
             progress=progress,
             stop=entry.stop,

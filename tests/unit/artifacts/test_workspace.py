@@ -393,6 +393,22 @@ def test_what_is_in_use_is_not_tidied_however_old_it_is(tmp_path: Path, model: P
     assert (used.root / "model/1/config.json").read_bytes() == b"{}"
 
 
+def test_what_a_rollback_would_want_is_not_tidied_under_another_name_either(
+    tmp_path: Path, model: Path
+) -> None:
+    """The one made beside a workspace that was in use, and changed, then."""
+    first = make(tmp_path, model)
+    (first.root / "model/1/config.json").write_bytes(b"a processor wrote this")
+    second = make(tmp_path, model, in_use=[first.root])
+    for made in (first, second):
+        os.utime(made.root.parent / "made.json", (0, 0))
+
+    for number in range(KEPT + 2):
+        make(tmp_path, model, identity=f"other {number}", keep=[second.identity])
+
+    assert find_workspace(tmp_path / "state/a/versions", second.identity, {}) == replace(second, made=False)
+
+
 # -- found again, whatever lies there now
 
 

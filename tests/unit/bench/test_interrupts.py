@@ -53,7 +53,7 @@ def test_what_is_ignored_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_is_taken_gently_and_the_next_one_ends_it(number: signal.Signals) -> None:
     """SIGTERM once threw away what a sweep, a soak or a chaos had measured."""
     leave_by_the_way_out()
@@ -71,6 +71,22 @@ def test_the_first_is_taken_gently_and_the_next_one_ends_it(number: signal.Signa
     assert done == ["asked", "went on"]
     assert status(INTERRUPTED) == 128 + number
     assert isinstance(signal.getsignal(number), WayOut)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_end_of_a_terminal_behind_another_signal_is_nobody_s_impatience(first: signal.Signals) -> None:
+    """Kernel and shell say it, one after the other; the results were lost between the two."""
+    leave_by_the_way_out()
+    done: list[str] = []
+    with gently(lambda: done.append("asked")):
+        signal.raise_signal(first)
+        signal.raise_signal(signal.SIGHUP)
+        done.append("went on")
+    signal.raise_signal(signal.SIGHUP)  # while they are written
+    assert done == ["asked", "went on"]
+    assert status(INTERRUPTED) == 128 + first
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_who_asked_for_no_way_out_is_ended_by_sigterm_as_ever() -> None:

@@ -261,9 +261,9 @@ def test_what_a_version_held_with_is_kept_and_not_known_of_earlier_ones(
     assert (kept.versions()[0].files, kept.versions()[0].pinned) == ("", False)
 
     kept.settle(1, "current", held=("0123456789abcdef", True))
-    kept.settle(1, "replaced")
+    complete(kept)
 
-    [found] = History.open(directory).versions()
+    found, _ = History.open(directory).versions()
     assert (found.files, found.pinned, found.state) == ("0123456789abcdef", True, "replaced")
 
     path = directory / "000001.json"
@@ -272,3 +272,48 @@ def test_what_a_version_held_with_is_kept_and_not_known_of_earlier_ones(
     }
     path.write_text(json.dumps(fields))
     assert History.open(directory).versions()[0].files == ""
+
+
+def test_what_a_version_holds_with_is_known_before_it_is_the_current_one(
+    kept: History, directory: Path
+) -> None:
+    """Else an engine that ends in between goes on with other files than those that it went back to."""
+    complete(kept, at=1.0)
+    complete(kept, at=2.0)
+    (directory / "current").unlink()
+    (directory / "current").mkdir()  # stands for a disk that fails just then
+
+    with pytest.raises(ConfigurationError):
+        kept.settle(1, "current", at=3.0, held=("0123456789abcdef", True))
+
+    found = History.open(directory).find(1)
+    assert found is not None
+    assert (found.version.files, found.version.pinned) == ("0123456789abcdef", True)
+    assert states(kept) == ["replaced", "current"]
+
+
+@pytest.mark.parametrize("lost", [(2,), (1, 2)], ids=["after the one before", "before both"])
+def test_an_engine_that_ended_while_one_version_took_the_place_of_another_left_one_current(
+    kept: History, directory: Path, lost: tuple[int, ...]
+) -> None:
+    complete(kept, at=1.0)
+    kept.add(version(), OTHER)
+    before = {number: (directory / f"00000{number}.json").read_bytes() for number in lost}
+    kept.settle(2, "current", at=2.0)
+    for number, content in before.items():  # as if that hadn't been written any more
+        (directory / f"00000{number}.json").write_bytes(content)
+
+    found = History.open(directory)
+
+    assert states(found) == ["replaced", "current"]
+    assert found.previous is not None
+    assert found.previous.version.number == 1
+
+
+def test_the_files_of_the_current_version_are_wanted_by_a_start_with_another_one(kept: History) -> None:
+    """It is what a rollback goes to then; failed updates may have used other workspaces since."""
+    for number, files in enumerate(("one", "", "three", "four"), start=1):
+        complete(kept, at=number)
+        kept.settle(number, "current", held=(files, False))
+
+    assert kept.files_wanted == ("three", "four")

@@ -200,6 +200,26 @@ async def test_what_was_gone_back_to_keeps_its_files_until_an_update_takes_other
         assert not service.history.versions()[-1].pinned
 
 
+async def test_an_update_that_finds_the_same_files_lets_go_of_them_too(tmp_path: Path) -> None:
+    """Else what is edited after it would be passed over by the next restart, and the one after that."""
+    async with serving(tmp_path) as service:
+        edit(service, "# edited in place")
+        await same_file(service)
+        await back(service)
+        assert service.history.versions()[0].pinned
+
+        edit(service, FIRST)
+        shutil.copystat(service.updates.current.artifacts.entry, service.directory / "package" / "app.py")
+        assert (await service.end(await service.update("model_config=one"))).reason == "nothing is new"
+        assert service.history.versions()[0].pinned, "it is about the flag alone"
+        assert (await same_file(service)).reason == "nothing is new"
+        assert not service.history.versions()[0].pinned
+
+        edit(service, "# edited again")
+        await service.end(await service.ask(Restart(by="me")))
+        assert code(service) == "# edited again"
+
+
 async def test_an_update_that_names_another_model_takes_what_lies_there(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         (tmp_path / "model").mkdir()

@@ -105,7 +105,7 @@ class Workspace:
     @property
     def identity(self) -> str:
         """The same for the same contents, wherever they were put."""
-        return self.root.parent.name.partition("-")[0]
+        return _identity(self.root.parent)
 
 
 def make_workspace(
@@ -116,7 +116,7 @@ def make_workspace(
     config: Mapping[str, object],
     leave_out: Path | None = None,
     in_use: Collection[Path] = (),
-    keep: str = "",
+    keep: Collection[str] = (),
     only: str = "",
 ) -> Workspace:
     """Find or make the workspace for these contents, and tidy those that were not used for long.
@@ -129,7 +129,7 @@ def make_workspace(
         leave_out: the root of all state directories: where it lies in a directory that is copied, it isn't.
         in_use: the roots of workspaces that processors of this engine work in now. They stay, and what a
             processor has changed in one of them isn't mended under it: another one is made.
-        keep: the identity of a workspace that stays, too, however long ago it was used.
+        keep: the identities of workspaces that stay, too, however long ago they were used.
         only: the identity that it must have; empty: any.
 
     Raises:
@@ -147,7 +147,8 @@ def make_workspace(
             raise OtherFilesError("what lies there now is something else")
         workspace = _provide(versions.absolute() / key, contents, left_out, homes)
         _write_config(workspace.root / CONFIG, config)
-        _tidy(versions, homes | {workspace.root.parent, versions.absolute() / keep})
+        kept = (home for home in versions.absolute().iterdir() if _identity(home) in keep)
+        _tidy(versions, homes | {workspace.root.parent, *kept})
     except OSError as error:
         place = error.filename2 or error.filename or versions
         raise ArtifactError(f"the workspace can't be made: {place}: {error.strerror}") from error
@@ -222,6 +223,11 @@ def _workspace(home: Path, record: Mapping[str, Any], *, made: bool) -> Workspac
 
 def _names(contents: Mapping[str, Content]) -> dict[str, str]:
     return {place: "" if one.path.is_dir() else one.name or one.path.name for place, one in contents.items()}
+
+
+def _identity(home: Path) -> str:
+    """The same for one that was made beside another, for the same contents."""
+    return home.name.partition("-")[0]
 
 
 def _beside(home: Path) -> Path:
