@@ -57,7 +57,7 @@ def is_state_directory(path: Path) -> bool:
 
 
 def survey(tree: Path, leave_out: frozenset[Identity] = frozenset(), *, own: bool = False) -> Iterator[Item]:
-    """Everything below ``tree``, sorted.
+    """Everything below ``tree``, sorted; not what goes away meanwhile, as an editor's files do.
 
     Args:
         tree: a directory.
@@ -71,8 +71,16 @@ def survey(tree: Path, leave_out: frozenset[Identity] = frozenset(), *, own: boo
     waiting = [(tree, "", frozenset(map(identity, (root, *root.parents))))]
     while waiting:
         directory, path, above = waiting.pop()
-        for entry in sorted(os.scandir(directory), key=lambda each: each.name):
+        try:
+            entries = sorted(os.scandir(directory), key=lambda each: each.name)
+        except FileNotFoundError:
+            if path:
+                continue
+            raise
+        for entry in entries:
             item = _item(entry, f"{path}{entry.name}", root)
+            if item is None:
+                continue
             if item.kind is Kind.DIRECTORY:
                 known = (item.status.st_dev, item.status.st_ino)
                 if known in leave_out:
@@ -86,11 +94,15 @@ def survey(tree: Path, leave_out: frozenset[Identity] = frozenset(), *, own: boo
             yield item
 
 
-def _item(entry: os.DirEntry[str], path: str, root: Path) -> Item:
+def _item(entry: os.DirEntry[str], path: str, root: Path) -> Item | None:
+    """None: it isn't there any more."""
     source = Path(entry.path)
-    status = entry.stat(follow_symlinks=False)
+    try:
+        status = entry.stat(follow_symlinks=False)
+        target = _text(source) if stat.S_ISLNK(status.st_mode) else ""
+    except FileNotFoundError:
+        return None
     if stat.S_ISLNK(status.st_mode):
-        target = _text(source)
         try:
             meant = source.stat()
         except OSError:  # dangling, or in circles
