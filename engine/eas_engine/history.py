@@ -49,11 +49,17 @@ class Kept:
         return (*self._overrides_but(key), f"{key}={json.dumps(value)}")
 
     def is_scaled(self, other: Kept) -> bool:
-        """Whether nothing but ``scale`` lies between the two."""
-        return "scale" in (self.version.kind, other.version.kind) and (
-            self.text == other.text
-            and self._overrides_but("metadata.instance") == other._overrides_but("metadata.instance")
+        """Whether nothing but ``scale`` lies between the two: they have the same files, too."""
+        return (
+            "scale" in (self.version.kind, other.version.kind)
+            and self.version.files == other.version.files
+            and self.is_alike(other)
         )
+
+    def is_alike(self, other: Kept) -> bool:
+        """Whether both have the same configuration, the number of instances aside."""
+        same = self._overrides_but("metadata.instance") == other._overrides_but("metadata.instance")
+        return same and self.text == other.text
 
     def _overrides_but(self, key: str) -> list[str]:
         return [one for one in self.version.overrides if one.partition("=")[0].strip() != key]

@@ -84,6 +84,16 @@ def test_who_rolls_back_means_what_was_before_the_numbers_of_instances(kept: His
     assert kept.previous.version.number == first
 
 
+def test_versions_that_differ_in_their_files_alone_are_not_passed_over(kept: History) -> None:
+    for at, files in enumerate(("a1", "a2", "a3")):
+        kept.settle(kept.add(version(), TEXT).version.number, "current", at=at + 1.0, held=(files, False))
+    scaled = kept.add(version("scale", "metadata.instance=2"), TEXT).version.number
+    kept.settle(scaled, "current", at=4.0, held=("a3", False))
+
+    assert kept.previous is not None
+    assert (kept.previous.version.number, kept.files_before) == (2, "a2")
+
+
 def test_a_version_that_failed_leaves_the_current_one_alone(kept: History, directory: Path) -> None:
     first = complete(kept)
     kept.settle(kept.add(version(), "{}").version.number, "failed", "not ready")

@@ -68,6 +68,17 @@ async def test_a_rollback_brings_the_files_that_were_edited_in_place_since(tmp_p
         assert (code(service), service.states) == ("# edited in place", ["replaced", "current"])
 
 
+async def test_a_rollback_passes_over_a_number_of_instances_and_not_over_files(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        for number in (2, 3):
+            edit(service, f"# edit {number}")
+            await same_file(service)
+        await service.end(await service.ask(Scale(by="me", instances=2)))
+
+        assert (await back(service)).version == 2
+        assert code(service) == "# edit 2"
+
+
 async def test_a_rollback_needs_nothing_of_what_lay_there(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         edit(service, "# edited in place")
