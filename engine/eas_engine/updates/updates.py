@@ -51,7 +51,7 @@ from eas_engine.updates.holding import Holding
 from eas_engine.updates.instances import Instances
 from eas_engine.updates.numbers import back, forward, refuse_out_of_bounds
 from eas_engine.updates.releases import Releases
-from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
+from eas_engine.updates.targets import NEW, Target, Targets, refuse_what_cannot_be
 from eas_engine.updates.trials import Trials
 from eas_engine.updates.works import Works
 
@@ -77,7 +77,7 @@ class Updates:
     def __init__(self, joined: Joined, first: Configured) -> None:
         self._all = joined
         self._clock = joined.clock
-        self._targets = Targets(joined.history, joined.clock, joined.machine)
+        self._targets = Targets(joined.history, joined.clock, joined.machine, joined.places(()).root)
         self._holding = Holding(joined, self._targets, first)
         self.releases = Releases(joined, first)
         self._works = Works(joined, self._ended)
@@ -127,8 +127,7 @@ class Updates:
 
     async def plan(self, asked: Update) -> Plan:
         """What an update would do. Errors: RefusedError."""
-        root = self._all.places(()).root
-        return (await self._holding.read(lambda current: self._targets.planned(asked, current, root))).plan
+        return (await self._holding.read(lambda current: self._targets.asked(asked, current))).plan
 
     async def versions(self) -> tuple[Version, ...]:
         """Those that are kept, oldest first."""
@@ -170,7 +169,7 @@ class Updates:
     async def _update(self, asked: Update) -> Entry:
         def look(current: Configured) -> Target:
             target = self._targets.asked(asked, current)
-            refuse_what_cannot_be(target, asked)
+            refuse_what_cannot_be(target, asked, current)
             return target
 
         target = await self._holding.read(look)
@@ -289,7 +288,7 @@ class Updates:
             OperationState.PREPARING,
         )
         number = target.kept.version.number if target.kept else self.current.version
-        entry.change(version=number, warnings=target.plan.warnings)
+        entry.change(version=number, warnings=target.warnings, reason=target.news)
         self._busy = self._latest = entry
         return entry
 
@@ -306,11 +305,14 @@ class Updates:
         if target.plan.effect in _AT_ONCE:
             await self._apply(entry, target)
             return
+        if target.plan.effect is Effect.NOTHING and target.same:
+            await self._end_without_news(entry, target, asked)
+            return
         made, hold = await self._prepare(entry, target)
         is_new = not made.artifacts.is_like(self.current.artifacts)
         if target.plan.effect is Effect.NOTHING and not is_new:
             self._all.disk.later(hold.close)
-            await self._end_without_news(entry, target)
+            await self._end_without_news(entry, target, asked)
             return
         if is_new and (target.plan.effect is Effect.NOTHING or target.number == self.current.version):
             if target.number == self.current.version:
@@ -320,7 +322,7 @@ class Updates:
             entry.change(
                 version=target.number,
                 effect=Effect.ROLLOUT,
-                reason="the files of the model or the processor are new",
+                reason=NEW,
             )
         if asked is not None and (asked.canary or asked.shadow):
             trial = self._trials.begin(entry, made, hold, asked)
@@ -343,13 +345,15 @@ class Updates:
             await self._instances.wait(entry)
         entry.end(OperationState.DONE, lost)
 
-    async def _end_without_news(self, entry: Entry, target: Target) -> None:
+    async def _end_without_news(self, entry: Entry, target: Target, asked: Update | None) -> None:
         """A version that is gone back to holds from now on, also if it is like the one that did."""
-        if target.kept is None:
+        if asked is not None and (asked.canary or asked.shadow):
+            entry.end(OperationState.FAILED, "nothing that could be tried out: the files are the same, too")
+        elif target.kept is None:
             entry.end(OperationState.DONE, "nothing is new")
-            return
-        entry.change(effect=Effect.AT_ONCE)
-        await self._apply(entry, target)
+        else:
+            entry.change(effect=Effect.AT_ONCE)
+            await self._apply(entry, target)
 
     async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
         """Everything on this machine. Errors: StartError; StoppedError when another change came."""

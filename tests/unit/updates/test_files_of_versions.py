@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from eas_engine.artifacts.workspace.workspace import KEPT, OtherFilesError
 from eas_engine.clock import SystemClock
 from eas_engine.configuration import configured, read
 from eas_engine.operations import Effect, Operation, OperationState, Restart, Rollback, Scale, Update
-from support.updating import PLAIN, Service, places, serving
+from support.updating import PLAIN, Service, pack, places, serving
 
 DONE, FAILED = OperationState.DONE, OperationState.FAILED
 FIRST = "# a processor"
@@ -33,13 +32,6 @@ def code(service: Service) -> str:
 def weights(service: Service, name: str) -> str:
     """The same of a file of the model."""
     return Path(service.updates.current.artifacts.model_path, name).read_text()
-
-
-def pack(archive: Path, text: str) -> None:
-    """A model of one file."""
-    (archive.parent / "weights").write_text(text)
-    with tarfile.open(archive, "w") as tar:
-        tar.add(archive.parent / "weights", "weights")
 
 
 async def same_file(service: Service) -> Operation:
@@ -303,20 +295,70 @@ async def test_a_dry_run_looks_at_local_files(tmp_path: Path, text: str, effect:
         assert service.states == ["current"]
 
 
-async def test_a_dry_run_says_that_what_applies_at_once_takes_no_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{"rpc": {"max_queue_size": 3}}, {"instance": 2}])
+async def test_a_setting_and_files_that_were_edited_in_place_are_one_rollout(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
     async with serving(tmp_path) as service:
         edit(service, "# edited in place")
-        text = service.file(model_config="one", metadata={"rpc": {"max_queue_size": 3}})
+        text = service.file(model_config="one", metadata=more)
 
         plan = await service.updates.plan(Update(by="me", text=text))
-
-        assert plan.effect is Effect.AT_ONCE
-        [note] = plan.notes
-        assert note.endswith("stay as they are: the same update once more takes new ones")
+        assert (plan.effect, plan.notes) == (
+            Effect.ROLLOUT,
+            ("the files of the model or the processor are new",),
+        )
         done = await service.end(await service.update(text=text))
-        assert (done.state, code(service)) == (DONE, FIRST)
+
+        assert (done.state, done.effect, done.version) == (DONE, Effect.ROLLOUT, 2)
+        assert (done.reason, code(service)) == (plan.notes[0], "# edited in place")
+        rpc, instances = service.updates.current.loaded.spec.metadata.rpc, len(service.serving)
+        assert 3 in (rpc.max_queue_size, instances + 1)
+        await back(service)
+        assert code(service) == FIRST
+
+
+async def test_a_setting_alone_leaves_the_files_that_were_edited_and_says_so(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        edit(service, "# edited in place")
+
+        done = await service.end(await service.update("metadata.rpc.max_queue_size=3"))
+
+        assert (done.effect, code(service)) == (Effect.AT_ONCE, FIRST)
+        assert any("stay as they were: update FILE" in one for one in done.warnings)
+
+
+async def test_the_file_of_a_service_beside_its_code_is_no_new_code(tmp_path: Path) -> None:
+    """Its settings apply at once, as they would if it lay elsewhere."""
+    here = {"processor_path": ".", "processor_entry": "package/app.py"}
+    (tmp_path / "service.json").write_text("{}")
+    async with serving(tmp_path, **here) as service:
+        text = service.file(model_config="one", metadata={"rpc": {"max_queue_size": 3}}, **here)
+        (tmp_path / "service.json").write_text(text)
+
+        done = await service.end(await service.update(text=text))
+        again = await service.end(await service.update(text=text))
+
+        assert (done.effect, done.warnings, again.reason) == (Effect.AT_ONCE, (), "nothing is new")
+        edit(service, "# edited in place")
+        assert (await service.end(await service.update(text=text))).effect is Effect.ROLLOUT
+
+
+async def test_what_would_have_to_be_unpacked_to_be_looked_at_is_said_to_stay(tmp_path: Path) -> None:
+    pack(tmp_path / "model.tar", "# weights")
+    async with serving(tmp_path, model_path="model.tar") as service:
+        pack(tmp_path / "model.tar", "# other weights")
+        given: dict[str, Any] = {"model_config": "one", "model_path": "model.tar"}
+        text = service.file(**given, metadata={"rpc": {"max_queue_size": 3}})
+
+        plan = await service.updates.plan(Update(by="me", text=text))
+        done = await service.end(await service.update(text=text))
+
+        assert (plan.effect, done.effect) == (Effect.AT_ONCE, Effect.AT_ONCE)
+        assert plan.notes[0].endswith("stay as they are: the same update once more takes new ones")
+        assert plan.notes[0] in done.warnings
         await service.end(await service.update(text=text))
-        assert code(service) == "# edited in place"
+        assert weights(service, "weights") == "# other weights"
 
 
 async def test_a_dry_run_says_what_it_would_have_to_unpack_to_look_at(tmp_path: Path) -> None:
