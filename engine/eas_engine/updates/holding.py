@@ -7,6 +7,7 @@ that it holds. What the loop finds out in a thread is held against what holds by
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -70,6 +71,18 @@ class Holding:
             )
             return str(error)
         return ""
+
+    def note_files(self, number: int, made: Configured) -> None:
+        """Those of a version on its way are known from now on, also if nothing more comes of it.
+
+        Nobody waits for it, and a disk that can't take it won't take what comes next either, which says so.
+        """
+
+        def write() -> None:
+            with contextlib.suppress(ConfigurationError):
+                self._all.history.settle(number, "preparing", held=(made.files, made.pinned))
+
+        self._all.disk.later(write)
 
     async def read(self, look: Callable[[Configured], Target]) -> Target:
         """What ``look`` makes of the configuration that holds, in a thread. Errors: RefusedError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from eas_engine.artifacts.resolve import files_here, is_made_of
 from eas_engine.configuration import Checked, Configured, read
@@ -34,6 +34,8 @@ _STAY: Final = (
     "the files of the model or the processor are new, and stay as they were: update FILE, or a restart, "
     "takes them"
 )
+_ON_ITS_WAY: Final = ("preparing", "trying")
+_HELD: Final = ("current", "replaced")
 _IN_PLACE: Final = (
     "processor_entry without processor_path is used where it lies, as it is now: only what processor_path "
     "and model_path name is kept"
@@ -55,6 +57,11 @@ class Target:
     kept: Kept | None = None
     files: str = ""
     same: bool | None = None
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether it is a version that hasn't held yet."""
+        return self.kept is not None and self.kept.version.state in _ON_ITS_WAY
 
     @property
     def news(self) -> str:
@@ -127,10 +134,17 @@ class Targets:
         return found == current.files if found else None
 
     def again(self, kept: Kept, current: Configured, *, by: str, new_files: bool) -> Target:
-        """That of a version that an operator goes back to. Errors: RefusedError."""
+        """That of a version that an operator goes back to. Errors: RefusedError.
+
+        It becomes that version again if it held, and has the files that it held with. Else it is a version of
+        its own, so that what is known of the old one stays known.
+        """
+        files = "" if new_files else kept.version.files
+        held = kept.version.state in _HELD
+        if not (held or files or new_files) and current.files:
+            _refuse_unknown_files(kept)
         target = self._target(kept.text, kept.version.source, kept.version.overrides, current)
         version = replace(target.version, kind="rollback", by=by)
-        files = "" if new_files else kept.version.files
         plan = target.plan
         if new_files or (files and files != current.files):
             plan = replace(plan, effect=Effect.ROLLOUT)
@@ -139,7 +153,8 @@ class Targets:
         spec = target.checked.loaded.spec
         if not spec.processor and not spec.processor_path:
             plan = replace(plan, warnings=(*plan.warnings, _IN_PLACE))
-        return replace(target, kept=kept, version=version, plan=plan, files=files)
+        again = kept if held and not new_files else None
+        return replace(target, kept=again, version=version, plan=plan, files=files)
 
     def restarted(self, current: Configured, *, by: str) -> Target:
         """The current one in new processes. Errors: RefusedError."""
@@ -218,6 +233,17 @@ def refuse_what_cannot_be(target: Target, asked: Update, current: Configured) ->
             parse(asked.objective)
     except ValueError as error:
         raise RefusedError(f"--slo: {error}") from None
+
+
+def _refuse_unknown_files(kept: Kept) -> NoReturn:
+    """Errors: RefusedError."""
+    number, state = kept.version.number, kept.version.state
+    if state in _ON_ITS_WAY:
+        raise RefusedError(f"version {number} is still under way", conflict=True)
+    raise RefusedError(
+        f"version {number} never held, and it isn't known which files it had: rollback {number} --new-files "
+        "takes its configuration with the files of now"
+    )
 
 
 def _pinned(checked: Checked, current: Configured) -> str:

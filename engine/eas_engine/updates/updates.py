@@ -20,12 +20,10 @@ the answer is there: what holds may have changed meanwhile.
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
-from eas_engine.artifacts.fetching.progress import LogProgress
-from eas_engine.configuration import Configured, configured, look_around
+from eas_engine.configuration import Configured, look_around
 from eas_engine.operations import (
     Asked,
     Drain,
@@ -46,10 +44,10 @@ from eas_engine.operations import (
     Version,
 )
 from eas_engine.updates.book import Book, Entry
-from eas_engine.updates.fetching import WatchedProgress
 from eas_engine.updates.holding import Holding
 from eas_engine.updates.instances import Instances
 from eas_engine.updates.numbers import back, forward, refuse_out_of_bounds
+from eas_engine.updates.preparing import Preparing
 from eas_engine.updates.releases import Releases
 from eas_engine.updates.targets import NEW, Target, Targets, refuse_what_cannot_be
 from eas_engine.updates.trials import Trials
@@ -68,7 +66,6 @@ _LOOK: Final = 1.0  # seconds between two looks at a canary's figures
 _SOON: Final = 0.02
 _PATIENCE: Final = 1.0  # seconds for a version to be written before others read which there are
 _AT_ONCE: Final = (Effect.AT_ONCE, Effect.INSTANCES)
-_ON_ITS_WAY: Final = ("preparing", "trying")
 
 
 class Updates:
@@ -84,7 +81,7 @@ class Updates:
         self._instances = Instances(joined, self.releases, self._works, lambda: self.current.loaded.spec)
         self._trials = Trials(joined, self.releases, self._holding)
         self._accepting = asyncio.Lock()  # what takes reading or writing, in the order in which it was asked
-        self._preparing = asyncio.Lock()
+        self._preparing = Preparing(joined, self.releases, self._holding)
         # its preparations or its rollout are under way
         self._busy: Entry | None = None
         # towards another configuration; it may hold, and wait for instances
@@ -297,7 +294,7 @@ class Updates:
         try:
             self._trials.refuse_others()
         except RefusedError as error:
-            if target.kept is not None and target.kept.version.state in _ON_ITS_WAY:
+            if target.is_on_its_way:
                 await self._holding.mark(target.number, "failed", str(error))
             raise
 
@@ -308,22 +305,15 @@ class Updates:
         if target.plan.effect is Effect.NOTHING and target.same:
             await self._end_without_news(entry, target, asked)
             return
-        made, hold = await self._prepare(entry, target)
+        made, hold = await self._preparing.prepare(entry, target)
         is_new = not made.artifacts.is_like(self.current.artifacts)
         if target.plan.effect is Effect.NOTHING and not is_new:
             self._all.disk.later(hold.close)
             await self._end_without_news(entry, target, asked)
             return
         if is_new and (target.plan.effect is Effect.NOTHING or target.number == self.current.version):
-            if target.number == self.current.version:
-                target = replace(target, kept=None)
-            target = await self._holding.keep(target)
-            made = replace(made, version=target.number)
-            entry.change(
-                version=target.number,
-                effect=Effect.ROLLOUT,
-                reason=NEW,
-            )
+            target, made = await self._preparing.as_version(entry, target, made, hold)
+            entry.change(effect=Effect.ROLLOUT, reason=NEW)
         if asked is not None and (asked.canary or asked.shadow):
             trial = self._trials.begin(entry, made, hold, asked)
             self._busy = None
@@ -354,32 +344,6 @@ class Updates:
         else:
             entry.change(effect=Effect.AT_ONCE)
             await self._apply(entry, target)
-
-    async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
-        """Everything on this machine. Errors: StartError; StoppedError when another change came."""
-        logs, hold = self._all.logs, ExitStack()
-        progress = WatchedProgress(
-            LogProgress(self._clock, logs.log.info, logs.log.warning),
-            lambda figures: entry.change(fetching=figures),
-        )
-        context = configured(
-            target.checked,
-            target.number if target.kept else self.current.version,
-            places=replace(self._all.places(self.releases.workspaces), keep=self._all.history.files_before),
-            clock=self._clock,
-            progress=progress,
-            stop=entry.stop,
-            files=target.files,
-        )
-        try:
-            async with self._preparing:  # workspaces are made by one at a time
-                entry.stop.check()
-                made = await asyncio.to_thread(hold.enter_context, context)
-            entry.stop.check()
-        except BaseException:
-            self._all.disk.later(hold.close)
-            raise
-        return made, hold
 
     async def _see_rollout(
         self, entry: Entry, made: Configured, status: RolloutStatus, numbers: tuple[int, int]

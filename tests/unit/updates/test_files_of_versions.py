@@ -13,7 +13,17 @@ from eas_engine.artifacts.fetching.progress import SilentProgress
 from eas_engine.artifacts.workspace.workspace import KEPT, OtherFilesError
 from eas_engine.clock import SystemClock
 from eas_engine.configuration import configured, read
-from eas_engine.operations import Effect, Operation, OperationState, Restart, Rollback, Scale, Update
+from eas_engine.operations import (
+    Effect,
+    Operation,
+    OperationState,
+    RefusedError,
+    Restart,
+    Rollback,
+    Scale,
+    Update,
+    Version,
+)
 from support.updating import PLAIN, Service, pack, places, serving
 
 DONE, FAILED = OperationState.DONE, OperationState.FAILED
@@ -138,7 +148,68 @@ async def test_files_that_are_no_longer_kept_are_refused_unless_those_of_now_are
         assert (code(service), service.updates.current.version) == (f"# edit {KEPT + 1}", KEPT + 3)
 
         done = await back(service, 1, new_files=True)
-        assert (done.state, done.version, code(service)) == (DONE, 1, f"# edit {KEPT + 1}")
+        assert (done.state, done.version, code(service)) == (DONE, KEPT + 4, f"# edit {KEPT + 1}")
+
+
+async def test_going_back_with_new_files_leaves_the_old_version_its_own(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        edit(service, "# edited in place")
+        await service.end(await service.update(text=service.file(model_config="two")))
+        before = service.history.versions()[0]
+
+        done = await back(service, 1, new_files=True)
+
+        assert (done.state, done.version, done.effect) == (DONE, 3, Effect.ROLLOUT)
+        assert (code(service), service.serving) == ("# edited in place", ["one"])
+        assert service.history.versions()[0] == before
+        found = service.history.versions()[-1]
+        assert (found.kind, found.by, found.pinned) == ("rollback", "me", False)
+        await back(service, 1)
+        assert code(service) == FIRST
+
+
+async def test_what_failed_is_gone_back_to_with_its_files_as_a_version_of_its_own(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        edit(service, "# edited in place")
+        service.hosts.hang = True
+        begun = await service.update(text=service.file(model_config="two"))
+        await service.until(lambda: service.now(begun).state is OperationState.ROLLING)
+        await service.ask(Rollback(by="me"))
+        assert (await service.end(begun)).state is FAILED
+        service.hosts.hang = False
+        edit(service, "# edited again")
+        await service.until(lambda: service.states == ["current", "failed"])
+        before = service.history.versions()[1]
+
+        done = await back(service, 2)
+
+        assert (done.state, done.version) == (DONE, 3)
+        assert (code(service), service.serving) == ("# edited in place", ["two"])
+        assert service.history.versions()[1] == before
+        assert "by me" in before.reason
+        found = service.history.versions()[2]
+        assert (found.kind, found.state, found.pinned) == ("rollback", "current", True)
+
+
+async def test_what_failed_before_its_files_were_known_is_not_gone_back_to_with_others(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as service:
+        source = str(tmp_path / "service.json")
+        kept = service.history.add(
+            Version(number=0, time=1.0, source=source, digest="", kind="update"),
+            service.file(model_config="two"),
+        )
+        service.history.settle(kept.version.number, "failed", "why")
+
+        with pytest.raises(RefusedError, match="rollback 2 --new-files takes its configuration with the"):
+            await back(service, 2)
+
+        assert (await back(service, 2, new_files=True)).version == 3
+        assert (service.states, service.history.versions()[1].reason) == (
+            ["replaced", "failed", "current"],
+            "why",
+        )
 
 
 async def test_updates_that_fail_do_not_cost_the_files_of_the_version_before(tmp_path: Path) -> None:
