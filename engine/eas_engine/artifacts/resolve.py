@@ -154,10 +154,11 @@ def files_here(spec: ServiceSpec, base: Path, root: Path) -> str:
         raise ArtifactError(f"{error.filename}: {error.strerror}") from error
 
 
-def is_made_of(workspace: Workspace, spec: ServiceSpec, source: Path, root: Path) -> bool | None:
-    """Whether a workspace has what lies at the addresses now; None when telling takes fetching or unpacking.
+def is_made_of(workspace: Path, spec: ServiceSpec, source: Path, root: Path) -> bool | None:
+    """Whether a workspace (its root) has what lies at the addresses now.
 
-    The service's own file (``source``) may lie there, too; it doesn't count, for what it says is compared.
+    None when telling takes fetching or unpacking. The service's own file (``source``) may lie there, too; it
+    doesn't count, for what it says is compared.
     ``root``: of the state directories. Errors: ArtifactError.
     """
     if not local.is_all_local(spec):
@@ -167,6 +168,18 @@ def is_made_of(workspace: Workspace, spec: ServiceSpec, source: Path, root: Path
         return holds(workspace, contents, root, source)
     except OSError as error:
         raise ArtifactError(f"{error.filename}: {error.strerror}") from error
+
+
+def is_kept(spec: ServiceSpec, places: Places, files: str) -> bool:
+    """Whether there is a workspace of these files, as it was made. Errors: ArtifactError."""
+    return find_workspace(places.state / "versions", files, without_secrets(spec)) is not None
+
+
+def lies_here(spec: ServiceSpec, source: Path, places: Places, files: str) -> bool:
+    """Whether a workspace of these files was made of what lies at the addresses now; see ``is_made_of``."""
+    versions = places.state / "versions"
+    homes = (versions / files, *versions.glob(f"{files}-*"))
+    return any(is_made_of(home / "W", spec, source, places.root) for home in homes)
 
 
 def _contents_here(spec: ServiceSpec, base: Path) -> dict[str, Content]:

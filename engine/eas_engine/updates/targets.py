@@ -129,7 +129,7 @@ class Targets:
         if workspace is None:
             return None
         if loaded.base == current.loaded.base:
-            return is_made_of(workspace, loaded.spec, loaded.source.absolute(), self._root)
+            return is_made_of(workspace.root, loaded.spec, loaded.source.absolute(), self._root)
         found = files_here(loaded.spec, loaded.base, self._root)
         return found == current.files if found else None
 

@@ -191,12 +191,13 @@ def identity_of(model: Content | None, processor: Content | None, leave_out: Pat
     return _key(contents, _state_directories(leave_out))
 
 
-def holds(workspace: Workspace, contents: Mapping[str, Content], leave_out: Path | None, but: Path) -> bool:
-    """Whether it was made of these, as they are now; ``but``: a file that doesn't count.
+def holds(root: Path, contents: Mapping[str, Content], leave_out: Path | None, but: Path) -> bool:
+    """Whether the workspace with this root was made of these, as they are now.
 
-    Names, sizes, times of change, executable bits and links tell. Errors: OSError.
+    ``but``: a file that doesn't count. Names, sizes, times of change, executable bits and links tell.
+    Errors: OSError.
     """
-    record = _read_record(workspace.root.parent)
+    record = _read_record(root.parent)
     if record is None or record.get("names") != _names(contents):
         return False
     left_out = _state_directories(leave_out)
