@@ -62,6 +62,7 @@ def _show_version(found: Mapping[str, Any]) -> None:
     out.print(plain(f"version {found['number']}", "bold"))
     rows = [
         ("state", found["state"] + (f": {found['reason']}" if found["reason"] else "")),
+        ("rejected", "an operator went back from it" if found.get("rejected") else ""),
         ("time", when(found["time"])),
         ("kind", found["kind"]),
         ("by", found["by"]),
