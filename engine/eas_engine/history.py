@@ -230,7 +230,8 @@ class History:
         """
         if state == "current" and number != self._current:
             before = self._current
-            is_back = number < before or self._kept[number].version.kind == "rollback"
+            to = self._kept[number].version
+            is_back = to.kind == "rollback" or (to.state == "replaced" and number < before)
             private_files.write(self._directory / "current", str(number).encode(), 0o600, durable=True)
             self._current = number
             if before in self._kept:

@@ -269,7 +269,8 @@ class Updates:
     ) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
         if self._busy is not None:
-            target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
+            notes = (target.news,) if target.news else ()  # others say what it would leave alone
+            target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT, notes=notes))
         if target.plan.effect is not Effect.NOTHING:
             target = await self._holding.keep(target)
             await self._refuse_late(target)

@@ -177,6 +177,16 @@ def test_a_number_of_instances_hides_nothing_that_was_gone_back_from(kept: Histo
     assert kept.resumable(OTHER, ()) == kept.current
 
 
+def test_a_number_that_a_promoted_canary_replaces_was_not_gone_back_from(kept: History) -> None:
+    complete(kept, "start", at=1.0)
+    canary = kept.add(version(), OTHER).version.number
+    kept.settle(canary, "trying")
+    complete(kept, "scale", at=2.0)
+    kept.settle(canary, "current", at=3.0)
+
+    assert [one.rejected for one in kept.versions()] == [False] * 3
+
+
 def test_what_replaced_a_version_later_on_is_no_reason_to_refuse_its_file(kept: History) -> None:
     complete(kept, "start", at=1.0)
     complete(kept, "update", OTHER, at=2.0)
