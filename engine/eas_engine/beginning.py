@@ -99,7 +99,7 @@ class Beginning:
         with contextlib.suppress(spec.ConfigurationError):
             machine = self._asked.loaded.machine
             checked = read(resumed.text, Path(version.source), version.overrides, machine=machine)
-            left = self._history.left(text, overrides)
+            left = self._history.left(text, overrides) if resumed.text != text else None
             told = f"the file says what {_told(left)}: {_TAKES}" if left is not None else _UPDATED
             log.warning(told, version=version.number, source=version.source)
             return checked

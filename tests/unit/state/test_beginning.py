@@ -192,6 +192,21 @@ def test_a_file_of_the_service_that_changed_beside_its_code_is_no_new_code(machi
     assert NEW not in str(machine.logged)
 
 
+def test_code_that_failed_under_the_file_that_holds_is_no_fault_of_the_file(machine: Machine) -> None:
+    machine.start()
+    history = machine.history
+    source, scaled = str(machine.directory / "service.json"), ("metadata.instance=2",)
+    scale = Version(number=0, time=1.0, source=source, digest="", overrides=scaled, kind="scale")
+    files = history.versions()[0].files
+    history.settle(history.add(scale, machine.text).version.number, "current", at=9.0, held=(files, False))
+    (machine.directory / "app.py").write_text("# A2")
+    machine.update("failed")
+
+    assert served(machine.start())[:2] == (2, "# A1")
+    assert "the file says" not in str(machine.logged)
+    assert "the files at its addresses are those that version 3 failed with" in str(machine.logged)
+
+
 @pytest.mark.parametrize("keepalive", [2000, 9000])
 def test_code_that_failed_while_it_was_served_is_not_taken_at_the_next_start(
     machine: Machine, keepalive: int
