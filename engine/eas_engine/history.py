@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from operator import itemgetter
 from pathlib import Path
@@ -49,11 +49,17 @@ class Kept:
         return (*self._overrides_but(key), f"{key}={json.dumps(value)}")
 
     def is_scaled(self, other: Kept) -> bool:
-        """Whether nothing but ``scale`` lies between the two."""
-        return "scale" in (self.version.kind, other.version.kind) and (
-            self.text == other.text
-            and self._overrides_but("metadata.instance") == other._overrides_but("metadata.instance")
+        """Whether nothing but ``scale`` lies between the two: they have the same files, too."""
+        return (
+            "scale" in (self.version.kind, other.version.kind)
+            and self.version.files == other.version.files
+            and self.is_alike(other)
         )
+
+    def is_alike(self, other: Kept) -> bool:
+        """Whether both have the same configuration, the number of instances aside."""
+        same = self._overrides_but("metadata.instance") == other._overrides_but("metadata.instance")
+        return same and self.text == other.text
 
     def _overrides_but(self, key: str) -> list[str]:
         return [one for one in self.version.overrides if one.partition("=")[0].strip() != key]
@@ -141,35 +147,69 @@ class History:
         """What a start with this file and these flags goes on with; None: they are new.
 
         An engine that was updated while it ran is started again, as a rule by a service manager, with the
-        file of its first start. As long as that says what it said then, the last complete version holds.
+        file of its first start. As long as that says what it said then, the last complete version holds, and
+        also where it was edited in place since, and says what holds or what was ``left``.
         """
-        latest = self._latest_start()
-        if latest is None or latest.version.digest != digest(text, overrides):
+        latest, now, given = self._latest_start(), self.current, digest(text, overrides)
+        if latest is not None and given == (latest.version.given or latest.version.digest):
+            is_new = latest.version.state == "failed" and not latest.version.given
+            return None if is_new else now
+        if now is not None and (
+            now.version.digest == given or (now.text == text and self._is_same_call(overrides))
+        ):
+            return now
+        return now if self.left(text, overrides) is not None else None
+
+    def left(self, text: str, overrides: Sequence[str]) -> Kept | None:
+        """The version that a file and flags are of, if it failed, or was gone back from; the latest of these.
+
+        With the flags of the last start the file alone tells: an update from it may have had none.
+        """
+        given = digest(text, overrides)
+        found = [one for one in self._kept.values() if one.version.digest == given]
+        if not found and self._is_same_call(overrides):
+            found = [one for one in self._kept.values() if one.text == text]
+        return self._left_of(found)
+
+    def left_with(self, files: Callable[[str], bool]) -> Kept | None:
+        """The same of the version whose files these are; ``files`` is asked of each."""
+        now = self.current
+        kept = [one for one in self._kept.values() if one.version.files and one is not now]
+        known = {one.version.files for one in kept}
+        right = {one for one in known if (now is None or one != now.version.files) and files(one)}
+        return self._left_of([one for one in kept if one.version.files in right])
+
+    def _left_of(self, found: Sequence[Kept]) -> Kept | None:
+        """The latest of these, if nobody wants it any more. A start that failed may be tried again."""
+        latest = max(found, key=lambda one: one.version.number, default=None)
+        if latest is None or latest is self.current:
             return None
-        return None if latest.version.state == "failed" else self.current
+        if latest.version.state == "failed":
+            return latest if latest.version.kind != "start" else None
+        later = (one for one in self._kept.values() if one.version.number >= latest.version.number)
+        was_left = any(one.version.rejected and (one is latest or one.is_scaled(latest)) for one in later)
+        return latest if was_left else None
 
     def begin(self, version: Version, text: str) -> Kept:
         """Keep that of a start. The same one, tried again after it failed, keeps its number.
 
         Errors: ConfigurationError.
         """
-        latest = self._latest_start()
+        latest = self._kept.get(max(self._kept, default=0))
         if (
             latest is None
-            or latest.version.state != "failed"
-            or latest.version.number != max(self._kept)
+            or (latest.version.state, latest.version.kind) != ("failed", version.kind)
             or latest.version.digest != digest(text, version.overrides)
         ):
             return self.add(version, text)
-        self._change(latest.version.number, state="preparing", reason="", time=version.time)
-        return self._kept[latest.version.number]
+        number = latest.version.number
+        return self._put(Kept(replace(version, number=number, digest=latest.version.digest), text))
 
     def add(self, version: Version, text: str) -> Kept:
         """Keep another one. Its number and digest are made here. Errors: ConfigurationError."""
         number = self._latest + 1
         one = Kept(replace(version, number=number, digest=digest(text, version.overrides)), text)
-        self._write(one)
-        self._kept = {**self._kept, number: one}
+        self._put(one)
         self._latest = number
         self._forget()
         return one
@@ -195,11 +235,17 @@ class History:
             before = self._current
             if (files, pinned) != (one.files, one.pinned):  # known to whoever finds it current after a crash
                 self._change(number, files=files, pinned=pinned)
+            is_back = one.kind == "rollback" or (one.state == "replaced" and number < before)
             private_files.write(self._directory / "current", str(number).encode(), 0o600, durable=True)
             self._current = number
             if before in self._kept:
-                self._change(before, state="replaced", replaced_at=at)
-        self._change(number, state=state, reason=reason, files=files, pinned=pinned)
+                self._change(before, state="replaced", replaced_at=at, rejected=is_back)
+        rejected = one.rejected and state != "current"
+        self._change(number, state=state, reason=reason, files=files, pinned=pinned, rejected=rejected)
+
+    def _is_same_call(self, overrides: Sequence[str]) -> bool:
+        latest = self._latest_start()
+        return latest is not None and latest.version.overrides == tuple(overrides)
 
     def _agree_on_the_current_one(self) -> None:
         """What ``current`` names is so, also where the engine ended before the versions said it, too."""
@@ -218,14 +264,14 @@ class History:
 
     def _change(self, number: int, **fields: Any) -> None:
         one = self._kept[number]
-        changed = Kept(replace(one.version, **fields), one.text)
-        self._write(changed)
-        self._kept = {**self._kept, number: changed}
+        self._put(Kept(replace(one.version, **fields), one.text))
 
-    def _write(self, one: Kept) -> None:
+    def _put(self, one: Kept) -> Kept:
         path = self._directory / f"{_stem(one.version.number)}.json"
         data = json.dumps({**asdict(one.version), "text": one.text}, indent=1).encode() + b"\n"
         private_files.write(path, data, 0o600, durable=True)
+        self._kept = {**self._kept, one.version.number: one}
+        return one
 
     def _forget(self) -> None:
         old = [number for number in sorted(self._kept)[:-KEPT] if number != self._current]
@@ -265,11 +311,11 @@ def _read(path: Path) -> Kept:
 
 
 def _is_well_formed(version: Version) -> bool:
-    texts = (version.source, version.digest, version.kind, version.by, version.state, version.reason)
+    texts = (version.source, version.digest, version.kind, version.by, version.state, version.given)
     numbers = (version.time, version.instances, version.replaced_at or 0)
-    return all(isinstance(one, str) for one in (*texts, version.files, *version.overrides)) and all(
-        isinstance(one, int | float) for one in (*numbers, version.pinned)
-    )
+    return all(
+        isinstance(one, str) for one in (*texts, version.reason, version.files, *version.overrides)
+    ) and all(isinstance(one, int | float) for one in (*numbers, version.pinned, version.rejected))
 
 
 def _number(stem: str) -> int:

@@ -179,6 +179,9 @@ class Version:
         files: which model and processor it held with, last; empty: not known.
         pinned: it was gone back to, or comes of such a one: it goes on with these files, whatever lies at its
             addresses now.
+        rejected: an operator went back from it, and it hasn't held since.
+        given: SHA-256 of the file and the flags that the engine was started with, where a start goes on with
+            what it was updated to; else empty.
     """
 
     number: int
@@ -194,6 +197,8 @@ class Version:
     replaced_at: float | None = None
     files: str = ""
     pinned: bool = False
+    rejected: bool = False
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

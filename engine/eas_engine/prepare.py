@@ -7,21 +7,18 @@ started or a client is let in.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eas_engine import spec
 from eas_engine.artifacts.fetching.progress import LogProgress, Progress, TerminalProgress
 from eas_engine.artifacts.resolve import Places
-from eas_engine.configuration import Checked, Configured, configured, look_around, read
+from eas_engine.beginning import Beginning
+from eas_engine.configuration import Configured, configured, look_around, read
 from eas_engine.gateway.access import AccessLog
 from eas_engine.gateway.listen import check_descriptors, listen
-from eas_engine.history import History, Kept
-from eas_engine.operations import Version
+from eas_engine.history import History
 from eas_engine.spec.engine import load as engine_settings
 from eas_engine.spec.load import read_text
 from eas_engine.state import StateDirectory, default_root
@@ -31,6 +28,7 @@ from eas_engine.telemetry.logs import wants_bars
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+    from pathlib import Path
 
     from eas_engine.options import ServeOptions
     from eas_engine.state import Token
@@ -87,19 +85,15 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
         contextlib.ExitStack() as held,
     ):
         history = History.open(state.path / "history")
-        kept, checked = _first(options, text, asked, history, logs)
+        beginning = Beginning(options, text, asked, history, logs)
+        places = Places(root, state.path, options.any_path, options.cache_size, keep=history.files_wanted)
+        begun = beginning.first(places)
+        checked = begun.checked
         service = checked.loaded.spec
         for problem in checked.warnings:
             logs.log.warning(problem.message, parameter=problem.path, line=problem.line)
         check_descriptors(descriptors, service.start_count)
-        files = kept.version.files if kept.version.pinned else ""
-        if files:
-            logs.log.warning(
-                "an operator went back to this version: it has the files that it had; an update from a file, "
-                "or --fresh, takes those that lie at its addresses now",
-                version=kept.version.number,
-            )
-        serving = look_around(checked, files)
+        serving = look_around(checked, begun.files)
         if serving:
             logs.log.info(serving, processor=service.processor)
         token = state.token(service.token, generate=service.generate_token)
@@ -110,18 +104,17 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
         else:
             logs.hide(token.text)
         _listen(options).close()  # a taken port is found before anything is fetched; nobody is kept waiting
-        first = held.enter_context(
+        made = held.enter_context(
             configured(
                 checked,
-                kept.version.number,
-                places=Places(
-                    root, state.path, options.any_path, options.cache_size, keep=history.files_wanted
-                ),
+                begun.kept.version.number,
+                places=places,
                 clock=logs.clock,
                 progress=_progress(options, logs),
-                files=files,
+                files=begun.files,
             )
         )
+        first = beginning.made(begun, made)
         with (
             contextlib.closing(_listen(options)) as listener,
             held_sdk_directory(root) as sdk,
@@ -133,54 +126,6 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
 def root_of(options: ServeOptions) -> Path:
     """The root of the state directories."""
     return (options.state_dir or default_root()).absolute()
-
-
-def whoever_starts() -> str:
-    """The user's name, for the history; a number where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
-
-
-def _first(
-    options: ServeOptions, text: str, asked: Checked, history: History, logs: Logs
-) -> tuple[Kept, Checked]:
-    """The version to start with: the last complete one, as long as the file is that of the last start."""
-    for problem in history.problems:
-        logs.log.warning("a version of the service can't be read", reason=problem)
-    resumed = None if options.fresh else history.resumable(text, options.overrides)
-    if resumed is not None:
-        version = resumed.version
-        if version.kind == "start":
-            return resumed, asked
-        with contextlib.suppress(spec.ConfigurationError):
-            machine = asked.loaded.machine
-            checked = read(resumed.text, Path(version.source), version.overrides, machine=machine)
-            logs.log.warning(
-                "the service was updated since it was started with this file: it goes on with that version; "
-                "--fresh takes the file instead",
-                version=version.number,
-                source=version.source,
-            )
-            return resumed, checked
-        logs.log.warning(
-            "the version before can't be served any more: the file is taken", version=version.number
-        )
-    return history.begin(_started(options, asked, logs), text), asked
-
-
-def _started(options: ServeOptions, asked: Checked, logs: Logs) -> Version:
-    return Version(
-        number=0,
-        time=logs.clock.wall(),
-        source=str(options.config.absolute()),
-        digest="",
-        overrides=options.overrides,
-        kind="start",
-        by=whoever_starts(),
-        instances=asked.loaded.spec.metadata.instance,
-    )
 
 
 def _access_log(

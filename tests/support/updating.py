@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import tarfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,13 @@ class Service:
     def states(self) -> list[str]:
         """Of its versions."""
         return [one.state for one in self.history.versions()]
+
+
+def pack(archive: Path, text: str) -> None:
+    """A model of one file."""
+    (archive.parent / "weights").write_text(text)
+    with tarfile.open(archive, "w") as tar:
+        tar.add(archive.parent / "weights", "weights")
 
 
 def places(directory: Path, in_use: tuple[Path, ...]) -> Places:

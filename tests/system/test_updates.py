@@ -247,6 +247,43 @@ def test_a_rollback_brings_the_processor_as_it_was_and_a_restart_of_the_engine_k
     assert again.ask(body=b"x").body == b"edited one x"
 
 
+def test_what_was_gone_back_from_does_not_come_back_when_the_engine_is_started_again(
+    fleet: Engine, engines: Engines
+) -> None:
+    """The file and the code were edited in place, and a service manager starts the same command."""
+    processor = fleet.directory / "package/versioned.py"
+    processor.write_text(processor.read_text().replace('f"{self.version}', 'f"edited {self.version}'))
+    (fleet.directory / "service.json").write_text(json.dumps(config("two"), indent=2))
+    assert run(fleet, "update", "service.json").returncode == 0
+    assert fleet.ask(body=b"x").body == b"edited two x"
+    assert run(fleet, "rollback").returncode == 0
+    fleet.process.kill()
+    fleet.process.wait()
+
+    again = Engine(fleet.directory, config("two"), state=fleet.state_dir)
+    engines.started.append(again)
+    again.wait_ready()
+    assert again.ask(body=b"x").body == b"one x"
+    assert "an operator went back from (version 2)" in again.log
+    assert versions(again) == ["current", "replaced"]
+    again.stop()
+
+    fresh = Engine(fleet.directory, config("two"), "--fresh", state=fleet.state_dir)
+    engines.started.append(fresh)
+    fresh.wait_ready()
+    assert fresh.ask(body=b"x").body == b"edited two x"
+    fresh.stop()
+
+    processor.write_text(processor.read_text().replace('f"edited', 'f"newer'))
+    newer = Engine(fleet.directory, config("two"), state=fleet.state_dir)
+    engines.started.append(newer)
+    newer.wait_ready()
+    assert newer.ask(body=b"x").body == b"newer two x"
+    assert versions(newer) == ["replaced", "replaced", "replaced", "current"]
+    assert run(newer, "rollback").returncode == 0
+    assert newer.ask(body=b"x").body == b"edited two x"
+
+
 def test_a_canary_gets_its_share_until_it_is_promoted(fleet: Engine) -> None:
     assert update(fleet, "--canary", "25%", version="two").returncode == 0
     answers = [fleet.ask(body=b"x").body for _ in range(40)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eas_engine.artifacts import local
 from eas_engine.artifacts.cache.cache import Cache
@@ -28,6 +28,7 @@ from eas_engine.artifacts.workspace.workspace import (
     OtherFilesError,
     Workspace,
     find_workspace,
+    holds,
     identity_of,
     make_workspace,
 )
@@ -39,6 +40,9 @@ from eas_engine.spec import ServiceSpec
 
 if TYPE_CHECKING:
     from eas_engine.artifacts.fetching.fetch import Fetcher
+
+
+_PLACES: Final = ((MODEL, "model_path"), (PROCESSOR, "processor_path"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +147,46 @@ def files_here(spec: ServiceSpec, base: Path, root: Path) -> str:
     """
     if not local.is_all_local(spec):
         return ""
-
-    def content(parameter: str) -> Content | None:
-        address = _address(spec, parameter)
-        return Content(local_files.find(parameter, address, base)) if address else None
-
+    contents = _contents_here(spec, base)
     try:
-        return identity_of(content("model_path"), content("processor_path"), root)
+        return identity_of(contents.get(MODEL), contents.get(PROCESSOR), root)
     except OSError as error:
         raise ArtifactError(f"{error.filename}: {error.strerror}") from error
+
+
+def is_made_of(workspace: Path, spec: ServiceSpec, source: Path, root: Path) -> bool | None:
+    """Whether a workspace (its root) has what lies at the addresses now.
+
+    None when telling takes fetching or unpacking. The service's own file (``source``) may lie there, too; it
+    doesn't count, for what it says is compared.
+    ``root``: of the state directories. Errors: ArtifactError.
+    """
+    if not local.is_all_local(spec):
+        return None
+    contents = _contents_here(spec, source.parent)
+    try:
+        return holds(workspace, contents, root, source)
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: {error.strerror}") from error
+
+
+def is_kept(spec: ServiceSpec, places: Places, files: str) -> bool:
+    """Whether there is a workspace of these files, as it was made. Errors: ArtifactError."""
+    return find_workspace(places.state / "versions", files, without_secrets(spec)) is not None
+
+
+def lies_here(spec: ServiceSpec, source: Path, places: Places, files: str) -> bool:
+    """Whether a workspace of these files was made of what lies at the addresses now; see ``is_made_of``."""
+    versions = places.state / "versions"
+    homes = (versions / files, *versions.glob(f"{files}-*"))
+    return any(is_made_of(home / "W", spec, source, places.root) for home in homes)
+
+
+def _contents_here(spec: ServiceSpec, base: Path) -> dict[str, Content]:
+    given = ((place, parameter, _address(spec, parameter)) for place, parameter in _PLACES)
+    return {
+        place: Content(local_files.find(name, address, base)) for place, name, address in given if address
+    }
 
 
 def _address(spec: ServiceSpec, parameter: str) -> str:

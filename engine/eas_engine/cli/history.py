@@ -38,7 +38,7 @@ def run_versions(target: Target, number: int | None, *, as_json: bool) -> None:
     if as_json:
         print_json(versions)
     elif versions:
-        columns = ("number", "time", "state", "kind", "by", "instances", "digest", "file", "reason")
+        columns = ("number", "time", "state", "kind", "by", "instances", "digest", "files", "file", "reason")
         listing(console(), columns, [_row(one) for one in versions])
     else:
         print("none")
@@ -51,7 +51,7 @@ def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
     digest = one["digest"][:_DIGEST]
     return (
         one["number"], when(one["time"]), state, one["kind"], one["by"], one["instances"], digest,
-        one["source"], one["reason"],
+        one["files"][:_DIGEST], one["source"], one["reason"],
     )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def _show_version(found: Mapping[str, Any]) -> None:
     out.print(plain(f"version {found['number']}", "bold"))
     rows = [
         ("state", found["state"] + (f": {found['reason']}" if found["reason"] else "")),
+        ("rejected", "an operator went back from it" if found.get("rejected") else ""),
         ("time", when(found["time"])),
         ("kind", found["kind"]),
         ("by", found["by"]),

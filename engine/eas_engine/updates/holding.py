@@ -7,6 +7,7 @@ that it holds. What the loop finds out in a thread is held against what holds by
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -54,11 +55,11 @@ class Holding:
             lost = await self.mark(made.version, "current", held=made)
         return f"until the engine is started again: {lost}" if lost else ""
 
-    async def let_go(self, found: Configured) -> None:
-        """An update found them where they lie: the version is no longer pinned to its files."""
+    async def let_go(self, number: int | None) -> None:
+        """An update found a version's files where they lie: it is no longer pinned to them, if it holds."""
         async with self._one_at_a_time:
             now = self.current
-            if now.pinned and found.artifacts.is_like(now.artifacts):
+            if now.pinned and now.version == number:
                 self.current = replace(now, pinned=False)
                 await self.mark(now.version, "current", held=self.current)
 
@@ -78,6 +79,18 @@ class Holding:
             )
             return str(error)
         return ""
+
+    def note_files(self, number: int, made: Configured) -> None:
+        """Those of a version on its way are known from now on, also if nothing more comes of it.
+
+        Nobody waits for it, and a disk that can't take it won't take what comes next either, which says so.
+        """
+
+        def write() -> None:
+            with contextlib.suppress(ConfigurationError):
+                self._all.history.settle(number, "preparing", held=(made.files, made.pinned))
+
+        self._all.disk.later(write)
 
     async def read(self, look: Callable[[Configured], Target]) -> Target:
         """What ``look`` makes of the configuration that holds, in a thread. Errors: RefusedError."""

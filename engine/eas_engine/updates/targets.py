@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from eas_engine.artifacts.resolve import files_here
+from eas_engine.artifacts.resolve import files_here, is_made_of
 from eas_engine.configuration import Checked, Configured, read
 from eas_engine.objective import parse
 from eas_engine.operations import Effect, Plan, RefusedError, Update, Version
@@ -28,8 +28,14 @@ _UNSEEN: Final = (
 _NOT_TAKEN: Final = (
     "the files of the model and the processor stay as they are: the same update once more takes new ones"
 )
-_NEW: Final = "the files of the model or the processor are new"
+NEW: Final = "the files of the model or the processor are new"
 _LOOKED_AT: Final = "the files of the model and the processor are the same: there is nothing to do"
+_STAY: Final = (
+    "the files of the model or the processor are new, and stay as they were: update FILE, or a restart, "
+    "takes them"
+)
+_ON_ITS_WAY: Final = ("preparing", "trying")
+_HELD: Final = ("current", "replaced")
 _IN_PLACE: Final = (
     "processor_entry without processor_path is used where it lies, as it is now: only what processor_path "
     "and model_path name is kept"
@@ -40,7 +46,8 @@ _IN_PLACE: Final = (
 class Target:
     """A configuration on its way. ``kept`` is None as long as nothing is known to be new.
 
-    ``files``: of the model and the processor, as ``configuration.configured`` takes them.
+    ``files``: of the model and the processor, as ``configuration.configured`` takes them. ``same``: whether
+    those that lie at its addresses are the current ones; None: nobody has looked, or could.
     """
 
     checked: Checked
@@ -49,6 +56,23 @@ class Target:
     text: str
     kept: Kept | None = None
     files: str = ""
+    same: bool | None = None
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether it is a version that hasn't held yet."""
+        return self.kept is not None and self.kept.version.state in _ON_ITS_WAY
+
+    @property
+    def news(self) -> str:
+        """Why it takes new processes, where no parameter says so."""
+        return NEW if NEW in self.plan.notes else ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """About the configuration, and files that it doesn't take."""
+        left = (note for note in self.plan.notes if note in (_NOT_TAKEN, _STAY))
+        return (*self.plan.warnings, *left)
 
     @property
     def number(self) -> int:
@@ -59,13 +83,15 @@ class Target:
 class Targets:
     """Reads configurations for one service."""
 
-    def __init__(self, history: History, clock: Clock, machine: Callable[[], Machine]) -> None:
+    def __init__(self, history: History, clock: Clock, machine: Callable[[], Machine], root: Path) -> None:
+        """``root``: of the state directories."""
         self._history = history
         self._clock = clock
         self._machine = machine
+        self._root = root
 
     def asked(self, asked: Update, current: Configured) -> Target:
-        """That of an update. Errors: RefusedError."""
+        """That of an update; local files are looked at. Errors: RefusedError; ArtifactError."""
         kept = self.kept(current)
         if asked.text is None:
             if not asked.overrides:
@@ -76,31 +102,49 @@ class Targets:
             text, source, overrides = asked.text, asked.source or kept.version.source, asked.overrides
         target = self._target(text, source, overrides, current, strict=asked.strict)
         files = _pinned(target.checked, current) if asked.text is None else ""
-        return replace(target, version=replace(target.version, kind="update", by=asked.by), files=files)
+        target = replace(target, version=replace(target.version, kind="update", by=asked.by), files=files)
+        return self._looked_at(target, current, whole=asked.text is not None)
 
-    def planned(self, asked: Update, current: Configured, root: Path) -> Target:
-        """The same for who only wants to know: where all else is so already, local files are looked at.
+    def _looked_at(self, target: Target, current: Configured, *, whole: bool) -> Target:
+        """Where no parameter takes new processes, files may; ``whole``: a file was given.
 
-        ``root``: of the state directories. Errors: RefusedError; ArtifactError.
+        What changes a setting or two of a service leaves its files alone.
         """
-        target = self.asked(asked, current)
         plan = target.plan
-        if plan.effect in (Effect.AT_ONCE, Effect.INSTANCES) and asked.text is not None:
-            return replace(target, plan=replace(plan, notes=(_NOT_TAKEN,)))
-        if plan.effect is not Effect.NOTHING or target.files:
+        if plan.effect in (Effect.ROLLOUT, Effect.ENGINE) or target.files:
             return target
-        found = files_here(target.checked.loaded.spec, target.checked.loaded.base, root)
-        if not found or not current.files:
-            return replace(target, plan=replace(plan, notes=(_UNSEEN,)))
-        if found == current.files:
-            return replace(target, plan=replace(plan, notes=(_LOOKED_AT,)))
-        return replace(target, plan=replace(plan, effect=Effect.ROLLOUT, notes=(_NEW,)))
+        same, is_all = self._is_same(target, current), plan.effect is Effect.NOTHING
+        if same is False and (whole or is_all):
+            plan = replace(plan, effect=Effect.ROLLOUT, notes=(NEW,))
+        elif same is False:
+            plan = replace(plan, notes=(_STAY,))
+        elif same is None and (whole or is_all):
+            plan = replace(plan, notes=(_UNSEEN if is_all else _NOT_TAKEN,))
+        elif is_all:
+            plan = replace(plan, notes=(_LOOKED_AT,))
+        return replace(target, plan=plan, same=same)
+
+    def _is_same(self, target: Target, current: Configured) -> bool | None:
+        loaded, workspace = target.checked.loaded, current.artifacts.workspace
+        if workspace is None:
+            return None
+        if loaded.base == current.loaded.base:
+            return is_made_of(workspace.root, loaded.spec, loaded.source.absolute(), self._root)
+        found = files_here(loaded.spec, loaded.base, self._root)
+        return found == current.files if found else None
 
     def again(self, kept: Kept, current: Configured, *, by: str, new_files: bool) -> Target:
-        """That of a version that an operator goes back to. Errors: RefusedError."""
+        """That of a version that an operator goes back to. Errors: RefusedError.
+
+        It becomes that version again if it held, and has the files that it held with. Else it is a version of
+        its own, so that what is known of the old one stays known.
+        """
+        files = "" if new_files else kept.version.files
+        held = kept.version.state in _HELD
+        if not (held or files or new_files) and current.files:
+            _refuse_unknown_files(kept)
         target = self._target(kept.text, kept.version.source, kept.version.overrides, current)
         version = replace(target.version, kind="rollback", by=by)
-        files = "" if new_files else kept.version.files
         plan = target.plan
         if new_files or (files and files != current.files):
             plan = replace(plan, effect=Effect.ROLLOUT)
@@ -109,7 +153,8 @@ class Targets:
         spec = target.checked.loaded.spec
         if not spec.processor and not spec.processor_path:
             plan = replace(plan, warnings=(*plan.warnings, _IN_PLACE))
-        return replace(target, kept=kept, version=version, plan=plan, files=files)
+        again = kept if held and not new_files else None
+        return replace(target, kept=again, version=version, plan=plan, files=files)
 
     def restarted(self, current: Configured, *, by: str) -> Target:
         """The current one in new processes. Errors: RefusedError."""
@@ -165,7 +210,7 @@ class Targets:
         return Target(checked, replace(found, warnings=warnings), version, text)
 
 
-def refuse_what_cannot_be(target: Target, asked: Update) -> None:
+def refuse_what_cannot_be(target: Target, asked: Update, current: Configured) -> None:
     """Errors: RefusedError for what no update can do, or not in that way."""
     other = [change.path for change in target.plan.changes if change.effect is Effect.ENGINE]
     if other:
@@ -175,7 +220,8 @@ def refuse_what_cannot_be(target: Target, asked: Update) -> None:
     tried = "canary" if asked.canary is not None else "shadow" if asked.shadow is not None else ""
     if asked.canary is not None and asked.shadow is not None:
         raise RefusedError("a canary and a shadow at once: expected one of them")
-    if tried and target.plan.effect is not Effect.ROLLOUT:
+    unseen = target.plan.effect is Effect.NOTHING and target.same is None and current.files
+    if tried and target.plan.effect is not Effect.ROLLOUT and not unseen:
         raise RefusedError(f"nothing that a {tried} could try out: this change needs no new processes")
     if asked.objective and asked.canary is None:
         raise RefusedError("an objective (--slo) needs a canary (--canary 10%)")
@@ -187,6 +233,17 @@ def refuse_what_cannot_be(target: Target, asked: Update) -> None:
             parse(asked.objective)
     except ValueError as error:
         raise RefusedError(f"--slo: {error}") from None
+
+
+def _refuse_unknown_files(kept: Kept) -> NoReturn:
+    """Errors: RefusedError."""
+    number, state = kept.version.number, kept.version.state
+    if state in _ON_ITS_WAY:
+        raise RefusedError(f"version {number} is still under way", conflict=True)
+    raise RefusedError(
+        f"version {number} never held, and it isn't known which files it had: rollback {number} --new-files "
+        "takes its configuration with the files of now"
+    )
 
 
 def _pinned(checked: Checked, current: Configured) -> str:

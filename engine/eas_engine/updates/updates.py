@@ -20,12 +20,10 @@ the answer is there: what holds may have changed meanwhile.
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
-from eas_engine.artifacts.fetching.progress import LogProgress
-from eas_engine.configuration import Configured, configured, look_around
+from eas_engine.configuration import Configured, look_around
 from eas_engine.operations import (
     Asked,
     Drain,
@@ -46,12 +44,12 @@ from eas_engine.operations import (
     Version,
 )
 from eas_engine.updates.book import Book, Entry
-from eas_engine.updates.fetching import WatchedProgress
 from eas_engine.updates.holding import Holding
 from eas_engine.updates.instances import Instances
 from eas_engine.updates.numbers import back, forward, refuse_out_of_bounds
+from eas_engine.updates.preparing import Preparing
 from eas_engine.updates.releases import Releases
-from eas_engine.updates.targets import Target, Targets, refuse_what_cannot_be
+from eas_engine.updates.targets import NEW, Target, Targets, refuse_what_cannot_be
 from eas_engine.updates.trials import Trials
 from eas_engine.updates.works import Works
 
@@ -68,7 +66,6 @@ _LOOK: Final = 1.0  # seconds between two looks at a canary's figures
 _SOON: Final = 0.02
 _PATIENCE: Final = 1.0  # seconds for a version to be written before others read which there are
 _AT_ONCE: Final = (Effect.AT_ONCE, Effect.INSTANCES)
-_ON_ITS_WAY: Final = ("preparing", "trying")
 
 
 class Updates:
@@ -77,14 +74,14 @@ class Updates:
     def __init__(self, joined: Joined, first: Configured) -> None:
         self._all = joined
         self._clock = joined.clock
-        self._targets = Targets(joined.history, joined.clock, joined.machine)
+        self._targets = Targets(joined.history, joined.clock, joined.machine, joined.places(()).root)
         self._holding = Holding(joined, self._targets, first)
         self.releases = Releases(joined, first)
         self._works = Works(joined, self._ended)
         self._instances = Instances(joined, self.releases, self._works, lambda: self.current.loaded.spec)
         self._trials = Trials(joined, self.releases, self._holding)
         self._accepting = asyncio.Lock()  # what takes reading or writing, in the order in which it was asked
-        self._preparing = asyncio.Lock()
+        self._preparing = Preparing(joined, self.releases, self._holding)
         # its preparations or its rollout are under way
         self._busy: Entry | None = None
         # towards another configuration; it may hold, and wait for instances
@@ -127,8 +124,7 @@ class Updates:
 
     async def plan(self, asked: Update) -> Plan:
         """What an update would do. Errors: RefusedError."""
-        root = self._all.places(()).root
-        return (await self._holding.read(lambda current: self._targets.planned(asked, current, root))).plan
+        return (await self._holding.read(lambda current: self._targets.asked(asked, current))).plan
 
     async def versions(self) -> tuple[Version, ...]:
         """Those that are kept, oldest first."""
@@ -170,7 +166,7 @@ class Updates:
     async def _update(self, asked: Update) -> Entry:
         def look(current: Configured) -> Target:
             target = self._targets.asked(asked, current)
-            refuse_what_cannot_be(target, asked)
+            refuse_what_cannot_be(target, asked, current)
             return target
 
         target = await self._holding.read(look)
@@ -273,7 +269,8 @@ class Updates:
     ) -> Entry:
         """Towards another configuration. What was under way before gives way to it."""
         if self._busy is not None:
-            target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT))
+            notes = (target.news,) if target.news else ()  # others say what it would leave alone
+            target = replace(target, plan=replace(target.plan, effect=Effect.ROLLOUT, notes=notes))
         if target.plan.effect is not Effect.NOTHING:
             target = await self._holding.keep(target)
             await self._refuse_late(target)
@@ -289,7 +286,7 @@ class Updates:
             OperationState.PREPARING,
         )
         number = target.kept.version.number if target.kept else self.current.version
-        entry.change(version=number, warnings=target.plan.warnings)
+        entry.change(version=number, warnings=target.warnings, reason=target.news)
         self._busy = self._latest = entry
         return entry
 
@@ -298,7 +295,7 @@ class Updates:
         try:
             self._trials.refuse_others()
         except RefusedError as error:
-            if target.kept is not None and target.kept.version.state in _ON_ITS_WAY:
+            if target.is_on_its_way:
                 await self._holding.mark(target.number, "failed", str(error))
             raise
 
@@ -306,22 +303,18 @@ class Updates:
         if target.plan.effect in _AT_ONCE:
             await self._apply(entry, target)
             return
-        made, hold = await self._prepare(entry, target)
+        if target.plan.effect is Effect.NOTHING and target.same:
+            await self._end_without_news(entry, target, asked)
+            return
+        made, hold = await self._preparing.prepare(entry, target)
         is_new = not made.artifacts.is_like(self.current.artifacts)
         if target.plan.effect is Effect.NOTHING and not is_new:
             self._all.disk.later(hold.close)
-            await self._end_without_news(entry, target, made)
+            await self._end_without_news(entry, target, asked)
             return
         if is_new and (target.plan.effect is Effect.NOTHING or target.number == self.current.version):
-            if target.number == self.current.version:
-                target = replace(target, kept=None)
-            target = await self._holding.keep(target)
-            made = replace(made, version=target.number)
-            entry.change(
-                version=target.number,
-                effect=Effect.ROLLOUT,
-                reason="the files of the model or the processor are new",
-            )
+            target, made = await self._preparing.as_version(entry, target, made, hold)
+            entry.change(effect=Effect.ROLLOUT, reason=NEW)
         if asked is not None and (asked.canary or asked.shadow):
             trial = self._trials.begin(entry, made, hold, asked)
             self._busy = None
@@ -343,42 +336,18 @@ class Updates:
             await self._instances.wait(entry)
         entry.end(OperationState.DONE, lost)
 
-    async def _end_without_news(self, entry: Entry, target: Target, made: Configured) -> None:
+    async def _end_without_news(self, entry: Entry, target: Target, asked: Update | None) -> None:
         """A version that is gone back to holds from now on, also if it is like the one that did."""
-        if target.kept is None:
-            if not made.pinned:
+        if asked is not None and (asked.canary or asked.shadow):
+            entry.end(OperationState.FAILED, "nothing that could be tried out: the files are the same, too")
+        elif target.kept is None:
+            if not target.files:
                 async with self._accepting:
-                    await self._holding.let_go(made)
+                    await self._holding.let_go(entry.record.version)
             entry.end(OperationState.DONE, "nothing is new")
-            return
-        entry.change(effect=Effect.AT_ONCE)
-        await self._apply(entry, target)
-
-    async def _prepare(self, entry: Entry, target: Target) -> tuple[Configured, ExitStack]:
-        """Everything on this machine. Errors: StartError; StoppedError when another change came."""
-        logs, hold = self._all.logs, ExitStack()
-        progress = WatchedProgress(
-            LogProgress(self._clock, logs.log.info, logs.log.warning),
-            lambda figures: entry.change(fetching=figures),
-        )
-        context = configured(
-            target.checked,
-            target.number if target.kept else self.current.version,
-            places=replace(self._all.places(self.releases.workspaces), keep=self._all.history.files_wanted),
-            clock=self._clock,
-            progress=progress,
-            stop=entry.stop,
-            files=target.files,
-        )
-        try:
-            async with self._preparing:  # workspaces are made by one at a time
-                entry.stop.check()
-                made = await asyncio.to_thread(hold.enter_context, context)
-            entry.stop.check()
-        except BaseException:
-            self._all.disk.later(hold.close)
-            raise
-        return made, hold
+        else:
+            entry.change(effect=Effect.AT_ONCE)
+            await self._apply(entry, target)
 
     async def _see_rollout(
         self, entry: Entry, made: Configured, status: RolloutStatus, numbers: tuple[int, int]

@@ -52,6 +52,7 @@ def test_versions(tmp_path: Path) -> None:
         "by",
         "instances",
         "digest",
+        "files",
         "file",
         "reason",
     ]
@@ -59,6 +60,7 @@ def test_versions(tmp_path: Path) -> None:
     assert "replaced" in first
     assert "abababababab " in first
     assert "ab" * 7 not in first
+    assert " 6c761c359410 " in second
     assert second.rstrip().endswith("digits-1: \\x1b[2Jno model")
     assert [one["number"] for one in listed] == [1, 2]
 

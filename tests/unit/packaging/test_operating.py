@@ -123,10 +123,12 @@ def promoted(fleet: Fleet) -> None:
 
 def listed(fleet: Fleet) -> None:
     fleet.held = [
-        version(1, "replaced", kind="start", by="", instances=2, replaced_at=EPOCH + 121),
-        version(2, "replaced", instances=2, replaced_at=EPOCH + 241),
-        version(3, "failed", instances=2, reason=FAILURE),
-        version(4, "current", instances=2),
+        version(
+            1, "replaced", kind="start", by="", instances=2, replaced_at=EPOCH + 121, files="90c34097b31bb51c"
+        ),
+        version(2, "replaced", instances=2, replaced_at=EPOCH + 241, files="90c34097b31bb51c"),
+        version(3, "failed", instances=2, reason=FAILURE, files="824d2920be2a734c"),
+        version(4, "current", instances=2, files="5f6d10b7c24e09a3"),
     ]
 
 

@@ -84,6 +84,16 @@ def test_who_rolls_back_means_what_was_before_the_numbers_of_instances(kept: His
     assert kept.previous.version.number == first
 
 
+def test_versions_that_differ_in_their_files_alone_are_not_passed_over(kept: History) -> None:
+    for at, files in enumerate(("a1", "a2", "a3")):
+        kept.settle(kept.add(version(), TEXT).version.number, "current", at=at + 1.0, held=(files, False))
+    scaled = kept.add(version("scale", "metadata.instance=2"), TEXT).version.number
+    kept.settle(scaled, "current", at=4.0, held=("a3", False))
+
+    assert kept.previous is not None
+    assert (kept.previous.version.number, kept.files_wanted) == (2, ("a2", "a3"))
+
+
 def test_a_version_that_failed_leaves_the_current_one_alone(kept: History, directory: Path) -> None:
     first = complete(kept)
     kept.settle(kept.add(version(), "{}").version.number, "failed", "not ready")
@@ -127,8 +137,95 @@ def test_a_start_with_another_file_or_other_flags_is_new(kept: History) -> None:
     complete(kept, "start")
     complete(kept, "update", "{}")
 
-    assert kept.resumable("{}", ()) is None
+    assert kept.resumable(OTHER, ()) is None
     assert kept.resumable(TEXT, ("metadata.instance=2",)) is None
+
+
+def left(of: History, text: str, overrides: tuple[str, ...] = ()) -> int:
+    found = of.left(text, overrides)
+    return found.version.number if found is not None else 0
+
+
+def test_a_file_that_was_edited_in_place_and_gone_back_from_is_not_taken(
+    kept: History, directory: Path
+) -> None:
+    first, second = complete(kept, "start", at=1.0), complete(kept, "update", OTHER, at=2.0)
+    assert left(kept, OTHER) == 0
+    kept.settle(first, "current", at=3.0)
+
+    found = History.open(directory)
+
+    assert [one.rejected for one in found.versions()] == [False, True]
+    assert found.resumable(OTHER, ()) == found.current
+    assert (left(found, OTHER), left(found, "{}"), left(found, TEXT)) == (second, 0, 0)
+    assert found.resumable("{}", ()) is None
+    assert found.resumable(OTHER, ("metadata.instance=2",)) is None
+
+    kept.settle(second, "current", at=4.0)
+    assert [one.rejected for one in kept.versions()] == [False, False]
+
+
+def test_a_number_of_instances_hides_nothing_that_was_gone_back_from(kept: History) -> None:
+    first, second = complete(kept, "start", at=1.0), complete(kept, "update", OTHER, at=2.0)
+    scaled = kept.add(version("scale", "metadata.instance=2"), OTHER).version.number
+    kept.settle(scaled, "current", at=3.0)
+    kept.settle(first, "current", at=4.0)
+    again = kept.add(version("scale", "metadata.instance=3"), TEXT).version.number
+    kept.settle(again, "current", at=5.0)
+
+    assert left(kept, OTHER) == second
+    assert kept.resumable(OTHER, ()) == kept.current
+
+
+def test_a_number_that_a_promoted_canary_replaces_was_not_gone_back_from(kept: History) -> None:
+    complete(kept, "start", at=1.0)
+    canary = kept.add(version(), OTHER).version.number
+    kept.settle(canary, "trying")
+    complete(kept, "scale", at=2.0)
+    kept.settle(canary, "current", at=3.0)
+
+    assert [one.rejected for one in kept.versions()] == [False] * 3
+
+
+def test_what_replaced_a_version_later_on_is_no_reason_to_refuse_its_file(kept: History) -> None:
+    complete(kept, "start", at=1.0)
+    complete(kept, "update", OTHER, at=2.0)
+    complete(kept, "update", "{}", at=3.0)
+
+    assert (left(kept, OTHER), kept.resumable(OTHER, ())) == (0, None)
+
+
+def test_a_file_that_failed_while_it_was_served_is_not_taken_and_one_of_a_start_is_tried_again(
+    kept: History,
+) -> None:
+    complete(kept, "start")
+    kept.settle(kept.add(version("update"), OTHER).version.number, "failed", "not ready")
+    assert (left(kept, OTHER), kept.resumable(OTHER, ())) == (2, kept.current)
+
+    kept.settle(kept.begin(version("start"), "{}").version.number, "failed", "not ready")
+    assert (left(kept, "{}"), kept.resumable("{}", ())) == (0, None)
+
+
+def test_a_file_with_the_flags_of_the_start_is_known_by_itself(kept: History) -> None:
+    """An update from it had none."""
+    first = kept.begin(version("start", "token=x"), TEXT).version.number
+    kept.settle(first, "current", at=1.0)
+    complete(kept, "update", OTHER, at=2.0)
+    kept.settle(first, "current", at=3.0)
+
+    assert (left(kept, OTHER, ("token=x",)), left(kept, OTHER, ("token=y",))) == (2, 0)
+
+
+def test_what_was_set_beside_a_file_that_was_edited_in_place_outlives_the_engine(kept: History) -> None:
+    complete(kept, "start", at=1.0)
+    complete(kept, "update", OTHER, at=2.0)
+    set_ = kept.add(version("update", "metadata.rpc.keepalive=3"), OTHER).version.number
+    kept.settle(set_, "current", at=3.0)
+
+    found = kept.resumable(OTHER, ())
+
+    assert found is not None
+    assert found.version.number == set_
 
 
 def test_only_the_latest_start_counts(kept: History) -> None:

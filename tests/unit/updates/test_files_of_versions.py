@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,18 @@ from eas_engine.artifacts.fetching.progress import SilentProgress
 from eas_engine.artifacts.workspace.workspace import KEPT, OtherFilesError
 from eas_engine.clock import SystemClock
 from eas_engine.configuration import configured, read
-from eas_engine.operations import Effect, Operation, OperationState, Restart, Rollback, Scale, Update
-from support.updating import PLAIN, Service, places, serving
+from eas_engine.operations import (
+    Effect,
+    Operation,
+    OperationState,
+    RefusedError,
+    Restart,
+    Rollback,
+    Scale,
+    Update,
+    Version,
+)
+from support.updating import PLAIN, Service, pack, places, serving
 
 DONE, FAILED = OperationState.DONE, OperationState.FAILED
 FIRST = "# a processor"
@@ -33,13 +42,6 @@ def code(service: Service) -> str:
 def weights(service: Service, name: str) -> str:
     """The same of a file of the model."""
     return Path(service.updates.current.artifacts.model_path, name).read_text()
-
-
-def pack(archive: Path, text: str) -> None:
-    """A model of one file."""
-    (archive.parent / "weights").write_text(text)
-    with tarfile.open(archive, "w") as tar:
-        tar.add(archive.parent / "weights", "weights")
 
 
 async def same_file(service: Service) -> Operation:
@@ -66,6 +68,17 @@ async def test_a_rollback_brings_the_files_that_were_edited_in_place_since(tmp_p
 
         await back(service)
         assert (code(service), service.states) == ("# edited in place", ["replaced", "current"])
+
+
+async def test_a_rollback_passes_over_a_number_of_instances_and_not_over_files(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        for number in (2, 3):
+            edit(service, f"# edit {number}")
+            await same_file(service)
+        await service.end(await service.ask(Scale(by="me", instances=2)))
+
+        assert (await back(service)).version == 2
+        assert code(service) == "# edit 2"
 
 
 async def test_a_rollback_needs_nothing_of_what_lay_there(tmp_path: Path) -> None:
@@ -135,7 +148,68 @@ async def test_files_that_are_no_longer_kept_are_refused_unless_those_of_now_are
         assert (code(service), service.updates.current.version) == (f"# edit {KEPT + 1}", KEPT + 3)
 
         done = await back(service, 1, new_files=True)
-        assert (done.state, done.version, code(service)) == (DONE, 1, f"# edit {KEPT + 1}")
+        assert (done.state, done.version, code(service)) == (DONE, KEPT + 4, f"# edit {KEPT + 1}")
+
+
+async def test_going_back_with_new_files_leaves_the_old_version_its_own(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        edit(service, "# edited in place")
+        await service.end(await service.update(text=service.file(model_config="two")))
+        before = service.history.versions()[0]
+
+        done = await back(service, 1, new_files=True)
+
+        assert (done.state, done.version, done.effect) == (DONE, 3, Effect.ROLLOUT)
+        assert (code(service), service.serving) == ("# edited in place", ["one"])
+        assert service.history.versions()[0] == before
+        found = service.history.versions()[-1]
+        assert (found.kind, found.by, found.pinned) == ("rollback", "me", False)
+        await back(service, 1)
+        assert code(service) == FIRST
+
+
+async def test_what_failed_is_gone_back_to_with_its_files_as_a_version_of_its_own(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        edit(service, "# edited in place")
+        service.hosts.hang = True
+        begun = await service.update(text=service.file(model_config="two"))
+        await service.until(lambda: service.now(begun).state is OperationState.ROLLING)
+        await service.ask(Rollback(by="me"))
+        assert (await service.end(begun)).state is FAILED
+        service.hosts.hang = False
+        edit(service, "# edited again")
+        await service.until(lambda: service.states == ["current", "failed"])
+        before = service.history.versions()[1]
+
+        done = await back(service, 2)
+
+        assert (done.state, done.version) == (DONE, 3)
+        assert (code(service), service.serving) == ("# edited in place", ["two"])
+        assert service.history.versions()[1] == before
+        assert "by me" in before.reason
+        found = service.history.versions()[2]
+        assert (found.kind, found.state, found.pinned) == ("rollback", "current", True)
+
+
+async def test_what_failed_before_its_files_were_known_is_not_gone_back_to_with_others(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as service:
+        source = str(tmp_path / "service.json")
+        kept = service.history.add(
+            Version(number=0, time=1.0, source=source, digest="", kind="update"),
+            service.file(model_config="two"),
+        )
+        service.history.settle(kept.version.number, "failed", "why")
+
+        with pytest.raises(RefusedError, match="rollback 2 --new-files takes its configuration with the"):
+            await back(service, 2)
+
+        assert (await back(service, 2, new_files=True)).version == 3
+        assert (service.states, service.history.versions()[1].reason) == (
+            ["replaced", "failed", "current"],
+            "why",
+        )
 
 
 async def test_updates_that_fail_do_not_cost_the_files_of_the_version_before(tmp_path: Path) -> None:
@@ -312,20 +386,70 @@ async def test_a_dry_run_looks_at_local_files(tmp_path: Path, text: str, effect:
         assert service.states == ["current"]
 
 
-async def test_a_dry_run_says_that_what_applies_at_once_takes_no_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{"rpc": {"max_queue_size": 3}}, {"instance": 2}])
+async def test_a_setting_and_files_that_were_edited_in_place_are_one_rollout(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
     async with serving(tmp_path) as service:
         edit(service, "# edited in place")
-        text = service.file(model_config="one", metadata={"rpc": {"max_queue_size": 3}})
+        text = service.file(model_config="one", metadata=more)
 
         plan = await service.updates.plan(Update(by="me", text=text))
-
-        assert plan.effect is Effect.AT_ONCE
-        [note] = plan.notes
-        assert note.endswith("stay as they are: the same update once more takes new ones")
+        assert (plan.effect, plan.notes) == (
+            Effect.ROLLOUT,
+            ("the files of the model or the processor are new",),
+        )
         done = await service.end(await service.update(text=text))
-        assert (done.state, code(service)) == (DONE, FIRST)
+
+        assert (done.state, done.effect, done.version) == (DONE, Effect.ROLLOUT, 2)
+        assert (done.reason, code(service)) == (plan.notes[0], "# edited in place")
+        rpc, instances = service.updates.current.loaded.spec.metadata.rpc, len(service.serving)
+        assert 3 in (rpc.max_queue_size, instances + 1)
+        await back(service)
+        assert code(service) == FIRST
+
+
+async def test_a_setting_alone_leaves_the_files_that_were_edited_and_says_so(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        edit(service, "# edited in place")
+
+        done = await service.end(await service.update("metadata.rpc.max_queue_size=3"))
+
+        assert (done.effect, code(service)) == (Effect.AT_ONCE, FIRST)
+        assert any("stay as they were: update FILE" in one for one in done.warnings)
+
+
+async def test_the_file_of_a_service_beside_its_code_is_no_new_code(tmp_path: Path) -> None:
+    """Its settings apply at once, as they would if it lay elsewhere."""
+    here = {"processor_path": ".", "processor_entry": "package/app.py"}
+    (tmp_path / "service.json").write_text("{}")
+    async with serving(tmp_path, **here) as service:
+        text = service.file(model_config="one", metadata={"rpc": {"max_queue_size": 3}}, **here)
+        (tmp_path / "service.json").write_text(text)
+
+        done = await service.end(await service.update(text=text))
+        again = await service.end(await service.update(text=text))
+
+        assert (done.effect, done.warnings, again.reason) == (Effect.AT_ONCE, (), "nothing is new")
+        edit(service, "# edited in place")
+        assert (await service.end(await service.update(text=text))).effect is Effect.ROLLOUT
+
+
+async def test_what_would_have_to_be_unpacked_to_be_looked_at_is_said_to_stay(tmp_path: Path) -> None:
+    pack(tmp_path / "model.tar", "# weights")
+    async with serving(tmp_path, model_path="model.tar") as service:
+        pack(tmp_path / "model.tar", "# other weights")
+        given: dict[str, Any] = {"model_config": "one", "model_path": "model.tar"}
+        text = service.file(**given, metadata={"rpc": {"max_queue_size": 3}})
+
+        plan = await service.updates.plan(Update(by="me", text=text))
+        done = await service.end(await service.update(text=text))
+
+        assert (plan.effect, done.effect) == (Effect.AT_ONCE, Effect.AT_ONCE)
+        assert plan.notes[0].endswith("stay as they are: the same update once more takes new ones")
+        assert plan.notes[0] in done.warnings
         await service.end(await service.update(text=text))
-        assert code(service) == "# edited in place"
+        assert weights(service, "weights") == "# other weights"
 
 
 async def test_a_dry_run_says_what_it_would_have_to_unpack_to_look_at(tmp_path: Path) -> None:

@@ -14,6 +14,12 @@ from support.updating import Service, serving
 ROLLING = OperationState.ROLLING
 
 
+async def rolling(service: Service, number: int) -> None:
+    """An operation rolls out, and nothing more is to be written until it ends."""
+    await service.until(lambda: service.updates.book.records()[number - 1].state is ROLLING)
+    assert await service.disk.settled(60)
+
+
 def lose(service: Service) -> Path:
     """Nothing can be written into the history from now on; the directory to make again."""
     directory = service.directory / "state" / "digits" / "history"
@@ -24,7 +30,7 @@ def lose(service: Service) -> Path:
 async def test_a_number_that_cannot_become_a_version_does_not_end_the_engine(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         update = await service.update("model_config=hang")
-        await service.until(lambda: service.now(update).state is ROLLING)
+        await rolling(service, update.number)
         await service.ask(Scale(by="me", instances=2))
         history = lose(service)
         await service.end(await service.ask(Rollback(by="me")))
@@ -64,7 +70,7 @@ async def test_a_canary_that_cannot_be_written_down_can_be_rolled_back(tmp_path:
 async def test_an_update_that_cannot_be_kept_leaves_the_one_before_alone(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         update = await service.update("model_config=hang")
-        await service.until(lambda: service.now(update).state is OperationState.ROLLING)
+        await rolling(service, update.number)
         lose(service)
 
         with pytest.raises(ConfigurationError, match="can't use"):

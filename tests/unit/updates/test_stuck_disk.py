@@ -131,7 +131,7 @@ async def test_a_rollback_in_between_is_not_overtaken_by_what_it_undoes(tmp_path
 
 async def test_a_trial_that_begins_while_another_version_is_written_refuses_that(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        async with service.updates._preparing:
+        async with service.updates._preparing.one_at_a_time:
             canary = await service.update("model_config=two", canary=0.5)
             free = threading.Event()
             service.disk.later(free.wait)

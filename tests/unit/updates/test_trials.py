@@ -14,7 +14,7 @@ from eas_engine.operations import (
     Restart,
     Rollback,
 )
-from support.updating import serving
+from support.updating import pack, serving
 
 DONE, FAILED, SUPERSEDED = OperationState.DONE, OperationState.FAILED, OperationState.SUPERSEDED
 
@@ -136,3 +136,30 @@ async def test_a_release_whose_requests_go_another_way_gets_a_lane_until_it_is_d
         await service.end(await service.update(text=service.file(model_config="refuse")))
 
         assert service.lanes.calls == ["beside 2", "merge 2", "beside 3", "close 3"]
+
+
+@pytest.mark.parametrize("how", [{"canary": 0.5}, {"shadow": 0.5}])
+async def test_new_code_in_the_same_place_is_tried_out(tmp_path: Path, how: dict[str, float]) -> None:
+    async with serving(tmp_path) as service:
+        (tmp_path / "package" / "app.py").write_text("# another processor")
+
+        begun = await service.update(text=service.file(model_config="one"), **how)
+        await service.until(lambda: service.now(begun).state is OperationState.TRYING)
+
+        assert (begun.version, service.states) == (2, ["current", "trying"])
+        await service.end(await service.ask(Promote(by="me")))
+        assert service.updates.current.artifacts.entry.read_text() == "# another processor"
+
+
+async def test_a_model_that_must_be_fetched_to_be_looked_at_is_tried_out_if_it_is_new(tmp_path: Path) -> None:
+    archive, given = tmp_path / "model.tar", {"model_config": "one", "model_path": "model.tar"}
+    pack(archive, "# weights")
+    async with serving(tmp_path, model_path="model.tar") as service:
+        done = await service.end(await service.update(text=service.file(**given), canary=0.5))
+        assert done.state is OperationState.FAILED
+        assert done.reason == "nothing that could be tried out: the files are the same, too"
+
+        pack(archive, "# other weights")
+        begun = await service.update(text=service.file(**given), canary=0.5)
+        await service.until(lambda: service.now(begun).state is OperationState.TRYING)
+        assert service.states == ["current", "trying"]

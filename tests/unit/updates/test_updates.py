@@ -205,7 +205,7 @@ async def test_an_update_back_to_what_holds_ends_one_that_is_under_way(tmp_path:
 
 async def test_an_update_that_is_still_prepared_gives_way_to_the_next(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        async with service.updates._preparing:
+        async with service.updates._preparing.one_at_a_time:
             first = await service.update(text=service.file(model_config="two"))
             second = await service.update(text=service.file(model_config="three"))
 

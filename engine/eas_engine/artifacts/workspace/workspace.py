@@ -192,6 +192,40 @@ def identity_of(model: Content | None, processor: Content | None, leave_out: Pat
     return _key(contents, _state_directories(leave_out))
 
 
+def holds(root: Path, contents: Mapping[str, Content], leave_out: Path | None, but: Path) -> bool:
+    """Whether the workspace with this root was made of these, as they are now.
+
+    ``but``: a file that doesn't count. Names, sizes, times of change, executable bits and links tell.
+    Errors: OSError.
+    """
+    record = _read_record(root.parent)
+    if record is None or record.get("names") != _names(contents):
+        return False
+    left_out = _state_directories(leave_out)
+    found: dict[str, object] = {}
+    aside: set[str] = set()
+    for place, content in contents.items():
+        top = Path(os.path.realpath(content.path))
+        aside |= {f"{place}/{one.relative_to(top)}" for one in _names_of(but) if one.is_relative_to(top)}
+        for item in _items(content, left_out):
+            if item.kind not in (Kind.STATE, Kind.OTHER):
+                found[f"{place}/{item.path}"] = [item.kind.value, _told(item)]
+    made = {path: [kind, told] for path, kind, told in record["entries"]}
+    return all(found.get(path) == made.get(path) for path in {*found, *made} - aside)
+
+
+def _names_of(path: Path) -> tuple[Path, Path]:
+    """As it is called in the directory where it lies, and where it leads to."""
+    return Path(os.path.realpath(path.parent), path.name), Path(os.path.realpath(path))
+
+
+def _told(item: Item) -> object:
+    """What is written down of it, as JSON has it."""
+    if item.kind is Kind.LINK:
+        return item.target
+    return list(signature(item.status)) if item.kind is Kind.FILE else None
+
+
 def _provide(
     home: Path, contents: Mapping[str, Content], leave_out: frozenset[Identity], in_use: Collection[Path]
 ) -> Workspace:
@@ -294,7 +328,6 @@ class _Maker:
         """Put one thing at its place below ``place``."""
         path = f"{place}/{item.path}"
         target = self._root / path
-        told: object = None
         if item.kind is Kind.STATE:
             text = f"{item.source} is an engine's state directory, with its tokens, and was left out"
             self.record["notes"].append(text)
@@ -309,12 +342,9 @@ class _Maker:
             target.chmod(item.status.st_mode & 0o777 | 0o700)
         elif item.kind is Kind.LINK:
             target.symlink_to(item.target)
-            told = item.target
-        else:
-            if self._placer.place(item.source, target, item.status, cached=cached):
-                self.record["links"].append(path)
-            told = signature(item.status)
-        self.record["entries"].append((path, item.kind.value, told))
+        elif self._placer.place(item.source, target, item.status, cached=cached):
+            self.record["links"].append(path)
+        self.record["entries"].append((path, item.kind.value, _told(item)))
 
 
 def _write_config(path: Path, config: Mapping[str, object]) -> None:

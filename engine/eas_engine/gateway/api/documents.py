@@ -61,6 +61,7 @@ def version(of: Version) -> dict[str, Any]:
         "reason": of.reason,
         "files": of.files,
         "pinned": of.pinned,
+        "rejected": of.rejected,
         "instances": of.instances,
         "replaced_at": of.replaced_at,
     }

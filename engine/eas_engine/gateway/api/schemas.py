@@ -55,7 +55,7 @@ _VERSION: Final[Schema] = {
     "source": {"type": "string", "description": "The file that it came from."},
     "digest": {"type": "string", "description": "SHA-256 of file and overrides."},
     "overrides": {**_WORDS, "description": "Those of -D; values that are secret are masked."},
-    "kind": {"type": "string", "description": "What made it: start, update, scale or restart."},
+    "kind": {"type": "string", "description": "What made it: start, update, scale, restart or rollback."},
     "by": _TEXT,
     "state": {"type": "string", "enum": ["current", "replaced", "trying", "preparing", "failed"]},
     "reason": {"type": "string", "description": "Why it failed."},
@@ -66,6 +66,10 @@ _VERSION: Final[Schema] = {
     "pinned": {
         "type": "boolean",
         "description": "It was gone back to, and goes on with these files, whatever lies at its addresses.",
+    },
+    "rejected": {
+        "type": "boolean",
+        "description": "An operator went back from it, and it hasn't held since.",
     },
     "instances": _COUNT,
     "replaced_at": _or_null(
