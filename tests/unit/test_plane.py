@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from eas_engine import overview
 from eas_engine.admission.gate import Limits
 from eas_engine.batching.cut import Rules as BatchRules
 from eas_engine.gateway.front import Rules
@@ -186,6 +187,29 @@ async def test_calls_that_never_end_are_found_in_every_lane() -> None:
             assert host.begin(host.read()[0])
         await service.clock.advance(3.0)
         assert set(stuck) == {"digits-0", "digits-1"}
+        ticking.cancel()
+
+
+async def test_an_instance_that_hangs_is_ready_and_says_what_is_the_matter_with_it() -> None:
+    """``stuck`` comes after ten keepalives: until then the status said "ready" and no reason."""
+    async with serving() as service:
+        hanging = service.host("digits-0")
+        ticking = asyncio.ensure_future(service.plane.tick())
+        for _ in range(2):
+            service.ask()
+        for call in hanging.read():
+            assert hanging.begin(call)
+        said = [overview.load(service.fleet(), service.plane).instances[0].reason]
+        for seconds in (4.0, 3.0):
+            await service.clock.advance(seconds)
+            one = overview.load(service.fleet(), service.plane).instances[0]
+            assert one.state == "READY"
+            said.append(one.reason)
+        hangs = "2 requests have been in it for longer than rpc.keepalive (5 s); ended as stuck after 50 s"
+        assert said == ["", "", hangs]
+        hanging.answer(hanging.read()[0])
+        await service.clock.advance(1.0)
+        assert overview.load(service.fleet(), service.plane).instances[0].reason.startswith("1 request has ")
         ticking.cancel()
 
 
