@@ -11,8 +11,9 @@ from typing import Any
 
 from eas_engine.cli.engines import ask, find, pick
 from eas_engine.state import Found
+from eas_engine.telemetry.last_words import telling
 
-_LOG_LINES = 5  # of each instance that isn't well; all of them with --json
+_LOG_LINES = 5  # of each instance that isn't well, those that tell most; all of them with --json
 STATE_COLOURS = {"READY": "green", "CRASHED": "red", "BLOCKED": "red", "running": "green", "stale": "yellow"}
 
 
@@ -149,7 +150,7 @@ def show_instances(out: Any, instances: Sequence[Mapping[str, Any]]) -> None:
             out.print(plain(f"{one['name']}: {why}", "yellow"))
         if one["last_crash"]:
             out.print(plain(f"{one['name']}: last crash: {_crash(one['last_crash'])}", "red"))
-        for line in _lines(one)[-_LOG_LINES:]:
+        for line in telling(_lines(one), _LOG_LINES):
             out.print(plain(f"  {one['name']} | {line}"))
 
 

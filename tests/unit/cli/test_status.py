@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Source(QuietService):
     failing: Exception | None = None
     batches: Batches | None = None
     trial: dict[str, Any] | None = None
+    printed: Sequence[str] = ("x", "Segmentation \x1b[2Jfault")
 
     def readiness(self) -> Readiness:
         return Readiness(ready=False, reasons=("digits-0 is CRASHED",))
@@ -48,7 +50,7 @@ class Source(QuietService):
                 "kind": "signal",
                 "at": datetime(2026, 1, 31, 16, 40, 12).astimezone().timestamp(),
                 "state": "READY",
-                "lines": ["x", "Segmentation \x1b[2Jfault"],
+                "lines": self.printed,
                 "traceback": "",
             },
         )
@@ -130,6 +132,26 @@ def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
         ):
             assert shown in result.stdout
         assert "\x1b" not in result.stdout
+
+
+def test_status_shows_what_a_fault_says_first(tmp_path: Path) -> None:
+    source = Source()
+    frames = [f'  File "lib.py", line {number} in run' for number in range(8)]
+    source.printed = [
+        "loaded",
+        "Fatal Python error: Segmentation fault",
+        "",
+        "Current thread 0x1 (most ...",
+        *frames,
+    ]
+    with engine(tmp_path, source):
+        shown = eas(tmp_path, "status").stdout
+    assert re.findall(r"digits-0 \| *(.*\S)", shown)[:3] == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 0x1 (most ...",
+        'File "lib.py", line 0 in run',
+    ]
+    assert "line 7" not in shown
 
 
 def test_status_for_machines(tmp_path: Path) -> None:
