@@ -13,6 +13,7 @@ import pytest
 from eas_engine import overview
 from eas_engine.admission.gate import Limits
 from eas_engine.batching.cut import Rules as BatchRules
+from eas_engine.errors import ServiceStopped
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane, PlaneSettings, Reports
 from eas_engine.request import Ticket
@@ -135,6 +136,16 @@ async def test_a_stopped_service_refuses_who_comes_and_ends_who_waits_when_its_h
         service.tell(stopped=True)
         assert [inside.code, waits.code] == [200, "service_stopped"]
         assert service.plane.gate.count == 0
+
+
+async def test_a_drained_service_says_so_and_is_stopped_not_about_to_end() -> None:
+    """``draining`` closes the connection, for the engine ends; this one comes back."""
+    async with serving() as service:
+        service.host("digits-0")
+        service.plane.pause(paused=True)
+        refusal = service.plane.gate.admit(Asker(), HEAD, 0.0, service.clock.now())
+        assert isinstance(refusal, ServiceStopped)
+        assert str(refusal) == "an operator drained or stopped the service: it takes nothing new"
 
 
 async def test_a_shadows_instances_hold_no_requests() -> None:

@@ -92,7 +92,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
         ("rate", f"{rates['requests_per_second']:.1f} requests/s, {rates['errors_per_second']:.1f} errors/s"),
         (
             "latency",
-            f"p50 {duration(rates['p50'])}, p99 {duration(rates['p99'])} (last {rates['seconds']:.0f} s)",
+            _latency(rates),
         ),
         ("answers", ", ".join(f"{code}: {count}" for code, count in status["answers"].items()) or "none yet"),
         (
@@ -110,6 +110,14 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
     show_instances(out, status["instances"])
     for warning in status["warnings"]:
         out.print(plain(f"warning: {warning}", "yellow"))
+
+
+def _latency(rates: Mapping[str, Any]) -> str:
+    from eas_engine.cli.output import duration
+
+    if not rates["requests_per_second"]:
+        return f"- (nothing was answered in the last {rates['seconds']:.0f} s)"
+    return f"p50 {duration(rates['p50'])}, p99 {duration(rates['p99'])} (last {rates['seconds']:.0f} s)"
 
 
 def _io_threads(shown: Mapping[str, Any]) -> str:

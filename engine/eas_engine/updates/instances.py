@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _TURNS: Final = frozenset({"stop", "start", "drain"})
 _SOON: Final = 0.02
+EMPTY: Final = "every request has its answer"
+"""What is said of a service that was drained."""
 
 
 class Instances:
@@ -135,7 +137,7 @@ class Instances:
         self._all.lanes.pause()
         self._all.events.tell("draining", "the service takes nothing new", by=entry.record.by)
         await self._empty(entry)
-        entry.end(OperationState.DONE, "nothing is left; eas-engine start takes requests again")
+        entry.end(OperationState.DONE, EMPTY)
 
     async def _empty(self, entry: Entry, by: float = math.inf) -> None:
         """Until no request is left, or ``by``. Errors: StoppedError when the service is told otherwise."""

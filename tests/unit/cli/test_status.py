@@ -28,6 +28,7 @@ class Source(QuietService):
     failing: Exception | None = None
     batches: Batches | None = None
     trial: dict[str, Any] | None = None
+    rates = Rates(10, 5, 0, 0.001, 0.0125)
     printed: Sequence[str] = ("x", "Segmentation \x1b[2Jfault")
 
     def readiness(self) -> Readiness:
@@ -63,7 +64,7 @@ class Source(QuietService):
             admin_url="",
             load=Load(queue_capacity=69, connections=12, connections_limit=948, instances=(instance,)),
             readiness=self.readiness(),
-            rates=Rates(10, 5, 0, 0.001, 0.0125),
+            rates=self.rates,
             statuses={200: 7},
             batches=self.batches,
             trial=self.trial,
@@ -258,3 +259,12 @@ def test_units() -> None:
         "1 h 1 min",
         "2 days",
     ]
+
+
+def test_a_latency_of_nothing_is_none(tmp_path: Path) -> None:
+    source = Source()
+    source.rates = Rates(10, 0, 0, 0, 0)
+    with engine(tmp_path, source):
+        assert re.search(
+            r"latency +- +\(nothing was answered in the last 10 s\)", eas(tmp_path, "status").stdout
+        )
