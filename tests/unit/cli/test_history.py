@@ -111,14 +111,24 @@ def test_the_canary(tmp_path: Path) -> None:
     with engine(tmp_path, fleet):
         none = eas(tmp_path, "canary")
         assert (none.exit_code, none.stderr) == (1, "eas-engine: there is no canary and no shadow\n")
-        fleet.tried = {"kind": "canary", "canary": {"requests": 12, "p99_seconds": 0.0123456789, "x": None}}
+        side = {"requests": 12, "measured": 12, "p50": 0.0123456789, "p99": 2.5, "x": None}
+        nothing = {"requests": 0, "measured": 0, "p50": 0.0, "p99": 0.0}
+        fleet.tried = {"kind": "canary", "share": 0.125, "seconds": 61.23, "canary": side, "others": nothing}
         shown = eas(tmp_path, "canary").stdout.splitlines()
         assert json.loads(eas(tmp_path, "canary", "--json").stdout) == fleet.tried
-    assert [line.split() for line in shown] == [
-        ["kind", "canary"],
-        ["canary", "requests", "12"],
-        ["canary", "p99", "seconds", "0.0123457"],
-        ["canary", "x"],
+    assert [" ".join(line.split()) for line in shown] == [
+        "kind canary",
+        "share 12.5%",
+        "seconds 61.23",
+        "canary requests 12",
+        "canary measured 12",
+        "canary p50 12.3 ms",
+        "canary p99 2.5 s",
+        "canary x -",
+        "others requests 0",
+        "others measured 0",
+        "others p50 -",
+        "others p99 -",
     ]
 
 
