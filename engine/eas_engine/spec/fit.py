@@ -191,6 +191,8 @@ def _meant(cuda: str, machine: Machine) -> str:
     tenth = f"{cuda}0"
     if "." in cuda and tenth in machine.cuda_toolkits:
         return f'; did you mean "{tenth}"? As a number it is {cuda}: write it in quotes'
+    if cuda.endswith(".1"):  # nobody can tell how it was written
+        return f'; if "{tenth}" is meant, write it in quotes: as a number it is {cuda}'
     return ""
 
 
