@@ -26,7 +26,6 @@ def run(state_dir: Path | None, name: str | None, workspace_id: str | None, *, a
     if code != 200:
         print(f"eas-engine: {status.get('error', code)}", file=sys.stderr)
         return False
-    status["token"] = engine.token()
     status["token_file"] = engine.record.token_file
     if as_json:
         print_json(status)
@@ -80,7 +79,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
         *_tried(status.get("trial")),
         ("URL", status["url"]),
         ("admin", status["admin_url"]),
-        ("token", status["token"] or "none: the service is open"),
+        ("token", _token(engine)),
         (
             "engine",
             f"{_process(status['engine'])}, pid {status['pid']}, up {duration(status['uptime_seconds'])}",
@@ -110,6 +109,13 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
     show_instances(out, status["instances"])
     for warning in status["warnings"]:
         out.print(plain(f"warning: {warning}", "yellow"))
+
+
+def _token(engine: Found) -> str:
+    """Itself for a person who looks; elsewhere, where it would be kept in a log, its file."""
+    if not engine.record.token_file:
+        return "none: the service is open"
+    return engine.token() or "" if sys.stdout.isatty() else f"in {engine.record.token_file}"
 
 
 def _latency(rates: Mapping[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import socket
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from eas_engine.telemetry.batches import Batches
 from eas_engine.telemetry.status import InstanceStatus, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Rates
 from support.fleet import QuietService
-from support.running import TOKEN, eas, engine
+from support.running import TOKEN, command, eas, engine
 
 
 class Source(QuietService):
@@ -113,12 +115,30 @@ def test_status_shows_what_is_tried_out(tmp_path: Path, more: dict[str, Any], sh
         assert re.search(shown, eas(tmp_path, "status").output)
 
 
-def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["status", "desc"])
+def test_the_token_is_shown_to_a_person_alone(tmp_path: Path, name: str) -> None:
+    """Into pipes, and so into logs, goes the name of its file, as when the engine starts."""
+    with engine(tmp_path, Source()):
+        leader, follower = pty.openpty()
+        process = command(tmp_path, name, "digits", stdout=follower)
+        os.close(follower)
+        seen = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while piece := os.read(leader, 65536):
+                seen += piece
+        os.close(leader)
+        assert process.wait() == 0
+        piped = eas(tmp_path, name, "digits").output
+    assert TOKEN in seen.decode()
+    assert TOKEN not in piped
+    assert re.search(rf"token +in {re.escape(str(tmp_path))}/digits/token\S* *\n", piped)
+
+
+def test_status_shows_the_service(tmp_path: Path) -> None:
     with engine(tmp_path, Source()):
         result = eas(tmp_path, "status")
         assert result.exit_code == 0, result.output
         for shown in (
-            TOKEN,
             "digits-0 is CRASHED",
             "p50 1 ms, p99 12.5 ms",
             "200: 7",
@@ -158,7 +178,8 @@ def test_status_shows_what_a_fault_says_first(tmp_path: Path) -> None:
 def test_status_for_machines(tmp_path: Path) -> None:
     with engine(tmp_path, Source()):
         status = json.loads(eas(tmp_path, "status", "--json", "--name", "digits").stdout)
-    assert status["token"] == TOKEN
+    assert "token" not in status
+    assert Path(status["token_file"]).read_text() == TOKEN
     assert status["queue"]["capacity"] == 69
     assert status["instances"][0]["workspace"]["visible"] is False
     assert status["instances"][0]["version"] == 7
