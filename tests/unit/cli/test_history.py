@@ -190,6 +190,20 @@ def test_logs(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+def test_logs_of_one_of_several_services(tmp_path: Path) -> None:
+    """As the other commands do, it takes the service's name first; alone it is one if it can be."""
+    with engine(tmp_path, printed()), engine(tmp_path, printed(), "other"):
+        for words in (["digits"], ["digits", "--name", "digits"], ["--name", "digits"]):
+            assert len(eas(tmp_path, "logs", *words).stdout.splitlines()) == 6
+        for words in (["digits", "digits-0"], ["digits-0", "--name", "digits"]):
+            assert eas(tmp_path, "logs", *words, "-n", "1").stdout == "digits-0 | line 4\n"
+        unclear = eas(tmp_path, "logs", "digits-0")
+        assert (unclear.exit_code, "say which with --name" in unclear.stderr) == (2, True)
+        both = eas(tmp_path, "logs", "digits", "digits-0", "--name", "other")
+        assert (both.exit_code, "which of them?" in both.stderr) == (2, True)
+        assert eas(tmp_path, "logs", "digits", "digits-0", "more").exit_code == 2
+
+
 def test_logs_are_followed_until_the_engine_ends(tmp_path: Path) -> None:
     fleet = printed()
     with engine(tmp_path, fleet):
