@@ -202,9 +202,10 @@ def test_what_is_not_shown_has_a_status_of_its_own(
     faults: list[str], unshown: list[str], status: int, words: str
 ) -> None:
     outcome = Outcome(Plan(seconds=60), faults=faults, unshown=unshown, seconds=60.0)
-    console = Console(file=io.StringIO(), width=200)
+    file = io.StringIO()
+    console = Console(file=file, width=200)
     show(outcome, console)
-    said = console.file.getvalue()
+    said = file.getvalue()
     assert words in said
     assert ("nothing happened" in said) == (status == 0)
     assert status_of([Outcome(Plan(seconds=60)), outcome]) == status
