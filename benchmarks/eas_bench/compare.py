@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -67,12 +67,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All of it. ``notes``: what a reader must know, in words."""
+    """All of it. ``notes``: what a reader must know; ``invalid``: runs that prove nothing, and why."""
 
     basis: Basis
     runs: tuple[int, int]
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    invalid: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON; an end of an interval that isn't known is null."""
@@ -92,16 +93,17 @@ class Comparison:
                 for one in self.changes
             },
             "notes": list(self.notes),
+            "invalid": list(self.invalid),
         }
 
 
 def compare(
     a: Sequence[Run], b: Sequence[Run], confidence: float = student.CONFIDENCE, *, anyway: bool = False
 ) -> Comparison:
-    """Of the same load, unless ``anyway``. Errors: Incomparable."""
+    """Of the same load, and of valid runs, unless ``anyway``. Errors: Incomparable."""
     sides = [sorted(side, key=lambda run: run.taken) for side in (a, b)]
     for name, side in zip("AB", sides, strict=True):
-        _check(name, side)
+        _check(name, side, anyway=anyway)
     other = likeness.other_load(sides[0][0], sides[1][0])
     if other and not anyway:
         raise Incomparable(
@@ -111,7 +113,8 @@ def compare(
         )
     basis = _basis(sides[0], sides[1])
     changes = tuple(_change(name, sides, basis, confidence) for name in FIGURES)
-    return Comparison(basis, (len(a), len(b)), changes, tuple(_notes(sides[0], sides[1], basis)))
+    notes = tuple(_notes(sides[0], sides[1], basis))
+    return Comparison(basis, (len(a), len(b)), changes, notes, tuple(_invalid(sides)))
 
 
 def bounds(text: str) -> dict[str, float]:
@@ -147,15 +150,26 @@ def _share(text: str) -> float:
     return value
 
 
-def _check(name: str, side: Sequence[Run]) -> None:
+def _invalid(sides: Sequence[Sequence[Run]]) -> Iterator[str]:
+    """Runs whose figures may be the load generator's, and why."""
+    for name, side in zip("AB", sides, strict=True):
+        for run in side:
+            if run.generator.invalid:
+                yield f"{name}: {_called(run)}: {'; '.join(run.generator.invalid)}"
+
+
+def _check(name: str, side: Sequence[Run], *, anyway: bool) -> None:
     """Errors: Incomparable: a side is empty, says nothing, or isn't one work."""
     if not side:
         raise Incomparable(f"side {name} has no run")
     for run in side:
-        if run.generator.invalid:
+        if run.generator.invalid and not anyway:
             reasons = "; ".join(run.generator.invalid)
             raise Incomparable(
-                f"side {name}: {_called(run)} says nothing about the server: {reasons}. Measure it anew"
+                f"side {name}: {_called(run)} says nothing about the server: {reasons}. Measure both sides "
+                "anew, with a lower --rate (or fewer --connections) or on a quieter machine; where that "
+                "can't be had, several short runs of each in turns (A B A B, given by --a and --b). --anyway "
+                "compares it all the same"
             )
         if not run.good:
             raise Incomparable(

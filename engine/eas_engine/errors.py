@@ -227,7 +227,7 @@ class NotReady(Refusal):
 
 
 class ServiceStopped(Refusal):
-    """An operator stopped the service (``eas-engine stop``); it may be started again."""
+    """An operator stopped or drained the service (``eas-engine stop``, ``drain``); it may come back."""
 
     status, code, text, retryable = 503, "service_stopped", "the service is stopped", True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from eas_engine.telemetry.status import InstanceStatus, InstanceUsage, Load
@@ -43,7 +43,11 @@ def load(
         connections=plane.counters.connections,
         connections_limit=plane.front.room.limit,
         instances=tuple(
-            _instance(instance, busy, caps, usage(instance.name), lines) for instance in fleet.instances
+            replace(
+                _instance(instance, busy, caps, usage(instance.name), lines),
+                reason=instance.reason or plane.delay(host.name for host in instance.hosts),
+            )
+            for instance in fleet.instances
         ),
     )
 

@@ -97,11 +97,7 @@ def prepare(options: ServeOptions, logs: Logs, descriptors: int) -> Iterator[Par
         if serving:
             logs.log.info(serving, processor=service.processor)
         token = state.token(service.token, generate=service.generate_token)
-        if token is None:
-            logs.log.warning(
-                "the service is open: whoever reaches the port may call it (generate_token is false)"
-            )
-        else:
+        if token is not None:  # else `checked.warnings` has told that the service is open
             logs.hide(token.text)
         _listen(options).close()  # a taken port is found before anything is fetched; nobody is kept waiting
         made = held.enter_context(

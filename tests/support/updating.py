@@ -46,7 +46,14 @@ class WillingHost(FakeHost):
     """Comes up by itself, unless its ``model_config`` says otherwise: ``refuse``, ``crash``, ``hang``."""
 
     hangs = False
+    stays = False
+    """It takes its time to leave: until ``leave``."""
     refusal = "told to refuse"
+
+    def leave(self) -> None:
+        """If it was told to."""
+        if self.alive and any(one["type"] == "stop" for one in self.sent):
+            self.exits(0)
 
     def send(self, message: Mapping[str, object]) -> None:
         super().send(message)
@@ -61,7 +68,7 @@ class WillingHost(FakeHost):
             soon(self.exits, 3)
         elif message["type"] == "load" and self.version != "hang" and not self.hangs:
             soon(self._if_alive, self.ready)
-        elif message["type"] == "stop":
+        elif message["type"] == "stop" and not self.stays:
             soon(self.exits, 0)
 
     def _if_alive(self, what: Callable[[], None]) -> None:

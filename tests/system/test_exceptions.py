@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from eas_host.traces import WHOLE
 from eas_host.wire import SPILL_BYTES
 from support import compiled, java
 from support.client import Answer
@@ -158,6 +160,13 @@ def test_the_log_names_the_request_and_says_what_was_thrown(engine: Engine) -> N
     ask(engine, b"for the log")
     eventually(lambda: "request mine raised" in engine.log, "the request is named")
     eventually(lambda: "for the log" in engine.log.partition("request mine raised")[2], "and what it was")
+
+
+def test_a_flood_of_them_does_not_fill_the_log(engine: Engine) -> None:
+    for number in range(WHOLE + 1):
+        ask(engine, f"flood {number}".encode())
+    last = rf"request mine raised .*flood {WHOLE} \(its trace is above; \d+ times in this minute\)"
+    eventually(lambda: re.search(last, engine.log), "the last of them is one line")
 
 
 def test_an_exception_without_a_message_is_not_an_empty_answer(engine: Engine) -> None:

@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from eas_engine import overview
 from eas_engine.admission.gate import Limits
 from eas_engine.batching.cut import Rules as BatchRules
+from eas_engine.errors import ServiceStopped
 from eas_engine.gateway.front import Rules
 from eas_engine.plane import Plane, PlaneSettings, Reports
 from eas_engine.request import Ticket
@@ -136,6 +138,16 @@ async def test_a_stopped_service_refuses_who_comes_and_ends_who_waits_when_its_h
         assert service.plane.gate.count == 0
 
 
+async def test_a_drained_service_says_so_and_is_stopped_not_about_to_end() -> None:
+    """``draining`` closes the connection, for the engine ends; this one comes back."""
+    async with serving() as service:
+        service.host("digits-0")
+        service.plane.pause(paused=True)
+        refusal = service.plane.gate.admit(Asker(), HEAD, 0.0, service.clock.now())
+        assert isinstance(refusal, ServiceStopped)
+        assert str(refusal) == "an operator drained or stopped the service: it takes nothing new"
+
+
 async def test_a_shadows_instances_hold_no_requests() -> None:
     async with serving() as service:
         service.host("digits-0")
@@ -186,6 +198,29 @@ async def test_calls_that_never_end_are_found_in_every_lane() -> None:
             assert host.begin(host.read()[0])
         await service.clock.advance(3.0)
         assert set(stuck) == {"digits-0", "digits-1"}
+        ticking.cancel()
+
+
+async def test_an_instance_that_hangs_is_ready_and_says_what_is_the_matter_with_it() -> None:
+    """``stuck`` comes after ten keepalives: until then the status said "ready" and no reason."""
+    async with serving() as service:
+        hanging = service.host("digits-0")
+        ticking = asyncio.ensure_future(service.plane.tick())
+        for _ in range(2):
+            service.ask()
+        for call in hanging.read():
+            assert hanging.begin(call)
+        said = [overview.load(service.fleet(), service.plane).instances[0].reason]
+        for seconds in (4.0, 3.0):
+            await service.clock.advance(seconds)
+            one = overview.load(service.fleet(), service.plane).instances[0]
+            assert one.state == "READY"
+            said.append(one.reason)
+        hangs = "2 requests have been in it for longer than rpc.keepalive (5 s); ended as stuck after 50 s"
+        assert said == ["", "", hangs]
+        hanging.answer(hanging.read()[0])
+        await service.clock.advance(1.0)
+        assert overview.load(service.fleet(), service.plane).instances[0].reason.startswith("1 request has ")
         ticking.cancel()
 
 

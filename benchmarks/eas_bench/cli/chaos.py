@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from eas_bench.chaos.run import Outcome, Plan
 
 RUNS = ("kills", "retries", "poison", "clients", "everything")
+NOT_SHOWN = 3
+_EACH_CPU, _MOST = 8, 64  # instances
 _POISON = 0.002
 _DESCRIPTORS, _ROGUE_DESCRIPTORS = 4, 32
 """By so many the engine's descriptors may grow; while clients come and go they waver."""
@@ -43,9 +46,14 @@ def chaos(
         ),
     ] = 1,
     instances: Annotated[
-        int,
-        typer.Option(parser=o.whole(1, o.INSTANCES), metavar="NUMBER", help="Each lives for so many kills."),
-    ] = 64,
+        int | None,
+        typer.Option(
+            parser=o.whole(1, o.INSTANCES),
+            metavar="NUMBER",
+            help="Each lives for so many kills.",
+            show_default=f"{_EACH_CPU} for each CPU, {_MOST} at most",
+        ),
+    ] = None,
     clients: Annotated[
         int,
         typer.Option(
@@ -76,7 +84,8 @@ def chaos(
     takes them, [b]clients[/b] has clients that leave in the head, in the body, before the answer and in it,
     that send bad input, and that are slow; [b]everything[/b] is the last with kills.
 
-    Exit status 1: something was lost or wrong. 2: the engine didn't start.
+    Exit status 1: something was lost or wrong. 2: the engine didn't start. 3: so little was done that a clean
+    result proves little; it says what.
     """
     from rich.console import Console
 
@@ -96,7 +105,7 @@ def chaos(
             name,
             seconds=60 * minutes / len(names),
             every=every,
-            instances=instances,
+            instances=instances or default_instances(len(os.sched_getaffinity(0))),
             clients=clients,
             rogues=rogues,
             seed=seed,
@@ -106,9 +115,20 @@ def chaos(
     outcomes, status = _carried_out(plans, engine, console)
     content = document(outcomes, stopped=status == interrupts.INTERRUPTED)
     outputs.keep("chaos", (json_file, outputs.document(content)))
-    if status != 2 and any(outcome.faults for outcome in outcomes):
-        status = 1
-    raise typer.Exit(status)
+    judged = status_of(outcomes)
+    raise typer.Exit(judged if judged == 1 and status != 2 else status or judged)
+
+
+def default_instances(cpus: int) -> int:
+    """So many that each outlives its kills, and not more than the machine can keep going."""
+    return min(_MOST, _EACH_CPU * cpus)
+
+
+def status_of(outcomes: Sequence[Outcome]) -> int:
+    """Of runs that went to their end: 1 with a fault, NOT_SHOWN where a clean one proves little."""
+    if any(outcome.faults for outcome in outcomes):
+        return 1
+    return NOT_SHOWN if any(outcome.unshown for outcome in outcomes) else 0
 
 
 def _carried_out(plans: Sequence[Plan], engine: str, console: Console) -> tuple[list[Outcome], int]:
@@ -170,6 +190,7 @@ def _plan(
 def show(outcome: Outcome, console: Console) -> None:
     """What clients saw, and how the engine fared."""
     from rich.table import Table
+    from rich.text import Text
 
     from eas_bench.cli.telling import tell_faults
 
@@ -196,4 +217,7 @@ def show(outcome: Outcome, console: Console) -> None:
         if trend is not None:
             table.add_row(name, trend.told(unit, outcome.seconds))
     console.print(table)
-    tell_faults(outcome.faults, console)
+    for told in outcome.unshown:
+        console.print(Text.assemble(("not shown: ", "yellow"), told), soft_wrap=True)
+    if outcome.faults or not outcome.unshown:
+        tell_faults(outcome.faults, console)

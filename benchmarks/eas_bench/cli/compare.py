@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from eas_bench.compare import Change, Comparison
     from eas_bench.record import Run
 
+_READABLE = 1000.0
+"""By what factor the ends of an interval may differ that still tells somebody something."""
 Sides = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[A B]", help="Two records, or two folders of records: all *.json in them."),
@@ -43,7 +45,7 @@ def compare(
         bool,
         typer.Option(
             "--anyway",
-            help="Also when A and B had another load: another rate, other connections, bodies, or times.",
+            help="Also invalid runs, and when A and B had another load: rate, connections, bodies, or times.",
         ),
     ] = False,
     json_file: Annotated[
@@ -84,6 +86,11 @@ def compare(
     if json_file != outputs.STDOUT:
         show(comparison, bounds, Console(highlight=False))
     outputs.keep("compare", (json_file, outputs.document(comparison.document())))
+    if comparison.invalid and bounds:
+        typer.echo(
+            "eas-bench compare: whether B is worse can't be told: an invalid run proves nothing", err=True
+        )
+        raise typer.Exit(2)
     bounded = [change for change in comparison.changes if change.name in bounds]
     if any(change.fails(bounds[change.name]) for change in bounded):
         raise typer.Exit(1)
@@ -131,6 +138,8 @@ def show(comparison: Comparison, bounds: dict[str, float], console: Console) -> 
 
     from eas_bench import units
 
+    for told in comparison.invalid:
+        console.print(Text.assemble(("INVALID: ", "bold red"), (units.plain(told), "red")), soft_wrap=True)
     words = {"pairs": "pairs of runs", "runs": "runs a side", "seconds": "the seconds of one run a side"}
     table = Table(box=None, padding=(0, 1))
     for title in ("", "A", "B", "change", "95% interval", ""):
@@ -168,6 +177,8 @@ def _interval(change: Change) -> tuple[str, str]:
     change_text = _signed(change, change.by.figure)
     if math.isinf(change.by.low):
         return change_text, "can't be told"
+    if change.name != "errors" and 1 + change.by.high > _READABLE * (1 + change.by.low):
+        return change_text, "unbounded: too few runs"
     return change_text, f"{_signed(change, change.by.low)} .. {_signed(change, change.by.high)}"
 
 

@@ -34,7 +34,7 @@ def check(*, json_file: Path | None, report: Path | None = None, makes_folders: 
 
 
 def keep(command: str, *deeds: tuple[Path | None, _Deed]) -> None:
-    """Each of these files, whatever becomes of the others; exits with 2 when one can't be written."""
+    """Each of these files, whatever becomes of the others, and say so; exits with 2 when one can't be."""
     whole = True
     for path, deed in deeds:
         if path is None:
@@ -44,6 +44,9 @@ def keep(command: str, *deeds: tuple[Path | None, _Deed]) -> None:
         except OSError as error:
             typer.echo(f"eas-bench {command}: {path}: can't be written: {error.strerror}", err=True)
             whole = False
+            continue
+        if path != STDOUT:
+            typer.echo(f"wrote {path}", err=True)
     if not whole:
         raise typer.Exit(2)
 

@@ -18,9 +18,15 @@ def report(
     ],
     *,
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE.html", help="The page to write."),
-    ],
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.html",
+            help="The page to write, in the place of what is there.",
+            show_default="RUN.html, of one record",
+        ),
+    ] = None,
 ) -> None:
     """Make one HTML file of one run or several: plots, tables and all that a reader must know to repeat it.
 
@@ -31,6 +37,10 @@ def report(
     from eas_bench import record
     from eas_bench import report as reports
 
+    if output is None:
+        if len(files) > 1:
+            raise typer.BadParameter("a page of several records: name it", param_hint="--output")
+        output = files[0].with_suffix(".html")
     if output.resolve() in [file.resolve() for file in files]:
         typer.echo(f"eas-bench report: {output} is one of the records; name another file", err=True)
         raise typer.Exit(2)
@@ -44,4 +54,4 @@ def report(
     except OSError as error:
         typer.echo(f"eas-bench report: {output}: can't be written: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(f"{output}: {'1 run' if len(runs) == 1 else f'{len(runs)} runs'}")
+    typer.echo(f"wrote {output}: {'1 run' if len(runs) == 1 else f'{len(runs)} runs'}")

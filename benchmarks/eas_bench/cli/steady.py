@@ -116,7 +116,7 @@ def show(found: Steady, console: Console) -> None:
 
     terminal.summary(found.run, console)
     table = Table(box=None, padding=(0, 1))
-    for title in ("process", "", "middle", "last third", "per hour", "allowed"):
+    for title in ("process", "", "middle", "last third", "per hour", "allowed", ""):
         table.add_column(title, no_wrap=True)
     for *cells, grew in rows(found):
         table.add_row(*(Text(cell, "red" if grew else "") for cell in cells))

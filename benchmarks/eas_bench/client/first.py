@@ -21,6 +21,9 @@ _HINTS: Final = {
     413: "the body is too large for the server",
 }
 
+_SECURE: Final = "; is it an https:// URL?"
+"""Servers with TLS hang up on who speaks HTTP, each in its own way."""
+
 
 def first_answer(wanted: Wanted, timeout: float) -> list[str]:
     """What a reader should know of it; nothing after a 2xx. Raises NotMeasured: nobody answers HTTP there."""
@@ -35,7 +38,8 @@ def first_answer(wanted: Wanted, timeout: float) -> list[str]:
             with _secured(connection, trust, wanted.host) as secured:
                 status = _ask(secured, wanted.requests(time.time())[0], bodiless=wanted.method == "HEAD")
     except Malformed as error:
-        raise NotMeasured(f"{wanted.place} doesn't speak HTTP/1.1: {error}") from None
+        hint = "" if wanted.tls else _SECURE
+        raise NotMeasured(f"{wanted.place} doesn't speak HTTP/1.1: {error}{hint}") from None
     except ssl.SSLCertVerificationError as error:
         raise NotMeasured(
             f"the certificate of {wanted.place} isn't trusted ({error.verify_message.rstrip('.')}): "
@@ -50,7 +54,8 @@ def first_answer(wanted: Wanted, timeout: float) -> list[str]:
     except ConnectionRefusedError:
         raise NotMeasured(f"nobody listens at {wanted.place}; is the server up?") from None
     except OSError as error:
-        raise NotMeasured(f"{wanted.place} can't be asked: {error.strerror or error}") from None
+        hint = _SECURE if isinstance(error, ConnectionResetError) and not wanted.tls else ""
+        raise NotMeasured(f"{wanted.place} can't be asked: {error.strerror or error}{hint}") from None
     if 200 <= status < 300:
         return []
     hint = f" ({_HINTS[status]})" if status in _HINTS else ""

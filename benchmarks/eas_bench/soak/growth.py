@@ -45,6 +45,17 @@ class Growth:
         """Faster than it may, and by more than it wavers."""
         return self.trend.per_hour > self.most and self.trend.growth > WAVER[self.figure]
 
+    @property
+    def word(self) -> str:
+        """For a table: that it grew, or why a slope above the limit is none; else empty."""
+        if self.grew:
+            return "grew"
+        if self.trend.per_hour <= self.most:
+            return ""
+        unit = 1e6 if self.figure == "memory" else 1.0
+        waver = WAVER[self.figure] / unit
+        return f"no growth: {self.trend.growth / unit:+.1f} from third to third, up to {waver:g} is waver"
+
     def __str__(self) -> str:
         unit, name = (1e6, "MB of memory") if self.figure == "memory" else (1.0, self.figure)
         middle, last, slope, most = (

@@ -85,12 +85,12 @@ def judge(run: Run, limits: Limits, objective: slo.Objective | None) -> Steady:
     )
 
 
-def rows(steady: Steady) -> list[tuple[str, str, str, str, str, str, bool]]:
-    """For people: process, figure, middle and last third, by the hour, the limit, and whether it grew."""
+def rows(steady: Steady) -> list[tuple[str, str, str, str, str, str, str, bool]]:
+    """For people: process, figure, both thirds, by the hour, the limit, what that means, whether it grew."""
     found = []
     for one in steady.growths:
         unit, name = (1e6, "memory, MB") if one.figure == "memory" else (1.0, one.figure)
         figures = (one.trend.middle, one.trend.last, one.trend.per_hour, one.most)
         middle, last, slope, most = (f"{value / unit:.1f}" for value in figures)
-        found.append((f"{one.process} ({one.pid})", name, middle, last, slope, most, one.grew))
+        found.append((f"{one.process} ({one.pid})", name, middle, last, slope, most, one.word, one.grew))
     return found

@@ -210,7 +210,7 @@ class Gate:
         if fleet.stopped:
             return ServiceStopped()
         if self.paused:
-            return ServiceStopped("the service takes nothing new")
+            return ServiceStopped("an operator drained or stopped the service: it takes nothing new")
         if not fleet.ever_ready:
             return NotReady()
         if fleet.hopeless:

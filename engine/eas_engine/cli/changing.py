@@ -100,7 +100,8 @@ def _tell(engine: Found, operation: Operation) -> None:
             plain(f"{name}: {operation['kind']} was accepted; {again(engine, operation)}"), soft_wrap=True
         )
         return
-    out.print(plain(f"{name}: {outcome(operation)}", "green"), soft_wrap=True)
+    text = outcome(operation, _serves(engine) if _dropped(operation) else None)
+    out.print(plain(f"{name}: {text}", "green"), soft_wrap=True)
     if operation["state"] == "trying":
         for label, command in (
             ("look", "canary"),
@@ -110,8 +111,19 @@ def _tell(engine: Found, operation: Operation) -> None:
             out.print(plain(f"  {label:<16} eas-engine {command}{of(engine)}"), soft_wrap=True)
 
 
-def outcome(operation: Operation) -> str:
-    """How it ended well, in one line."""
+def _dropped(operation: Operation) -> bool:
+    """Whether it ended what was tried, or under way: then it leads to no version."""
+    return operation["kind"] == "rollback" and operation["version"] is None
+
+
+def _serves(engine: Found) -> int | None:
+    """The version that serves; None: nobody knows."""
+    found = get(engine, "/versions")["versions"]
+    return next((one["number"] for one in found if one["state"] == "current"), None)
+
+
+def outcome(operation: Operation, serving: int | None = None) -> str:
+    """How it ended well, in one line. ``serving``: the version that serves as before."""
     from eas_engine.cli.output import duration
 
     kind, reason = operation["kind"], f" ({operation['reason']})" if operation["reason"] else ""
@@ -120,17 +132,19 @@ def outcome(operation: Operation) -> str:
     if operation["effect"] == "nothing" and kind in _OF_VERSIONS:
         return f"nothing to do: it is so already{reason}"
     took = max(0.0, (operation["ended"] or 0.0) - operation["started"])
-    parts = [_done(operation), *_cost(operation), *([duration(took)] if took else [])]
+    parts = [_done(operation, serving), *_cost(operation), *([duration(took)] if took else [])]
     undo = f"; `eas-engine {_UNDO[kind]}` undoes it" if kind in _UNDO else ""
     return f"{', '.join(parts)}{reason}{undo}"
 
 
-def _done(operation: Operation) -> str:
+def _done(operation: Operation, serving: int | None) -> str:
     kind, version, count = operation["kind"], operation["version"], operation["wanted"]
     if kind == "scale":
         return f"scaled to {count} {_instances(count)}"
     if kind in _DONE:
         return _DONE[kind]
+    if serving is not None:
+        return f"version {serving} serves, as before"
     return f"version {version} serves" if version is not None else f"{kind} is done"
 
 

@@ -109,9 +109,18 @@ def _leaves(tree: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             rows += _leaves(value, f"{above}{name} ")
         else:
-            shown = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
-            rows.append((above + name.replace("_", " "), shown))
+            rows.append((above + name.replace("_", " "), _leaf(name, value, tree)))
     return rows
+
+
+def _leaf(name: str, value: Any, beside: Mapping[str, Any]) -> str:
+    from eas_engine.cli.output import duration
+
+    if name in ("p50", "p99"):  # seconds; of nothing they are 0
+        return duration(value) if beside.get("measured") else "-"
+    if name == "share":
+        return f"{value * 100:.4g}%"
+    return f"{value:.6g}" if isinstance(value, float) else "-" if value in (None, "") else str(value)
 
 
 def run_events(target: Target, *, following: bool, as_json: bool) -> None:

@@ -117,9 +117,8 @@ def events(
 
 @looking.command(rich_help_panel=PANEL)
 def logs(
-    instance: Annotated[
-        str, typer.Argument(metavar="INSTANCE", help="Of this one alone.", show_default=False)
-    ] = "",
+    ctx: typer.Context,
+    words: w.ServiceAndMaybeInstance = None,
     *,
     follow: Follow = False,
     lines: Annotated[
@@ -131,9 +130,13 @@ def logs(
     json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """What the processors printed."""
+    """What the processors printed; of one instance alone, if it is named."""
+    from eas_engine.cli.engines import find
     from eas_engine.cli.history import run_logs
 
     with told(debug=debug):
-        target = Target(state_dir, name, workspace_id)
+        running = {one.record.name for one in find(state_dir)[0] if one.running}
+    meant, instance = w.service_and_maybe_instance(ctx, words, name, running)
+    with told(debug=debug):
+        target = Target(state_dir, meant, workspace_id)
         run_logs(target, instance, lines, following=follow, as_json=json)

@@ -59,10 +59,10 @@ def trial(
     *,
     config: o.Config = None,
     text: Annotated[
-        str | None, typer.Option("--text", metavar="S", help="The request's body, as UTF-8.")
+        list[str] | None, typer.Option("--text", metavar="S", help="The request's body, as UTF-8.")
     ] = None,
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option("--data", metavar="FILE", help="A file that is the request's body; - = stdin."),
     ] = None,
     header: Annotated[
@@ -81,14 +81,14 @@ def trial(
     debug: o.Debug = False,
 ) -> None:
     """Start the service on free ports, send it a request, print the answer and the timings, stop."""
-    from eas_engine.cli.trial import run
+    from eas_engine.cli.trial import only, run
 
     path = chosen(ctx, file, config)
     with told(debug=debug):
         good = run(
             path,
-            text=text,
-            data=data,
+            text=only("--text", text),
+            data=only("--data", data),
             header=header or (),
             count=count,
             define=define or (),

@@ -77,6 +77,8 @@ def counts(operation: Operation) -> str:
     wanted, ready, updated = operation["wanted"], operation["ready"], operation["updated"]
     if operation["effect"] == "rollout":
         return f"{updated} of {wanted} {_instances(wanted)} new, {ready} ready"
+    if ready > wanted:  # some of them are about to leave
+        return f"{ready} {_instances(ready)} ready, {wanted} wanted"
     return f"{ready} of {wanted} {_instances(wanted)} ready"
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from eas_engine.cli.engines import ask, find, pick
 from eas_engine.state import Found
+from eas_engine.telemetry.last_words import telling
 
-_LOG_LINES = 5  # of each instance that isn't well; all of them with --json
+_LOG_LINES = 5  # of each instance that isn't well, those that tell most; all of them with --json
 STATE_COLOURS = {"READY": "green", "CRASHED": "red", "BLOCKED": "red", "running": "green", "stale": "yellow"}
 
 
@@ -25,7 +26,6 @@ def run(state_dir: Path | None, name: str | None, workspace_id: str | None, *, a
     if code != 200:
         print(f"eas-engine: {status.get('error', code)}", file=sys.stderr)
         return False
-    status["token"] = engine.token()
     status["token_file"] = engine.record.token_file
     if as_json:
         print_json(status)
@@ -79,7 +79,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
         *_tried(status.get("trial")),
         ("URL", status["url"]),
         ("admin", status["admin_url"]),
-        ("token", status["token"] or "none: the service is open"),
+        ("token", _token(engine)),
         (
             "engine",
             f"{_process(status['engine'])}, pid {status['pid']}, up {duration(status['uptime_seconds'])}",
@@ -91,7 +91,7 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
         ("rate", f"{rates['requests_per_second']:.1f} requests/s, {rates['errors_per_second']:.1f} errors/s"),
         (
             "latency",
-            f"p50 {duration(rates['p50'])}, p99 {duration(rates['p99'])} (last {rates['seconds']:.0f} s)",
+            _latency(rates),
         ),
         ("answers", ", ".join(f"{code}: {count}" for code, count in status["answers"].items()) or "none yet"),
         (
@@ -109,6 +109,21 @@ def _show(status: Mapping[str, Any], engine: Found) -> None:
     show_instances(out, status["instances"])
     for warning in status["warnings"]:
         out.print(plain(f"warning: {warning}", "yellow"))
+
+
+def _token(engine: Found) -> str:
+    """Itself for a person who looks; elsewhere, where it would be kept in a log, its file."""
+    if not engine.record.token_file:
+        return "none: the service is open"
+    return engine.token() or "" if sys.stdout.isatty() else f"in {engine.record.token_file}"
+
+
+def _latency(rates: Mapping[str, Any]) -> str:
+    from eas_engine.cli.output import duration
+
+    if not rates["requests_per_second"]:
+        return f"- (nothing was answered in the last {rates['seconds']:.0f} s)"
+    return f"p50 {duration(rates['p50'])}, p99 {duration(rates['p99'])} (last {rates['seconds']:.0f} s)"
 
 
 def _io_threads(shown: Mapping[str, Any]) -> str:
@@ -149,7 +164,7 @@ def show_instances(out: Any, instances: Sequence[Mapping[str, Any]]) -> None:
             out.print(plain(f"{one['name']}: {why}", "yellow"))
         if one["last_crash"]:
             out.print(plain(f"{one['name']}: last crash: {_crash(one['last_crash'])}", "red"))
-        for line in _lines(one)[-_LOG_LINES:]:
+        for line in telling(_lines(one), _LOG_LINES):
             out.print(plain(f"  {one['name']} | {line}"))
 
 

@@ -18,12 +18,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from eas_engine.clock import Clock, SystemClock
 from eas_engine.errors import ConfigurationError, StartError
 from eas_engine.options import settings_file
 from eas_engine.state import Found, default_root, find_engines
 
+_Given = TypeVar("_Given", str, Path)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*?)[ \t]*")  # RFC 9110, 5.1 and 5.5
 _FRAMING = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _LOOK = 0.02  # seconds between two looks whether the engine is ready
@@ -96,6 +98,15 @@ def _warn(config: Path, define: Sequence[str], settings: Path | None) -> None:
         loaded = spec.load(config, overrides=define, machine=machine)
         for problem in (*loaded.warnings, *spec.startable(loaded)[1]):
             _tell(f"warning: {problem}")
+
+
+def only(option: str, given: Sequence[_Given] | None) -> _Given | None:
+    """What was given, if anything. Errors: ConfigurationError: more than once."""
+    if given and len(given) > 1:
+        raise ConfigurationError(
+            f"{option} was given {len(given)} times: test sends one body (--count N sends it N times)"
+        )
+    return given[0] if given else None
 
 
 def _body(text: str | None, data: Path | None) -> bytes:
@@ -269,6 +280,8 @@ def _print_answer(body: bytes) -> None:
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()
+        if not body.endswith(b"\n") and _both_the_same():
+            _tell("")  # those very bytes still are the answer, but nobody takes them from here
         return
     from eas_engine.telemetry.logs import printable
 
@@ -279,6 +292,14 @@ def _print_answer(body: bytes) -> None:
         print(f"{body[:_SHOWN_BYTES].hex(' ')}{dots}")
         return
     print("\n".join(printable(line) for line in text.split("\n")))
+
+
+def _both_the_same() -> bool:
+    """Whether stdout and stderr lead to one file, pipe or terminal."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
 
 
 def _tell(text: str) -> None:

@@ -50,10 +50,14 @@ def watch(engine: Found, operation: Operation) -> Operation:
     """
     if settled(operation):
         return operation
-    now = operation
+    now, told = operation, set(operation.get("warnings", ()))
     try:
         with _view(engine) as view:
             for now, instances in _looks(engine, operation, instances=view.shows_instances):
+                for warning in now.get("warnings", ()):
+                    if warning not in told:
+                        complain(f"warning: {warning}")
+                        told.add(warning)
                 view.show(now, instances)
     except KeyboardInterrupt:
         complain(f"operation {operation['number']} ({operation['kind']}) goes on; {again(engine, operation)}")

@@ -5,7 +5,7 @@ The service may be named first, or by ``--name``, or not at all when only one en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import typer
@@ -23,6 +23,9 @@ ServiceAndVersion = Annotated[
 ]
 ServiceAndInstance = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVICE] INSTANCE[,...]", help=_WHICH, show_default=False)
+]
+ServiceAndMaybeInstance = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVICE] [INSTANCE]", help=_WHICH, show_default=False)
 ]
 
 
@@ -57,6 +60,21 @@ def service_and_maybe_number(
     if len(found) == 2 or (found and (found[0].isdecimal() or name is not None)):
         return _named(ctx, found[:-1], name), _number(ctx, found[-1])
     return _named(ctx, found, name), None
+
+
+def service_and_maybe_instance(
+    ctx: typer.Context, words: Sequence[str] | None, name: str | None, running: Collection[str]
+) -> tuple[str | None, str]:
+    """``[SERVICE] [INSTANCE]``: one word alone is the service if one of that name runs.
+
+    Errors: typer.BadParameter.
+    """
+    found = _at_most(ctx, words, 2)
+    if len(found) == 2:
+        return _named(ctx, found[:1], name), found[1]
+    if found and (found[0] != name if name is not None else found[0] not in running):
+        return name, found[0]
+    return _named(ctx, found, name), ""
 
 
 def _at_most(ctx: typer.Context, words: Sequence[str] | None, most: int) -> list[str]:

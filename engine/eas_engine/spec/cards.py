@@ -98,9 +98,14 @@ def _whole_gpus(wanted: Cards, machine: Machine, choices: Sequence[Pool]) -> Ite
     if wanted.whole > len(there):
         where = most.title if machine.gpus else "this machine"
         slices = len(most.cards) - len(there)
-        note = f" (and {slices} MIG slices, of which a process sees one alone)" if slices else ""
+        note = (
+            f" (and {slices} MIG slice{'s'[: slices > 1]}, of which a process sees one alone)"
+            if slices
+            else ""
+        )
         why = f": {machine.no_gpus}" if machine.no_gpus else ""
-        message = f"{wanted.whole} GPUs asked for, {where} has {len(there) or 'none'}{note}{why}"
+        gpus = "1 GPU" if wanted.whole == 1 else f"{wanted.whole} GPUs"
+        message = f"{gpus} asked for, {where} has {len(there) or 'none'}{note}{why}"
         yield "metadata.gpu", message, "error"
 
 

@@ -230,7 +230,7 @@ def missing(loaded: Loaded, has_image: HasImage) -> Iterator[str]:
     if wanted.percent and machine.gpus and not machine.mps:
         yield "MPS: nvidia-cuda-mps-control isn't installed, so nothing enforces gpu_core_percentage"
     if spec.metadata.cuda and spec.metadata.cuda not in machine.cuda_toolkits:
-        yield f"CUDA {spec.metadata.cuda}: installed are {', '.join(machine.cuda_toolkits) or 'none'}"
+        yield f"CUDA {spec.metadata.cuda}: {WORDS['metadata.cuda'](spec, machine)}"
 
 
 def _packages(loaded: Loaded) -> Iterator[str]:

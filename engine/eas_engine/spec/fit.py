@@ -15,6 +15,7 @@ from eas_engine.spec.problems import Origin, Problem, problem_at
 
 _MB: Final = 2**20
 _GB: Final = 2**30
+_CROWD: Final = 8  # instances for each CPU that are still no accident
 _GPU_USE: Final = "gpu[util]"
 
 
@@ -68,7 +69,7 @@ def _pools(spec: ServiceSpec, machine: Machine) -> Iterator[_Finding]:
         return
     yield from _one_instance(spec, choices)
     yield from _gpus(spec, machine, choices)
-    yield from _all_instances(spec, choices)
+    yield from _all_instances(spec, choices, spec.start_count)
     if spec.metadata.resource_rebalancing and len(choices) == 1:
         why = f"{choices[0].title} has nothing below it" if groups else "there are no resource groups"
         yield "metadata.resource_rebalancing", f"no effect: {why}", "warning"
@@ -85,14 +86,27 @@ def _one_instance(spec: ServiceSpec, choices: Sequence[Pool]) -> Iterator[_Findi
         yield "metadata.memory", message, "error"
 
 
-def _all_instances(spec: ServiceSpec, choices: Sequence[Pool]) -> Iterator[_Finding]:
+def crowds(spec: ServiceSpec, machine: Machine, instances: int) -> tuple[str, ...]:
+    """What so many instances, instead of the file's, are warned of on this machine; for people."""
+    found = _all_instances(spec, pools_for(spec, machine), instances)
+    return tuple(f"{path}: {message}" for path, message, _ in found)
+
+
+def _all_instances(spec: ServiceSpec, choices: Sequence[Pool], count: int) -> Iterator[_Finding]:
     """Said at once, for the log of a start is where it is looked for when some stay pending."""
     cpu = 0.0 if spec.metadata.qos == "BestEffort" else spec.metadata.cpu or 0.0
     memory = (spec.metadata.memory or 0) * _MB
     room = sum(min(_holds(one, cpu, memory), _holds_by_cards(one, spec)) for one in choices)
-    if 0 < room < spec.start_count:
-        where = " and ".join(one.title for one in choices)
-        message = f"{spec.start_count} asked for, {where} can hold {room}: the others stay pending"
+    where = " and ".join(one.title for one in choices)
+    cpus = sum(len(one.cpus) for one in choices)
+    if 0 < room < count:
+        message = f"{count} asked for, {where} can hold {room}: the others stay pending"
+        yield "metadata.instance", message, "warning"
+    elif count > _CROWD * cpus > 0:
+        have = f"{cpus} CPU{'s'[: cpus > 1]}"
+        message = (
+            f"{count} asked for, {where} has {have}, which all of them share: starts and calls take long"
+        )
         yield "metadata.instance", message, "warning"
 
 
@@ -177,6 +191,8 @@ def _meant(cuda: str, machine: Machine) -> str:
     tenth = f"{cuda}0"
     if "." in cuda and tenth in machine.cuda_toolkits:
         return f'; did you mean "{tenth}"? As a number it is {cuda}: write it in quotes'
+    if cuda.endswith(".1"):  # nobody can tell how it was written
+        return f'; if "{tenth}" is meant, write it in quotes: as a number it is {cuda}'
     return ""
 
 

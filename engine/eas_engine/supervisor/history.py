@@ -61,7 +61,7 @@ class History:
         self.next_start = now + self._deaths.back_off
         if life is not None:
             traceback = life.failure.traceback if life.failure else ""
-            crash = replace(crash, lines=life.tail.lines(), traceback=traceback)
+            crash = replace(crash, lines=life.tail.last_words(), traceback=traceback)
         self.last = crash
 
     def keep(self, scene: Path | None) -> None:

@@ -39,7 +39,7 @@ class Crash:
     state: State
     """What it was when it died."""
     lines: tuple[str, ...] = ()
-    """The last lines that it printed."""
+    """The last lines that it printed, or those that its dump begins with."""
     traceback: str = ""
     """The processor's, if its start failed."""
     hs_err: str = ""

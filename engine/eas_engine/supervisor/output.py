@@ -21,6 +21,8 @@ import os
 from collections import deque
 from collections.abc import Callable
 
+from eas_engine.telemetry.last_words import dump_begin
+
 MAX_LINE = 1 << 16
 """Bytes after which a line is cut in two."""
 
@@ -94,6 +96,13 @@ class Tail:
     def lines(self, *, all_of_them: bool = False) -> tuple[str, ...]:
         """The last ``TAIL_LINES``, or all that were kept; oldest first."""
         return tuple(self._lines) if all_of_them else tuple(self._lines)[-TAIL_LINES:]
+
+    def last_words(self) -> tuple[str, ...]:
+        """Of a process that died: ``TAIL_LINES``, the last ones, or those that a longer dump begins with."""
+        begin = dump_begin(self._lines)
+        first = max(0, len(self._lines) - TAIL_LINES)
+        first = first if begin is None else min(first, begin)
+        return tuple(self._lines)[first : first + TAIL_LINES]
 
 
 class OutputReader:

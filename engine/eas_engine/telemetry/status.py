@@ -61,7 +61,7 @@ class InstanceStatus:
     release: int = (
         1  # what it was started from: one more with each rollout and trial since the engine started
     )
-    reason: str = ""  # why it isn't ready
+    reason: str = ""  # why it isn't ready; of one that is, what hangs in it
     pids: tuple[int, ...] = ()  # of its hosts
     uptime: float | None = None  # seconds since it became ready
     threads: int = 0

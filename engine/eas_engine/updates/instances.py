@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 from typing import TYPE_CHECKING, Final
 
 from eas_engine.clock import wait_until
+from eas_engine.errors import ConfigurationError
 from eas_engine.operations import Drain, Effect, OperationState, RefusedError, Replace, Start, Stop
+from eas_engine.supervisor.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
 _TURNS: Final = frozenset({"stop", "start", "drain"})
 _SOON: Final = 0.02
+EMPTY: Final = "every request has its answer"
+"""What is said of a service that was drained."""
 
 
 class Instances:
@@ -71,6 +77,8 @@ class Instances:
         Errors: StoppedError when the operation was told to stop, because something else is wanted now.
         """
         by = self._all.clock.now() + self._spec().metadata.rollout_timeout
+        if entry.record.kind == "scale":
+            await self._warn_of_crowds(entry)
 
         def there() -> bool:
             entry.stop.check()
@@ -79,7 +87,7 @@ class Instances:
             return fleet.ready_count >= fleet.wanted and staying <= fleet.wanted + fleet.probes
 
         if await self._releases.until(there, by):
-            entry.end(OperationState.DONE)
+            entry.end(OperationState.DONE, self._leaving() if entry.record.kind == "scale" else "")
             return
         fleet = self._releases.fleet
         waiting = "; ".join(f"{one.name}: {one.reason}" for one in fleet.serving if one.reason)
@@ -88,6 +96,24 @@ class Instances:
             f"{fleet.ready_count} of {fleet.wanted} instances are ready after metadata.rollout_timeout; "
             f"the others are still being tried ({waiting})",
         )
+
+    async def _warn_of_crowds(self, entry: Entry) -> None:
+        """What so many instances are too much for, if it is known."""
+        from eas_engine.spec.fit import crowds  # noqa: PLC0415 - no start needs it
+
+        with contextlib.suppress(ConfigurationError):  # of the engine's own settings: who reads them says it
+            machine = await asyncio.to_thread(self._all.machine)
+            entry.change(warnings=crowds(self._spec(), machine, self._all.supervisor.snapshot().wanted))
+
+    def _leaving(self) -> str:
+        """Who has not left yet, for a person."""
+        count = sum(one.state is State.DRAINING for one in self._releases.fleet.serving)
+        if not count:
+            return ""
+        are = (
+            "1 instance is still leaving: it" if count == 1 else f"{count} instances are still leaving: each"
+        )
+        return f"{are} ends when it has answered what it has"
 
     async def _stop(self, entry: Entry) -> None:
         self._all.lanes.pause()
@@ -111,7 +137,7 @@ class Instances:
         self._all.lanes.pause()
         self._all.events.tell("draining", "the service takes nothing new", by=entry.record.by)
         await self._empty(entry)
-        entry.end(OperationState.DONE, "nothing is left; eas-engine start takes requests again")
+        entry.end(OperationState.DONE, EMPTY)
 
     async def _empty(self, entry: Entry, by: float = math.inf) -> None:
         """Until no request is left, or ``by``. Errors: StoppedError when the service is told otherwise."""

@@ -154,6 +154,13 @@ class Slots(Holder):
             self._wake()
         return bool(self._stuck)
 
+    def overdue(self, now: float, longest: float) -> int:
+        """How many requests have been seen running for `longest` seconds, as ``find_stuck`` looked last.
+
+        For whoever watches, from any thread: the dictionary is never changed once it is made.
+        """
+        return sum(1 for since in self._running_since.values() if now - since >= longest)
+
     def idle(self) -> bool:
         """Nothing is inside the host, but for calls that are stuck."""
         stuck = sum(1 for ticket in self._stuck if self._tickets[ticket.slot] is ticket)

@@ -37,10 +37,11 @@ import traceback
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Final, List, NoReturn, Optional, Tuple
 
 from eas_host import wire
-from eas_host.adapters import OfBody, Raised
+from eas_host.adapters import OfBody
 from eas_host.arena import map_read_only
 from eas_host.outbox import Outbox
 from eas_host.role import Hold, Role
+from eas_host.traces import Traces
 from eas_sdk.request import Request
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Server:
         outbox: where answers go.
         prefix: first part of made request ids.
         since: when the last call began; to be set just before each.
+        traces: what the log is told of exceptions.
         faults: looks at what a processor raises where there may be a GPU behind it; None: there is none.
     """
 
@@ -105,6 +107,7 @@ class Server:
         self._bell = threading.Semaphore(0)
         self._watching = False
         self._stopping = False
+        self.traces = Traces()
         self._threads = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(threads)
         ]
@@ -319,7 +322,7 @@ class Server:
 
     def blame(self, error: BaseException, request_id: str) -> Tuple[int, bytes]:
         """Status and text for the client of a request that failed; the trace goes into the log."""
-        text = describe(error, request_id)
+        text = describe(error, request_id, self.traces)
         lacking = self.faults.look(error) if self.faults is not None else ""
         return (500, lacking.encode("utf-8", "replace")[:_LONGEST_MESSAGE]) if lacking else (400, text)
 
@@ -329,20 +332,15 @@ def microseconds(took: float) -> int:
     return int(took * 1e6) if took < LONGEST_CALL else 0xFFFFFFFF
 
 
-def describe(error: BaseException, request_id: str) -> bytes:
+def describe(error: BaseException, request_id: str, traces: Traces) -> bytes:
     """The trace into the log, the message to the client; neither can fail, whatever was raised."""
     with contextlib.suppress(Exception):  # the processor may have closed stderr
-        trace = error.trace if isinstance(error, Raised) else _trace(error)
-        sys.stderr.write(f"request {request_id} raised\n{trace}")
+        sys.stderr.write(traces.text(error, request_id))
         sys.stderr.flush()
     message = ""
     with contextlib.suppress(Exception):  # its __str__ is the processor's code, too
         message = str(error)
     return (message or type(error).__name__).encode("utf-8", "replace")[:_LONGEST_MESSAGE]
-
-
-def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def leave(leaving: BaseException) -> NoReturn:

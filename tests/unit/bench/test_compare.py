@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
-from eas_bench import compare, latency, seconds
+from eas_bench import compare, latency, record, seconds
+from eas_bench.cli import app
+from eas_bench.cli.compare import show
 from eas_bench.compare import Incomparable
 from eas_bench.record import Generator, Interval, Percentiles, Run, Tally
 from support.bench_runs import a_run, without_answers
@@ -166,6 +172,42 @@ def test_sides_that_were_asked_different_things_are_refused(other: Run, words: s
             compare.compare(*sides)
     forced = compare.compare([at(0)], [other], anyway=True)
     assert "asked different things" in forced.notes[0]
+
+
+def test_an_invalid_run_is_refused_with_a_way_out_and_compared_anyway_with_a_loud_mark(
+    tmp_path: Path,
+) -> None:
+    """On a shared machine each run may be one; there was no way out, not even ``--anyway``."""
+    sides = [at(0)], [at(1, generator=INVALID)]
+    with pytest.raises(Incomparable, match=r"lower --rate.*quieter machine.*in turns.*--anyway"):
+        compare.compare(*sides)
+    forced = compare.compare(*sides, anyway=True)
+    (mark,) = forced.invalid
+    assert mark.startswith("B: the run 'echo, 64 B' of 2026-11-29T02:01:00Z: it was the limit itself")
+    assert forced.document()["invalid"] == [mark]
+    assert shown(forced).startswith(f"INVALID: {mark}")
+    assert compare.compare([at(0)], [at(1)]).invalid == ()
+    files = [tmp_path / f"{name}.json" for name in "ab"]
+    for file, side in zip(files, sides, strict=True):
+        record.write(side[0], file)
+    told = CliRunner().invoke(app, ["compare", *map(str, files), "--anyway", "--fail-if-worse", "5%"])
+    assert (told.exit_code, "an invalid run proves nothing" in told.output) == (2, True)
+
+
+def test_an_interval_that_nobody_can_read_is_called_unbounded() -> None:
+    """It was shown as ``-100.0% .. +54211737.9%``."""
+    a, b = [at(0, us=1000), at(2, us=400_000)], [at(1, us=200_000), at(3, us=1500)]
+    text = shown(compare.compare(a, b))
+    assert "unbounded: too few runs" in text
+    assert "-100.0%" not in text
+    steady = [at(minute, us=1000 + minute) for minute in range(6)]
+    assert "unbounded" not in shown(compare.compare(steady[::2], steady[1::2]))
+
+
+def shown(comparison: compare.Comparison) -> str:
+    file = io.StringIO()
+    show(comparison, {}, Console(file=file, width=200))
+    return file.getvalue()
 
 
 def test_of_a_closed_loop_the_connections_are_the_load() -> None:

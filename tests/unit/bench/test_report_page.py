@@ -186,7 +186,10 @@ def test_the_command_makes_a_page_of_records(tmp_path: Path) -> None:
     for number, run in enumerate(a_curve((50, 100))):
         record.write(run, tmp_path / f"{number}.json")
     page_file = tmp_path / "report.html"
-    assert command(tmp_path / "0.json", tmp_path / "1.json", "-o", page_file) == (0, f"{page_file}: 2 runs\n")
+    assert command(tmp_path / "0.json", tmp_path / "1.json", "-o", page_file) == (
+        0,
+        f"wrote {page_file}: 2 runs\n",
+    )
     assert "100/s" in page_file.read_text()
 
 

@@ -140,6 +140,24 @@ def test_a_good_hour_has_no_fault() -> None:
     ]
 
 
+def test_the_table_says_why_a_slope_above_the_limit_is_no_growth() -> None:
+    """As after a minute: 17 MB an hour are drawn from a tenth of a megabyte."""
+    readings = [
+        Reading(at=second, processes=[a_process(memory_bytes=61_600_000 + 4_700 * second)])
+        for second in range(60)
+    ]
+    found = judge(a_run(seconds=2, refused=0, lost=0, readings=readings), Limits(), None)
+    told = {row[1]: (row[4:6], row[6], row[7]) for row in rows(found)}
+    assert found.faults == []
+    assert told["memory, MB"] == (
+        ("16.9", "16.0"),
+        "no growth: +0.1 from third to third, up to 2 is waver",
+        False,
+    )
+    assert told["threads"][1:] == ("", False)
+    assert [row[6] for row in rows(judge(a_soak({"memory": 90e6}), Limits(), None))] == ["grew", "", ""]
+
+
 def test_growth_and_a_missed_objective_are_faults() -> None:
     found = judge(a_soak({"memory": 90e6}), Limits(), slo.parse("p50=10us"))
     assert len(found.faults) == 2

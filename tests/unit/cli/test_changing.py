@@ -27,7 +27,9 @@ from eas_engine.operations import (
     Start,
     Stop,
     Update,
+    Version,
 )
+from eas_engine.updates.instances import EMPTY
 from support.fleet import EPOCH, Fleet
 from support.running import eas, engine
 
@@ -397,3 +399,37 @@ def test_what_the_engine_can_not_read_is_exit_2(tmp_path: Path, arguments: list[
         done = eas(tmp_path, *arguments)
     assert done.exit_code == 2
     assert "isn't" in done.stderr
+
+
+def test_who_leaves_is_not_counted_as_ready_of_those_that_are_wanted(tmp_path: Path) -> None:
+    """It said "142 of 1 instance ready"."""
+    steps: list[dict[str, Any]] = [
+        {"wanted": 1, "ready": 142},
+        {"wanted": 2, "ready": 3, "warnings": ("metadata.instance: rather many",)},
+        {"state": DONE},
+    ]
+    with engine(tmp_path, Fleet(script={"scale": steps})):
+        done = eas(tmp_path, "scale", "1")
+    assert done.stderr.splitlines()[1:] == [
+        "rolling: 142 instances ready, 1 wanted",
+        "eas-engine: warning: metadata.instance: rather many",
+        "rolling: 3 instances ready, 2 wanted",
+    ]
+
+
+def test_a_rollback_that_dropped_something_says_what_serves(tmp_path: Path) -> None:
+    fleet = Fleet(script={"rollback": [{"state": DONE, "version": None, "wanted": 4}]})
+    fleet.held = [
+        Version(number=3, time=EPOCH, source="", digest="", kind="update", by="", state="current"),
+        Version(number=4, time=EPOCH, source="", digest="", kind="update", by="", state="failed"),
+    ]
+    with engine(tmp_path, fleet):
+        done = eas(tmp_path, "rollback")
+    assert done.stdout == "digits: version 3 serves, as before, 4 instances\n"
+
+
+def test_a_drained_service_is_told_once(tmp_path: Path) -> None:
+    with engine(tmp_path, Fleet(script={"drain": [{"state": DONE, "reason": EMPTY}]})):
+        done = eas(tmp_path, "drain")
+    assert done.stdout == f"digits: takes nothing new ({EMPTY}); `eas-engine start` undoes it\n"
+    assert "start" not in EMPTY

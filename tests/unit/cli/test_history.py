@@ -113,14 +113,24 @@ def test_the_canary(tmp_path: Path) -> None:
     with engine(tmp_path, fleet):
         none = eas(tmp_path, "canary")
         assert (none.exit_code, none.stderr) == (1, "eas-engine: there is no canary and no shadow\n")
-        fleet.tried = {"kind": "canary", "canary": {"requests": 12, "p99_seconds": 0.0123456789, "x": None}}
+        side = {"requests": 12, "measured": 12, "p50": 0.0123456789, "p99": 2.5, "x": None}
+        nothing = {"requests": 0, "measured": 0, "p50": 0.0, "p99": 0.0}
+        fleet.tried = {"kind": "canary", "share": 0.125, "seconds": 61.23, "canary": side, "others": nothing}
         shown = eas(tmp_path, "canary").stdout.splitlines()
         assert json.loads(eas(tmp_path, "canary", "--json").stdout) == fleet.tried
-    assert [line.split() for line in shown] == [
-        ["kind", "canary"],
-        ["canary", "requests", "12"],
-        ["canary", "p99", "seconds", "0.0123457"],
-        ["canary", "x"],
+    assert [" ".join(line.split()) for line in shown] == [
+        "kind canary",
+        "share 12.5%",
+        "seconds 61.23",
+        "canary requests 12",
+        "canary measured 12",
+        "canary p50 12.3 ms",
+        "canary p99 2.5 s",
+        "canary x -",
+        "others requests 0",
+        "others measured 0",
+        "others p50 -",
+        "others p99 -",
     ]
 
 
@@ -180,6 +190,20 @@ def test_logs(tmp_path: Path) -> None:
         assert (missing.exit_code, missing.stderr) == (
             2, "eas-engine: no instance 'digits-7'; there are: digits-0\n",
         )  # fmt: skip
+
+
+def test_logs_of_one_of_several_services(tmp_path: Path) -> None:
+    """As the other commands do, it takes the service's name first; alone it is one if it can be."""
+    with engine(tmp_path, printed()), engine(tmp_path, printed(), "other"):
+        for words in (["digits"], ["digits", "--name", "digits"], ["--name", "digits"]):
+            assert len(eas(tmp_path, "logs", *words).stdout.splitlines()) == 6
+        for words in (["digits", "digits-0"], ["digits-0", "--name", "digits"]):
+            assert eas(tmp_path, "logs", *words, "-n", "1").stdout == "digits-0 | line 4\n"
+        unclear = eas(tmp_path, "logs", "digits-0")
+        assert (unclear.exit_code, "say which with --name" in unclear.stderr) == (2, True)
+        both = eas(tmp_path, "logs", "digits", "digits-0", "--name", "other")
+        assert (both.exit_code, "which of them?" in both.stderr) == (2, True)
+        assert eas(tmp_path, "logs", "digits", "digits-0", "more").exit_code == 2
 
 
 def test_logs_are_followed_until_the_engine_ends(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import socket
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from eas_engine.telemetry.batches import Batches
 from eas_engine.telemetry.status import InstanceStatus, Load, Readiness, ServiceStatus
 from eas_engine.telemetry.window import Rates
 from support.fleet import QuietService
-from support.running import TOKEN, eas, engine
+from support.running import TOKEN, command, eas, engine
 
 
 class Source(QuietService):
@@ -27,6 +30,8 @@ class Source(QuietService):
     failing: Exception | None = None
     batches: Batches | None = None
     trial: dict[str, Any] | None = None
+    rates = Rates(10, 5, 0, 0.001, 0.0125)
+    printed: Sequence[str] = ("x", "Segmentation \x1b[2Jfault")
 
     def readiness(self) -> Readiness:
         return Readiness(ready=False, reasons=("digits-0 is CRASHED",))
@@ -48,7 +53,7 @@ class Source(QuietService):
                 "kind": "signal",
                 "at": datetime(2026, 1, 31, 16, 40, 12).astimezone().timestamp(),
                 "state": "READY",
-                "lines": ["x", "Segmentation \x1b[2Jfault"],
+                "lines": self.printed,
                 "traceback": "",
             },
         )
@@ -61,7 +66,7 @@ class Source(QuietService):
             admin_url="",
             load=Load(queue_capacity=69, connections=12, connections_limit=948, instances=(instance,)),
             readiness=self.readiness(),
-            rates=Rates(10, 5, 0, 0.001, 0.0125),
+            rates=self.rates,
             statuses={200: 7},
             batches=self.batches,
             trial=self.trial,
@@ -110,12 +115,30 @@ def test_status_shows_what_is_tried_out(tmp_path: Path, more: dict[str, Any], sh
         assert re.search(shown, eas(tmp_path, "status").output)
 
 
-def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["status", "desc"])
+def test_the_token_is_shown_to_a_person_alone(tmp_path: Path, name: str) -> None:
+    """Into pipes, and so into logs, goes the name of its file, as when the engine starts."""
+    with engine(tmp_path, Source()):
+        leader, follower = pty.openpty()
+        process = command(tmp_path, name, "digits", stdout=follower)
+        os.close(follower)
+        seen = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while piece := os.read(leader, 65536):
+                seen += piece
+        os.close(leader)
+        assert process.wait() == 0
+        piped = eas(tmp_path, name, "digits").output
+    assert TOKEN in seen.decode()
+    assert TOKEN not in piped
+    assert re.search(rf"token +in {re.escape(str(tmp_path))}/digits/token\S* *\n", piped)
+
+
+def test_status_shows_the_service(tmp_path: Path) -> None:
     with engine(tmp_path, Source()):
         result = eas(tmp_path, "status")
         assert result.exit_code == 0, result.output
         for shown in (
-            TOKEN,
             "digits-0 is CRASHED",
             "p50 1 ms, p99 12.5 ms",
             "200: 7",
@@ -132,10 +155,31 @@ def test_status_shows_the_service_and_its_token(tmp_path: Path) -> None:
         assert "\x1b" not in result.stdout
 
 
+def test_status_shows_what_a_fault_says_first(tmp_path: Path) -> None:
+    source = Source()
+    frames = [f'  File "lib.py", line {number} in run' for number in range(8)]
+    source.printed = [
+        "loaded",
+        "Fatal Python error: Segmentation fault",
+        "",
+        "Current thread 0x1 (most ...",
+        *frames,
+    ]
+    with engine(tmp_path, source):
+        shown = eas(tmp_path, "status").stdout
+    assert re.findall(r"digits-0 \| *(.*\S)", shown)[:3] == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 0x1 (most ...",
+        'File "lib.py", line 0 in run',
+    ]
+    assert "line 7" not in shown
+
+
 def test_status_for_machines(tmp_path: Path) -> None:
     with engine(tmp_path, Source()):
         status = json.loads(eas(tmp_path, "status", "--json", "--name", "digits").stdout)
-    assert status["token"] == TOKEN
+    assert "token" not in status
+    assert Path(status["token_file"]).read_text() == TOKEN
     assert status["queue"]["capacity"] == 69
     assert status["instances"][0]["workspace"]["visible"] is False
     assert status["instances"][0]["version"] == 7
@@ -236,3 +280,12 @@ def test_units() -> None:
         "1 h 1 min",
         "2 days",
     ]
+
+
+def test_a_latency_of_nothing_is_none(tmp_path: Path) -> None:
+    source = Source()
+    source.rates = Rates(10, 0, 0, 0, 0)
+    with engine(tmp_path, source):
+        assert re.search(
+            r"latency +- +\(nothing was answered in the last 10 s\)", eas(tmp_path, "status").stdout
+        )

@@ -136,6 +136,20 @@ def test_exactly_one_body(service: Path, arguments: list[str]) -> None:
     assert b"--data" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--text", "--data"])
+def test_of_two_bodies_none_is_dropped_in_silence(service: Path, option: str) -> None:
+    """It sent the last one."""
+    done = trial(service, option, "a", option, "b")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert f"{option} was given 2 times: test sends one body".encode() in done.stderr
+
+
+def test_where_both_go_the_same_way_what_is_said_begins_on_a_line_of_its_own(service: Path) -> None:
+    command = [sys.executable, "-m", "eas_engine", "test", "--config", str(service), "--text", "x"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert b"\ngot x\nstatus 200: 1; 5 bytes\n" in done.stdout
+
+
 def test_on_a_terminal_an_answer_that_is_no_text_is_shown_in_hex(service: Path, tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(b"\xff\x1b" * 100)
     leader, follower = pty.openpty()

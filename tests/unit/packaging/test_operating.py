@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -31,6 +32,7 @@ from eas_engine.operations import (
 )
 from eas_engine.spec.changes import AT_ONCE, ENGINE, INSTANCES, effect_of
 from eas_engine.spec.parameters import all_parameters
+from eas_engine.telemetry.comparison import Comparison, Side
 from eas_engine.telemetry.status import InstanceStatus
 from support.fleet import EPOCH, NOBODY, Fleet
 from support.readme import blocks
@@ -111,10 +113,13 @@ def tried(fleet: Fleet) -> None:
 
 
 def promoted(fleet: Fleet) -> None:
-    fleet.tried = {
-        "canary": {"requests": 1204, "errors": 0, "p99_seconds": 0.0123},
-        "service": {"requests": 10853, "errors": 2, "p99_seconds": 0.0131},
-    }
+    found = Comparison(
+        seconds=61.2,
+        canary=Side(requests=1204, rejected=3, measured=1204, p50=0.0041, p99=0.0123),
+        others=Side(requests=10853, errors=2, rejected=31, measured=1190, p50=0.0042, p99=0.0131),
+    )
+    how = {"kind": "canary", "share": 0.1, "objective": ""}
+    fleet.tried = {"version": 4, **how, "ready": 1, "wanted": 1, **asdict(found)}
     fleet.script["promote"] = [
         {"version": 4, "updated": 1},
         {"state": DONE, "updated": 2, "ended": EPOCH + 3.1},

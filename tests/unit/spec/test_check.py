@@ -46,7 +46,7 @@ image registry-vpc.cn-shanghai.aliyuncs.com/xxx/yyy:zzz: neither podman nor Dock
 OSS credentials: neither OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET nor ~/.ossutilconfig is there; \
 only what is public can be read
 GPU memory: 10 GB asked for, this machine has no GPU
-CUDA 11.2: installed are none"""
+CUDA 11.2: not installed (installed: none)"""
     )
     assert set(by_path(data, "refusals")) == {
         "containers",

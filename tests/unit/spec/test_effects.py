@@ -132,7 +132,7 @@ def test_other_things_to_run(tmp_path: Path, content: dict[str, Any], words: str
     ("content", "words"),
     [
         ({"cpu": 5}, "5 CPUs asked for, this machine has 4"),
-        ({"gpu": 1}, "1 GPUs asked for, this machine has none"),
+        ({"gpu": 1}, "1 GPU asked for, this machine has none"),
         ({"gpu_memory": 8}, "this machine has no GPU"),
         ({"cuda": "11.2"}, "CUDA 11.2 is not installed on this machine (installed: none)"),
         ({"type": "Async"}, '"Async": only services of type Standard'),
@@ -153,6 +153,11 @@ def test_what_does_not_fit_this_machine_is_refused_with_both_figures(
     [
         ("13", ("13.0",), "(installed: 13.0); did you mean 13.0?"),
         (13, ("12.4", "13.0", "13.1"), "; did you mean 13.0 or 13.1?"),
+        (
+            12.10,
+            ("13.0",),
+            '(installed: 13.0); if "12.10" is meant, write it in quotes: as a number it is 12.1',
+        ),
         (12.10, ("12.10",), '; did you mean "12.10"? As a number it is 12.1: write it in quotes'),
         ("12.4", ("12.3",), "(installed: 12.3)"),
     ],

@@ -113,7 +113,7 @@ def test_a_code_for_gpus_runs_on_the_cpu_with_a_warning_unless_one_is_asked_for(
     refusals, warnings = startable(read(tmp_path, service(code), machine=HERE))
     assert (refusals, [one.message for one in warnings]) == ([], [words])
     refusals, _ = startable(read(tmp_path, service(code, metadata={"gpu": 1}), machine=HERE))
-    assert "1 GPUs asked for, this machine has none" in [one.message for one in refusals]
+    assert "1 GPU asked for, this machine has none" in [one.message for one in refusals]
     refusals, _ = startable(read(tmp_path, service(code, metadata={"gpu_memory": 4}), machine=HERE))
     assert any("this machine has no GPU" in one.message for one in refusals)
     _, warnings = startable(read(tmp_path, service(code), machine=CARDS))

@@ -49,6 +49,22 @@ def test_the_tail_keeps_the_last_hundred() -> None:
     assert max(map(len, lines)) == output.TAIL_WIDTH
 
 
+def test_last_words_begin_with_a_dump_that_is_longer_than_they_are() -> None:
+    tail = Tail()
+    for line in [
+        "loaded",
+        "Fatal Python error: Aborted",
+        *(f'  File "app.py", line {one} in f' for one in range(300)),
+    ]:
+        tail.add(line)
+    assert tail.last_words()[0] == "Fatal Python error: Aborted"
+    assert len(tail.last_words()) == len(tail.lines()) == 100
+    tail = Tail()
+    tail.add("Fatal Python error: Aborted")
+    tail.add("and that was all")
+    assert tail.last_words() == tail.lines()
+
+
 class Pipe:
     def __init__(self) -> None:
         fd, self.writer = os.pipe()

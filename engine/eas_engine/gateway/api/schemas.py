@@ -145,7 +145,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 "description": "What its processes were started from: counts the rollouts and trials since "
                 "the engine started.",
             },
-            "reason": {"type": "string", "description": "Why it isn't ready."},
+            "reason": {
+                "type": "string",
+                "description": "Why it isn't ready; of one that is, what hangs in it.",
+            },
             "pids": {"type": "array", "items": _COUNT},
             "uptime_seconds": _or_null({"type": "number"}),
             "threads": _object({"busy": _COUNT, "all": _COUNT}, open_=True),

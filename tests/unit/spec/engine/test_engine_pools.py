@@ -126,7 +126,8 @@ def test_a_machine_whose_every_cpu_is_in_a_group_asks_for_one(tmp_path: Path) ->
             "5 asked for, group fast and group slow and what is in no group can hold 4",
         ),
         ({"resource": "fast", "cpu": 0.3, "instance": 14}, "14 asked for, group fast can hold 13"),
-        ({"instance": 1000}, ""),
+        ({"instance": 1000}, "1000 asked for, what is in no group has 2 CPUs, which all of them share"),
+        ({"resource": "fast", "instance": 32}, ""),
     ],
 )
 def test_more_instances_than_fit_are_warned_of(tmp_path: Path, metadata: dict[str, Any], words: str) -> None:
