@@ -9,6 +9,7 @@ PROGRAM = "import sys, eas_engine.service, eas_engine.telemetry.exposition\nprin
 RARE = [
     "eas_engine.devices.nvml",  # where there are cards
     "eas_engine.devices.watch",
+    "eas_engine.objective",  # a canary's
     "eas_engine.spec.schedules",  # autoscaler.scaleJobs
     "eas_engine.supervisor.pools.rebalance",  # several pools
     "eas_engine.workers.quarantine",  # rpc.retry_on_crash

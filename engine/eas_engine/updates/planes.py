@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eas_engine.assembly import batch_rules
-from eas_engine.objective import Broken, parse, verdict
 from eas_engine.telemetry.comparison import Comparison
 from eas_engine.workers.lane import Beside, Canary, Shadow
 
@@ -50,6 +49,8 @@ class PlaneLanes:
         comparison = self._plane.comparison(release)
         if not isinstance(comparison, Comparison):
             return ""
+        from eas_engine.objective import Broken, parse, verdict  # noqa: PLC0415 - only canaries have one
+
         found = verdict(comparison, parse(objective))
         return found.reason if isinstance(found, Broken) else ""
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from eas_engine.artifacts.resolve import files_here, is_made_of
 from eas_engine.configuration import Checked, Configured, read
-from eas_engine.objective import parse
 from eas_engine.operations import Effect, Plan, RefusedError, Update, Version
 from eas_engine.records import dataclass
 from eas_engine.spec import ConfigurationError, Machine, ServiceSpec
@@ -230,6 +229,8 @@ def refuse_what_cannot_be(target: Target, asked: Update, current: Configured) ->
             raise RefusedError(f"a share of {share:.4g}: expected more than 0% and less than 100%")
     try:
         if asked.objective:
+            from eas_engine.objective import parse  # noqa: PLC0415 - only canaries have one
+
             parse(asked.objective)
     except ValueError as error:
         raise RefusedError(f"--slo: {error}") from None
