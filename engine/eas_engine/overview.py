@@ -30,6 +30,7 @@ def load(
     links = plane.lanes.links()
     busy = {link.name: link.busy() for link in links}
     caps = {link.name: cap.requests for link in links if (cap := getattr(link, "cap", None)) is not None}
+    overdue = plane.overdue()
     quarantine = plane.lanes.quarantine
     return Load(
         ready=fleet.ready_count > 0,
@@ -45,7 +46,8 @@ def load(
         instances=tuple(
             replace(
                 _instance(instance, busy, caps, usage(instance.name), lines),
-                reason=instance.reason or plane.delay(host.name for host in instance.hosts),
+                reason=instance.reason
+                or plane.delay(sum(overdue.get(host.name, 0) for host in instance.hosts)),
             )
             for instance in fleet.instances
         ),

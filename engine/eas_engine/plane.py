@@ -22,7 +22,7 @@ from eas_engine.workers.lane import Ground, Kind
 from eas_engine.workers.lanes import Lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from eas_engine.batching.cut import Rules as BatchRules
     from eas_engine.clock import Clock
@@ -183,16 +183,18 @@ class Plane:
         if fleet.stopped and not self.lanes.links():
             self._end_all(ServiceStopped())
 
-    def delay(self, hosts: Iterable[str]) -> str:
-        """What is the matter with an instance that is ready, of these hosts; empty: nothing. Only reads."""
-        now, names = self._clock.now(), frozenset(hosts)
-        keepalive = self.gate.keepalive
-        count = sum(one.overdue(now, keepalive) for one in self.lanes.links() if one.name in names)
+    def overdue(self) -> dict[str, int]:
+        """How many requests each host has had for longer than ``rpc.keepalive``. Only reads."""
+        now, keepalive = self._clock.now(), self.gate.keepalive
+        return {one.name: one.overdue(now, keepalive) for one in self.lanes.links()}
+
+    def delay(self, count: int) -> str:
+        """What is the matter with a ready instance that has so many requests overdue; empty: nothing."""
         if not count:
             return ""
         calls = "1 request has" if count == 1 else f"{count} requests have"
         ends = f"ended as stuck after {self._stuck_seconds():g} s"
-        return f"{calls} been in it for longer than rpc.keepalive ({keepalive:g} s); {ends}"
+        return f"{calls} been in it for longer than rpc.keepalive ({self.gate.keepalive:g} s); {ends}"
 
     def keep_alive(self, milliseconds: int) -> None:
         """The effective ``rpc.keepalive`` of a host is known: the processor's own, where none was set."""
