@@ -37,8 +37,9 @@ class Traces:
         count = self._count(_place(error))
         if count <= WHOLE:
             return f"request {request_id} raised\n{_trace(error)}"
-        told = f"{_name(error)}{_message(error)}"
-        return f"request {request_id} raised {told} (its trace is above; {count} times in this minute)\n"
+        return (
+            f"request {request_id} raised {_line(error)} (its trace is above; {count} times in this minute)\n"
+        )
 
     def _count(self, place: Place) -> int:
         now = self._clock()
@@ -60,18 +61,16 @@ def _place(error: BaseException) -> Place:
     return (type(error), *frames[-_FRAMES:])
 
 
-def _name(error: BaseException) -> str:
-    return "" if isinstance(error, Raised) else type(error).__name__
-
-
-def _message(error: BaseException) -> str:
-    """On the same line; nothing if its ``__str__``, the processor's code too, raises."""
+def _line(error: BaseException) -> str:
+    """Its name and message; the name alone if its ``__str__``, the processor's code too, raises."""
     try:
         words = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - whatever it is
-        return ""
+        words = ""
     cut = words if len(words) <= _WIDTH else f"{words[:_WIDTH]} ..."
-    return f": {cut}" if cut and not isinstance(error, Raised) else cut
+    if isinstance(error, Raised):  # whose message says its kind
+        return cut
+    return ": ".join(filter(None, (type(error).__name__, cut)))
 
 
 def _trace(error: BaseException) -> str:
